@@ -1,0 +1,126 @@
+"""Every error fastmem raises on purpose. Each also inherits the builtin a caller would expect.
+
+::
+
+    FastmemError
+    +-- ClosedError                 (ValueError)   used after close()
+    +-- KeyTypeError                (TypeError)    a key that is not str, bytes, int or a tuple of these
+    +-- ValueTooLargeError          (ValueError)   larger than every tier that could hold it
+    +-- SerializationError          (TypeError)    a value that cannot become bytes, or bytes no value
+    |   +-- PickleRefusedError                     pickle needed while allow_pickle=False
+    +-- UnsupportedPlatformError    (NotImplementedError)
+    +-- MissingSymbolError          (ImportError)  a wheel without the C symbols fastmem binds to
+    +-- StoreError                  (OSError)
+        +-- StoreLockedError                       another process has the directory open
+        +-- DirectoryRefusedError                  wrong owner, mode, link, or a network file system
+        +-- FormatError                            a foreign file or a newer format
+        +-- CorruptRecordError                     bytes on disk that do not validate
+        +-- ReadOnlyError                          a write to a memory opened with read_only=True
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+__all__ = [
+    "ClosedError",
+    "CorruptRecordError",
+    "DirectoryRefusedError",
+    "FastmemError",
+    "FormatError",
+    "KeyTypeError",
+    "MissingSymbolError",
+    "PickleRefusedError",
+    "ReadOnlyError",
+    "SerializationError",
+    "StoreError",
+    "StoreLockedError",
+    "UnsupportedPlatformError",
+    "ValueTooLargeError",
+]
+
+
+class FastmemError(Exception):
+    """The root of every error fastmem raises on purpose."""
+
+
+class ClosedError(FastmemError, ValueError):
+    """The memory, store or cache was closed (or belongs to the parent of this forked process)."""
+
+
+class KeyTypeError(FastmemError, TypeError):
+    """A key that the tiers cannot encode: only exact str, bytes, int and tuples of these."""
+
+
+class ValueTooLargeError(FastmemError, ValueError):
+    """A value larger than every tier that could hold it; nothing was changed.
+
+    Attributes: ``size`` and ``limit``, both in bytes.
+    """
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(f"value of {size:,} bytes is larger than the limit of {limit:,} bytes")
+        self.size = size
+        self.limit = limit
+
+    def __reduce__(self) -> tuple[type[ValueTooLargeError], tuple[int, int]]:
+        return type(self), (self.size, self.limit)
+
+
+class SerializationError(FastmemError, TypeError):
+    """A value that cannot become bytes, or bytes that do not become a value.
+
+    ``path`` names the place inside the value, such as ``value['rows'][3].socket``.
+    """
+
+    def __init__(self, message: str, path: str = "value") -> None:
+        super().__init__(f"{path}: {message}")
+        self.message = message
+        self.path = path
+
+    def __reduce__(self) -> tuple[type[SerializationError], tuple[str, str]]:
+        return type(self), (self.message, self.path)
+
+
+class PickleRefusedError(SerializationError):
+    """The value needs pickle and ``allow_pickle=False`` was given."""
+
+
+class UnsupportedPlatformError(FastmemError, NotImplementedError):
+    """L2 and L3 need Linux; L1 works elsewhere."""
+
+
+class MissingSymbolError(FastmemError, ImportError):
+    """An installed wheel does not export the C symbols that fastmem binds to."""
+
+
+class StoreError(FastmemError, OSError):
+    """A directory or file of the lower tiers cannot be used. ``filename`` is its path."""
+
+    def __init__(self, message: str, path: str | os.PathLike[str], code: int = errno.EIO) -> None:
+        super().__init__(code, message, os.fspath(path))
+
+
+class StoreLockedError(StoreError):
+    """Another process has the directory open."""
+
+
+class DirectoryRefusedError(StoreError):
+    """The directory is not one that this user alone controls on a local file system."""
+
+
+class FormatError(StoreError):
+    """The file is not fastmem's, or its format is newer than this version reads."""
+
+
+class ReadOnlyError(StoreError):
+    """A write to a memory that was opened with ``read_only=True``."""
+
+
+class CorruptRecordError(StoreError):
+    """Bytes on disk that do not validate. ``offset`` is the record's place in the file."""
+
+    def __init__(self, message: str, path: str | os.PathLike[str], offset: int) -> None:
+        super().__init__(f"{message} (offset {offset:,})", path)
+        self.offset = offset

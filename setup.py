@@ -1,0 +1,39 @@
+"""The extension list and the Cython directives; everything else is in pyproject.toml."""
+
+import sys
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+CORE = Path("fastmem/_core")
+LINUX_ONLY = {"mapping"}  # madvise, fallocate; L2 and L3 are Linux-only, L1 is not
+
+extensions = [
+    Extension(
+        f"fastmem._core.{unit.stem}",
+        [str(unit)],
+        depends=[str(header) for header in sorted(CORE.glob("*.h"))],
+        include_dirs=[str(CORE)],
+        extra_compile_args=["-O3", "-fno-math-errno"],
+    )
+    for unit in sorted(CORE.glob("*.pyx"))
+    if sys.platform == "linux" or unit.stem not in LINUX_ONLY
+]
+
+setup(
+    ext_modules=cythonize(
+        extensions,
+        build_dir="build/cython",
+        compiler_directives={
+            "language_level": 3,
+            "boundscheck": False,
+            "wraparound": False,
+            "initializedcheck": False,
+            "cdivision": True,
+            "binding": False,
+            "embedsignature": True,
+            "embedsignature.format": "python",
+        },
+    )
+)
