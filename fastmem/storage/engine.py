@@ -174,6 +174,23 @@ class Engine:
             self.reclaimer.make_room(values.footprint(len(body) + len(key)))
         return values.write(key, body, sync=self.durability == "disk")
 
+    def archive_put(self, key: bytes, codec: int, body: bytes, deadline_ns: int) -> int:
+        """Put encoded bytes straight into the archive. Return the word."""
+        if self.read_only:
+            raise ReadOnlyError("opened with read_only=True", self.files.directory.path, errno.EROFS)
+        assert self.cold is not None
+        if len(body) > self.cold.value_limit:
+            raise ValueTooLargeError(len(body), self.cold.value_limit)
+        wall = deadline_ns + self.log.wall_offset_ns if deadline_ns else 0
+        written_ms = time.time_ns() // 1_000_000
+        mac, mac_key = b"", 0
+        if self.authenticator is not None:
+            mac = self.authenticator.sign(codec, wall, written_ms, key, body)
+            mac_key = self.authenticator.key_id
+        word = self.cold.put(key, body, codec, wall, written_ms, mac, mac_key)
+        self.settle()
+        return word
+
     def discard(self, prepared: Prepared) -> None:
         """Undo `prepare` for a record that is not going to be appended."""
         if prepared.kind == POINTER and self.files.warm_values is not None:
@@ -420,6 +437,34 @@ class Engine:
     def deadline_of(self, record: Record) -> int:
         """A record's deadline as CLOCK_BOOTTIME nanoseconds, 0 = never."""
         return record.deadline_ns - self.log.wall_offset_ns if record.deadline_ns else 0
+
+    # -- counts ------------------------------------------------------------------------------
+
+    def warm_stats(self) -> dict[str, object]:
+        files = self.files
+        return {
+            "entries": self.log.warm_entries,
+            "bytes": self.warm_bytes,
+            "budget": self.warm_budget_bytes,
+            "files": len(files.warm.numbers) if files.warm else 0,
+            "value_files": len(files.warm_values.numbers()) if files.warm_values else 0,
+            "redone_records": files.redone_records,
+            "dropped_records": files.dropped_records,
+            "rebuilt": files.rebuilt,
+            **self.counters[WARM].as_dict(),
+        }
+
+    def cold_stats(self) -> dict[str, object]:
+        files = self.files
+        return {
+            "entries": self.log.cold_entries,
+            "bytes": self.cold_bytes,
+            "budget": self.cold_budget_bytes,
+            "files": len(files.cold.numbers) if files.cold else 0,
+            "value_files": len(files.cold_values.numbers()) if files.cold_values else 0,
+            "dictionaries": list(self.cold.dictionaries.numbers) if self.cold else [],
+            **self.counters[COLD].as_dict(),
+        }
 
     # -- durability --------------------------------------------------------------------------
 

@@ -8,12 +8,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from fastmem._core import scan
-from fastmem._core.clock import deadline_after
+from fastmem._core.clock import deadline_ns
 from fastmem._core.keys import decode_key, encode_key
 from fastmem._core.log import Record
 from fastmem._core.sizing import measure
 from fastmem.codecs import ValueCodec
-from fastmem.errors import ClosedError, SerializationError
+from fastmem.errors import ClosedError
 from fastmem.storage.engine import Engine
 
 TierKey = str | bytes | int | tuple[Any, ...]
@@ -36,10 +36,10 @@ class KeyedStore(MutableMapping[TierKey, Any]):
         One pass to encode, two hashes and one memcpy. KeyTypeError, ValueError (ttl_seconds not
         above zero), SerializationError, ValueTooLargeError or OSError (no space): nothing changed.
         """
-        deadline_ns = deadline_after(ttl_seconds)
+        deadline = deadline_ns(ttl_seconds)
         encoded = encode_key(key)
         codec_id, body = self._codec.encode(value, measure(value)[1])
-        self._write(encoded, codec_id, body, deadline_ns)
+        self._write(encoded, codec_id, body, deadline)
 
     def _write(self, key: bytes, codec_id: int, body: bytes, deadline_ns: int) -> None:
         raise AssertionError("a store says where it writes")
@@ -79,7 +79,7 @@ class KeyedStore(MutableMapping[TierKey, Any]):
         self._engine.close()
 
     def check(self) -> None:
-        """Walk every record and index chain; SerializationError is not checked for.
+        """Walk every record and index chain of the store.
 
         AssertionError names what is wrong. Reads everything: for tests and doubts.
         """
@@ -134,4 +134,4 @@ class KeyedStore(MutableMapping[TierKey, Any]):
         self.close()
 
 
-__all__ = ["KeyedStore", "SerializationError", "TierKey"]
+__all__ = ["KeyedStore", "TierKey"]
