@@ -19,7 +19,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("integrations", "cli"),
 )
 RANK = {name: rank for rank, row in enumerate(ORDER) for name in row}
-PART_OF = {"demo": "cli", "__main__": "cli"}  # one command, several modules
+PART_OF = dict.fromkeys(("demo", "terminal", "__main__"), "cli")  # one command, several modules
 ONLY = {"_core": {"errors"}}  # stricter than the order
 SOURCES = (".py", ".pyi", ".pyx", ".pxd", ".pxi")
 
