@@ -19,7 +19,8 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("integrations", "cli"),
 )
 RANK = {name: rank for rank, row in enumerate(ORDER) for name in row}
-PART_OF = dict.fromkeys(("demo", "terminal", "__main__"), "cli")  # one command, several modules
+# One command, several modules.
+PART_OF = dict.fromkeys(("__main__", "demo", "holdings", "replay", "terminal", "trace"), "cli")
 ONLY = {"_core": {"errors"}}  # stricter than the order
 SOURCES = (".py", ".pyi", ".pyx", ".pxd", ".pxi")
 

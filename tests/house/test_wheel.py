@@ -26,11 +26,17 @@ COMPILERS = ("cc", "gcc", "g++", "c99", "clang", "tcc", "icx")
 USE = """
 import importlib, pathlib, sys
 import fastmem
-from fastmem import errors
 assert not pathlib.Path(fastmem.__file__).is_relative_to(sys.argv[1]), fastmem.__file__
 for unit in sys.argv[2:]:
     module = importlib.import_module(f"fastmem._core.{unit}")
     assert module.__file__.endswith(".so"), module.__file__
+values = {f"key:{n}": {"n": n, "text": "x" * 1000} for n in range(2000)}  # twice what L1 holds
+for write in (True, False):
+    with fastmem.TieredMemorySystem(1, "warm", "cold") as memory:
+        for key, value in values.items():
+            if write:
+                memory.put(key, value)
+        assert all(memory.get(key) == value for key, value in values.items())
 """
 
 
@@ -99,9 +105,9 @@ def test_wheel_works_without_a_compiler(built: Built, tmp_path: Path) -> None:
     kept = {name: value for name, value in os.environ.items() if name not in ("CC", "PYTHONPATH")}
     environment = {**kept, "PATH": path}
 
-    def python(*arguments: str) -> str:
+    def run(program: str, *arguments: str) -> str:
         done = subprocess.run(
-            [str(home / "bin" / "python"), *arguments],
+            [str(home / "bin" / program), *arguments],
             cwd=tmp_path,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -113,6 +119,7 @@ def test_wheel_works_without_a_compiler(built: Built, tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout
         return done.stdout
 
-    python("-m", "pip", "install", "--quiet", str(built.wheel))
-    python("-c", USE, str(ROOT), *units())
-    python("-m", "pip", "check")
+    run("python", "-m", "pip", "install", "--quiet", str(built.wheel))
+    run("python", "-m", "pip", "check")
+    run("python", "-c", USE, str(ROOT), *units())
+    assert built.wheel.name.split("-")[1] in run("fastmem", "--version")
