@@ -29,12 +29,14 @@ FENCE = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 OUTPUT = re.compile(r"\n+```text\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
-QUOTED_AND = re.compile(r"""((?:'[^']*'|"[^"]*"|[^'"&]|&(?!&))+)(?:&&|$)""")
-INTERPRETER = r"(?:\S*/)?python(?:3(?:\.\d+)?)?"
-SETUP = re.compile(rf"git clone\b|cd\b|source\b|\. |{INTERPRETER} -m venv\b")
+SHELL_TOKEN = re.compile(r"""'[^']*'|"[^"]*"|&&|.""")
+INTERPRETER = r"(?:\w+=\S* )*(?:\S*/)?python(?:3(?:\.\d+)?)?"
+SETUP = re.compile(
+    rf"git clone\b|cd fastmem$|(?:source|\.) \S*bin/activate$|{INTERPRETER} -m venv\b"
+)
 INSTALL = re.compile(rf"(?:{INTERPRETER} -m )?pip install\b")
 LOCAL = re.compile(r"""install (?:-e )?['"]?\.(?:\[[\w,]+\])?['"]?$""")
-TEST = re.compile(rf"(?:{INTERPRETER} -m )?pytest\b")
+TEST = re.compile(rf"(?:{INTERPRETER} -m |(?:\w+=\S* )*)pytest\b")
 
 
 class Command(NamedTuple):
@@ -69,7 +71,7 @@ class Block(NamedTuple):
 
     @property
     def commands(self) -> list[Command]:
-        """The commands of a shell block, ``a && b`` as two."""
+        """The commands of a shell block."""
         if self.language == "console":
             return _console(self.body)
         if self.language == "bash":
@@ -81,7 +83,15 @@ class Block(NamedTuple):
 
 
 def _parts(line: str) -> list[str]:
-    return [part.strip() for part in QUOTED_AND.findall(line) if part.strip()]
+    """``install && run`` as two commands; a line of which all runs stays whole."""
+    parts = [""]
+    for token in SHELL_TOKEN.findall(line):
+        if token == "&&":
+            parts.append("")
+        else:
+            parts[-1] += token
+    parts = [part.strip() for part in parts]
+    return [line] if all(Command(part, None).kind == "run" for part in parts) else parts
 
 
 def _console(body: str) -> list[Command]:

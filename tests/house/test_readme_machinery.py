@@ -30,12 +30,28 @@ def test_blocks_come_in_order_with_their_lines() -> None:
 
 
 def test_console_lines_are_commands_and_their_output() -> None:
-    block = only(fenced("console", "$ first 'a && b' && second\nout\n\nmore\n$ third\n"))
+    block = only(fenced("console", "$ first\n$ second 'x'\nout\n\nmore\n$ third\n"))
     assert block.commands == [
-        Command("first 'a && b'", None),
-        Command("second", "out\n\nmore\n"),
+        Command("first", None),
+        Command("second 'x'", "out\n\nmore\n"),
         Command("third", None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("line", "commands"),
+    [
+        ("pip install -e '.[test]' && fastmem demo", ["pip install -e '.[test]'", "fastmem demo"]),
+        ("git clone x && cd fastmem && echo 'a && b'", ["git clone x", "cd fastmem", "echo 'a && b'"]),
+        ("mkdir x && cd x && touch y", ["mkdir x && cd x && touch y"]),
+        ("echo it\\'s 2>&1 && pytest", ["echo it\\'s 2>&1", "pytest"]),
+    ],
+)
+def test_a_line_is_split_only_to_leave_an_install_or_test_out(
+    line: str, commands: list[str]
+) -> None:
+    for language, body in (("console", f"$ {line}\n"), ("bash", f"{line}\n")):
+        assert [found.text for found in only(fenced(language, body)).commands] == commands
 
 
 def test_console_block_without_a_command_is_refused() -> None:
@@ -45,7 +61,7 @@ def test_console_block_without_a_command_is_refused() -> None:
 
 def test_bash_lines_are_joined_and_comments_left_out() -> None:
     block = only(fenced("bash", "# why\none \\\n  two\n\nthree && four\n"))
-    assert [found.text for found in block.commands] == ["one    two", "three", "four"]
+    assert [found.text for found in block.commands] == ["one    two", "three && four"]
 
 
 @pytest.mark.parametrize(
@@ -58,6 +74,8 @@ def test_bash_lines_are_joined_and_comments_left_out() -> None:
         ("python -m pip install fastmem", "install"),
         (".venv/bin/python -m pytest -q", "test"),
         ("pytest", "test"),
+        ("FASTMEM_PROFILE=nightly python -m pytest tests/unit", "test"),
+        ("cd elsewhere", "run"),
         ("fastmem demo", "run"),
         ("python -m fastmem demo", "run"),
         ("python -m pytest_benchmark compare", "run"),
@@ -114,7 +132,7 @@ def test_a_right_claim_passes(tmp_path: Path, language: str, body: str) -> None:
 
 def test_the_interpreter_is_this_one(tmp_path: Path) -> None:
     block = only(fenced("bash", "python -c 'import pytest' && pwd > here\n"))
-    assert run(block, tmp_path) == 2
+    assert run(block, tmp_path) == 1
     assert (tmp_path / "here").read_text().strip() == str(tmp_path.resolve())
 
 
