@@ -42,7 +42,10 @@ def test_console_lines_are_commands_and_their_output() -> None:
     ("line", "commands"),
     [
         ("pip install -e '.[test]' && fastmem demo", ["pip install -e '.[test]'", "fastmem demo"]),
-        ("git clone x && cd fastmem && echo 'a && b'", ["git clone x", "cd fastmem", "echo 'a && b'"]),
+        (
+            "git clone x && cd fastmem && echo 'a && b'",
+            ["git clone x", "cd fastmem", "echo 'a && b'"],
+        ),
         ("mkdir x && cd x && touch y", ["mkdir x && cd x && touch y"]),
         ("echo it\\'s 2>&1 && pytest", ["echo it\\'s 2>&1", "pytest"]),
     ],
