@@ -1,7 +1,15 @@
 """`L1Cache`: an exact LRU of Python objects within a byte budget."""
 
-from collections.abc import Callable, Hashable, ItemsView, Iterable, Iterator, KeysView, Mapping
-from collections.abc import ValuesView
+from collections.abc import (
+    Callable,
+    Hashable,
+    ItemsView,
+    Iterable,
+    Iterator,
+    KeysView,
+    Mapping,
+    ValuesView,
+)
 from datetime import timedelta
 from typing import Any, ClassVar, Final, Generic, Literal, Self, TypeAlias, TypeVar, overload
 
