@@ -62,7 +62,7 @@ def test_a_recorded_trace_misses_as_often_as_the_reference(name):
     trace = requests(name)
     assert points
     for point in points.values():
-        cache = L1Cache(point["cap"] * (OVERHEAD + deep_size(1) + 100), sizer=lambda value: 100)
+        cache = L1Cache(point["cap"] * (OVERHEAD + deep_size(1) + 100), sizer=lambda _: 100)
         misses = 0
         for request in trace:
             key = request + 1  # 1 to 2**30 - 1 all have one size

@@ -158,7 +158,8 @@ def test_failing_allocations_come_out_as_memory_errors():
     script = """
 from _testcapi import set_nomemory, remove_mem_hooks
 from fastmem._core.sizing import deep_size
-values = [list(range(1000, 9000)), [[i] for i in range(500)], {str(i): (i, [i]) for i in range(300)}]
+values = [list(range(1000, 9000)), [[i] for i in range(500)]]
+values.append({str(i): (i, [i]) for i in range(300)})
 refused = 0
 for value in values:
     expected = deep_size(value)
