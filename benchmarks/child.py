@@ -19,6 +19,12 @@ from typing import Any, Final
 from benchmarks import peers, timing, workloads
 
 ROOT: Final = Path(__file__).resolve().parent.parent
+# The tree goes last on the path, so that an installed fastmem is the one measured.
+START: Final = (
+    "import sys; sys.path.append(sys.argv.pop(1)); "
+    "from benchmarks import child; child.main(sys.argv[1:])"
+)
+COMMAND: Final = (sys.executable, "-P", "-c", START, str(ROOT))
 CACHES: Final = {p.name: p for p in (peers.L1_OURS, peers.DICT, *peers.L1_PEERS)}
 STORES: Final = {p.name: p for p in (peers.STORE_OURS, peers.LMDB, peers.DISKCACHE)}
 
@@ -28,12 +34,11 @@ class ChildError(RuntimeError):
 
 
 class _Child:
-    """A running ``python -m benchmarks.child`` and one question at a time."""
+    """A running child and one question at a time."""
 
     def __init__(self, *arguments: object) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.child", *map(str, arguments)],
-            cwd=ROOT,
+            [*COMMAND, *map(str, arguments)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -80,8 +85,8 @@ class Collector(_Child):
 
 def write_and_die(name: str, path: Path, count: int, start: int = 0) -> None:
     """Put ``count`` records from a child that then gets SIGKILL with the store open."""
-    command = [sys.executable, "-m", "benchmarks.child", "die", name, str(path), str(count)]
-    done = subprocess.run([*command, str(start)], cwd=ROOT, capture_output=True, text=True)
+    command = [*COMMAND, "die", name, str(path), str(count), str(start)]
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != -signal.SIGKILL:
         raise ChildError(done.stderr.strip() or f"exit status {done.returncode}")
 
@@ -172,7 +177,3 @@ def main(arguments: Sequence[str]) -> None:
         _die(name, Path(rest[0]), int(rest[1]), int(rest[2]))
     else:
         raise SystemExit(f"unknown command {command!r}")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

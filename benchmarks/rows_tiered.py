@@ -9,7 +9,8 @@ from typing import Any, Final
 from benchmarks import timing, workloads
 from benchmarks.peers import DICT, LMDB, STORE_OURS, TIERED, Peer, tiered_peer, why_absent
 from benchmarks.rows import OURS, Bar, Field, Row, Scene
-from benchmarks.rows_l2 import FULL_BUDGET, Loaded, contenders, load, new_pairs
+from benchmarks.rows_l2 import FULL_BUDGET
+from benchmarks.stores import Loaded, contenders, load, new_pairs
 from benchmarks.timing import Absent, Job
 
 SERIALISED: Final = "serialise + store put"
