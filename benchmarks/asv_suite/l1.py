@@ -52,12 +52,12 @@ class Put:
     """Puts over existing keys, and of new keys into a full cache."""
 
     def setup(self) -> None:
-        L1Cache = need("L1Cache")  # noqa: N806 - a class
+        make = need("L1Cache")
         keys = workloads.user_keys(ENTRIES)
         pairs = [(key, 7) for key in keys]
-        probe = L1Cache(UNBOUNDED)
+        probe = make(UNBOUNDED)
         put_all(probe.put, pairs)
-        self.cache = L1Cache(int(probe.stats()["bytes"]))
+        self.cache = make(int(probe.stats()["bytes"]))
         put_all(self.cache.put, pairs)
         self.over = [(key, 7) for key in workloads.take(keys, workloads.uniform(10_000, ENTRIES))]
         self.starts = itertools.count(0, OPERATIONS)

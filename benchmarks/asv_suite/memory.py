@@ -20,6 +20,7 @@ class Held:
     """100,000 entries held by L1, against the same in a dict."""
 
     def setup(self) -> None:
+        self.make = need("L1Cache")
         self.pairs = [(key, 7) for key in workloads.user_keys(ENTRIES)]
 
     def peakmem_reference(self) -> None:
@@ -30,7 +31,7 @@ class Held:
         put_all(held.__setitem__, self.pairs)
 
     def peakmem_l1(self) -> None:
-        cache = need("L1Cache")(1 << 40)
+        cache = self.make(1 << 40)
         put_all(cache.put, self.pairs)
 
 
@@ -40,13 +41,13 @@ class BytesPerEntry:
     unit = "bytes"
 
     def setup(self) -> None:
+        self.make = need("L1Cache")
         self.pairs = [(key, 7) for key in workloads.user_keys(ENTRIES)]
 
     def track_l1(self) -> float:
-        make = need("L1Cache")
         gc.collect()
         before = _resident()
-        cache = make(1 << 40)
+        cache = self.make(1 << 40)
         put_all(cache.put, self.pairs)
         return (_resident() - before) / len(cache)
 
@@ -58,6 +59,7 @@ class Stored(InDirectory):
     param_names: ClassVar = ["records"]
 
     def setup(self, records: int) -> None:
+        self.make = need("SegmentStore")
         values = workloads.blobs(64, workloads.SIZES["1KB"])
         keys = workloads.session_keys(records)
         self.pairs = [(key, values[i % 64]) for i, key in enumerate(keys)]
@@ -66,8 +68,8 @@ class Stored(InDirectory):
         """Setup alone."""
 
     def peakmem_segment_store(self, _: int) -> None:
-        make = need("SegmentStore")
-        put_all(self.open(lambda path: make(path, budget_bytes=64 << 20)).put, self.pairs)
+        store = self.open(lambda path: self.make(path, budget_bytes=64 << 20))
+        put_all(store.put, self.pairs)
 
 
 def _resident() -> int:
