@@ -117,7 +117,10 @@ def totals(results: Sequence[Result]) -> str:
 
 def describe(row: Row) -> str:
     """A row's name, title and bars, for ``--list``."""
-    bars = [f"{_bar(bar, row.unit)} {f'of {bar.to}' if bar.to else ''}".strip() for bar in row.bars]
+    bars = []
+    for bar in row.bars:
+        to = " or ".join(bar.to) if isinstance(bar.to, tuple) else bar.to
+        bars.append(f"{_bar(bar, row.unit)} of {to}" if to else _bar(bar, row.unit))
     return f"{row.name}: {row.title} [{row.unit}] {'; '.join(bars) or 'no bar: ' + row.no_bar}"
 
 

@@ -31,7 +31,8 @@ class Bar:
     """One limit from ANCHORS.md: on the ratio to a reference, or on the measure itself."""
 
     limit: float
-    to: str | None = None  # a contender, FASTEST, or None: the limit is in the row's unit
+    # A contender, the fastest of several, FASTEST of all, or None: the limit is in the row's unit.
+    to: str | tuple[str, ...] | None = None
     at_least: bool = False
 
     def reached(self, value: float) -> bool:
@@ -68,7 +69,7 @@ class Scale:
 
 FULL: Final = Scale(
     name="full",
-    rounds=9,
+    rounds=15,
     entries=100_000,
     operations=50_000,
     counted_entries=1_000_000,
@@ -171,11 +172,15 @@ class Result:
 
 
 def _reference_of(bar: Bar, row: Row, medians: Mapping[str, float]) -> str | None:
-    if bar.to != FASTEST:
+    if isinstance(bar.to, tuple):
+        among, otherwise = bar.to, " or ".join(bar.to)
+    elif bar.to == FASTEST:
+        among = tuple(name for name in medians if name != OURS and name not in row.not_peers)
+        otherwise = FASTEST
+    else:
         return bar.to
-    peers = [name for name in medians if name != OURS and name not in row.not_peers]
     best = max if bar.at_least else min
-    return best(peers, key=lambda name: medians[name]) if peers else FASTEST
+    return best(set(among) & set(medians), key=lambda name: medians[name], default=otherwise)
 
 
 def judge(
@@ -184,9 +189,8 @@ def judge(
     """One check a bar; one without a verdict when the row has no bar."""
     if OURS not in measures:
         why = absent.get(OURS, "not measured")
-        return [Check(bar.to, None, bar, ABSENT, why) for bar in row.bars] or [
-            Check(row.reference, None, None, ABSENT, why)
-        ]
+        named = [Check(_reference_of(bar, row, {}), None, bar, ABSENT, why) for bar in row.bars]
+        return named or [Check(row.reference, None, None, ABSENT, why)]
     ours = measures[OURS]
     if not row.bars:
         theirs = measures.get(row.reference)

@@ -30,6 +30,7 @@ from benchmarks.timing import Absent, Job
 EVERYBODY: Final = (STORE_OURS, *STORE_PEERS)
 FULL_BUDGET: Final = 16 << 20  # the smallest that a store accepts
 NOT_SHARED: Final = "not yet: issue 4 (several processes on one directory)"
+COPYING: Final = (LMDB.name, LMDB_READER.name)
 ONLY_1KB: Final = "ANCHORS.md sets its bars at 1 KB"
 
 
@@ -103,22 +104,6 @@ def _build_view(size: str) -> Callable[[Scene], Field]:
     return build
 
 
-def _best_copying_lmdb(size: str) -> Callable[[Scene], Field]:
-    """The get row, with the better of lmdb's two copying modes, round by round, as one name."""
-    plain = _build_read(size, lambda peer: peer.get)
-
-    def build(scene: Scene) -> Field:
-        jobs = dict(plain(scene))
-        modes = [jobs[LMDB.name], jobs[LMDB_READER.name]]
-        ready = [mode for mode in modes if not isinstance(mode, Absent)]
-        jobs["lmdb, best copying"] = (
-            (lambda: min(mode() for mode in ready)) if ready else Absent("lmdb is not installed")
-        )
-        return jobs
-
-    return build
-
-
 def _sized_rows(size: str) -> Iterator[Row]:
     scene, bars = f"l2.{size}", size == "1KB"
     yield Row(
@@ -126,11 +111,9 @@ def _sized_rows(size: str) -> Iterator[Row]:
         f"get of {size}, uniform",
         "us",
         scene,
-        _best_copying_lmdb(size),
+        _build_read(size, lambda peer: peer.get),
         LMDB.name,
-        (Bar(0.5, LMDB.name), Bar(0.7, "lmdb, best copying"), Bar(0.1, DISKCACHE.name))
-        if bars
-        else (),
+        (Bar(0.5, LMDB.name), Bar(0.7, COPYING), Bar(0.1, DISKCACHE.name)) if bars else (),
         "" if bars else ONLY_1KB,
     )
     if size in ("64KB", "1MB"):

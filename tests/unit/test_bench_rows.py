@@ -45,6 +45,13 @@ def test_the_fastest_peer_is_found_and_the_yardstick_is_not_one() -> None:
     assert (check.reference, check.verdict) == ("quick", "ok")
 
 
+def test_a_bar_on_several_takes_the_fastest_of_those() -> None:
+    [check] = judged(Bar(1.0, ("a", "b", "gone")), ours=[9.0], a=[30.0], b=[8.0], c=[1.0])
+    assert (check.reference, check.verdict) == ("b", "MISS")
+    [absent] = judged(Bar(1.0, ("a", "b")), ours=[9.0], c=[1.0])
+    assert (absent.reference, absent.verdict) == ("a or b", "absent")
+
+
 def test_every_bar_of_a_row_gets_a_verdict() -> None:
     checks = judged(Bar(0.5, "dict"), Bar(2.0, "dict"), ours=[10.0], dict=[10.0])
     assert [check.verdict for check in checks] == ["MISS", "ok"]
