@@ -16,12 +16,12 @@ step=${1:-all}
 
 asv machine --yes >/dev/null
 
-run() { asv run "HEAD^!" --show-stderr "$@"; }
+run() { asv run "HEAD^!" "$@"; }
 
 compare() {
     # Exit status 1 says that something got slower, and is news rather than a failure.
     status=0
-    asv continuous HEAD~1 HEAD --show-stderr "$@" || status=$?
+    asv continuous HEAD~1 HEAD "$@" || status=$?
     [ "$status" -le 1 ]
 }
 
