@@ -42,3 +42,18 @@ cdef int64_t ttl_ns(object ttl_seconds) except -1:
     if overflow < 0 or (overflow == 0 and seconds <= 0):
         raise ValueError(f"ttl_seconds must be positive, got {ttl_seconds!r}")
     return 0 if overflow or seconds >= LONGEST_SECONDS else seconds * SECOND
+
+
+def deadline_ns(object ttl_seconds):
+    """Return the deadline (CLOCK_BOOTTIME nanoseconds) of an entry put now, 0 for never.
+
+    `ttl_seconds` is int, float, timedelta or None. ValueError for zero, negative and NaN; what lies
+    beyond about 290 years is never.
+    """
+    cdef int64_t ttl = ttl_ns(ttl_seconds)
+    return deadline_after(ttl) if ttl else 0
+
+
+def boottime_ns():
+    """Return CLOCK_BOOTTIME in nanoseconds, as the deadline checks see it (up to a tick behind)."""
+    return coarse_now_ns()
