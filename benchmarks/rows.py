@@ -95,7 +95,7 @@ QUICK: Final = Scale(
         "1MB": (16, 20, 8),
     },
     opened_entries=100_000,
-    records=3000,
+    records=5000,
 )
 
 

@@ -373,7 +373,7 @@ ROWS: Final = (
         "l1.memory",
         _build_overhead,
         DICT.name,
-        (Bar(80.0), FASTER_THAN_ALL),
+        (Bar(80.0),),
         rounds=1,
         not_peers=DICT_ONLY,
     ),

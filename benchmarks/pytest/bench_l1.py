@@ -76,5 +76,5 @@ def test_put_evict(benchmark: BenchmarkFixture, make: Any, need: Any) -> None:
     def new_keys() -> tuple[tuple[Any, list[str]], dict[str, Any]]:
         return (cache, workloads.other_keys(OPERATIONS, next(starts))), {}
 
-    benchmark.pedantic(fill, setup=new_keys, rounds=30)
+    benchmark.pedantic(fill, setup=new_keys, rounds=30)  # type: ignore[no-untyped-call]
     assert len(cache) <= ENTRIES

@@ -51,7 +51,7 @@ def test_segments_put(benchmark: BenchmarkFixture, segments: Any, size: str) -> 
         keys = workloads.session_keys(count, next(starts))
         return (segments.put, list(zip(keys, itertools.cycle(values), strict=False))), {}
 
-    benchmark.pedantic(put_all, setup=new_pairs, rounds=20)
+    benchmark.pedantic(put_all, setup=new_pairs, rounds=20)  # type: ignore[no-untyped-call]
     assert segments.get(workloads.session_keys(1)[0]) in (values[0], None)
 
 
@@ -76,5 +76,5 @@ def test_tiered_put_dict(benchmark: BenchmarkFixture, need: Any, opened: Any) ->
         keys = workloads.session_keys(2000, next(starts))
         return (memory.put, list(zip(keys, itertools.cycle(records), strict=False))), {}
 
-    benchmark.pedantic(put_all, setup=new_pairs, rounds=20)
+    benchmark.pedantic(put_all, setup=new_pairs, rounds=20)  # type: ignore[no-untyped-call]
     assert memory.get(workloads.session_keys(1)[0]) == records[0]
