@@ -51,6 +51,7 @@ cdef class Record:
     cdef readonly uint8_t kind
     cdef readonly uint8_t flags
     cdef readonly bint live
+    cdef readonly bint read_before
 
 cdef class Log:
     cdef fm_super* sup
@@ -91,5 +92,8 @@ cdef class Log:
         bint conditional
     ) except? 1
     cdef int erase(self, bytes key) except -1
+    cdef bint ready_to_erase(self, bytes key) except -1
+    cdef void clear_need(self) noexcept
+    cdef void touch(self, bytes key) noexcept
     cdef int require_open(self) except -1
     cdef Record make_record(self, uint64_t word, const place_t* place)

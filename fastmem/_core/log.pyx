@@ -250,6 +250,7 @@ cdef class Log:
         cdef uint64_t digest
         cdef uint64_t word
         cdef uint64_t bit
+        cdef Record record
         self.require_open()
         digest = self.digest_of(PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key))
         word = self.find(
@@ -257,10 +258,13 @@ cdef class Log:
         )
         if word == 0 or place.record.kind == FM_TOMBSTONE or self.expired(place.record):
             return None
-        bit = digest & (TOUCHED_BITS - 1)
-        if not self.touched[bit >> 3] & (1 << (bit & 7)):
-            self.touched[bit >> 3] |= 1 << (bit & 7)
-        return self.make_record(word, &place)
+        record = self.make_record(word, &place)
+        if record is not None:
+            bit = digest & (TOUCHED_BITS - 1)
+            record.read_before = self.touched[bit >> 3] & (1 << (bit & 7)) != 0
+            if not record.read_before:
+                self.touched[bit >> 3] |= 1 << (bit & 7)
+        return record
 
     def seek(self, bytes key not None):
         """Return the key's word, 0 when absent or expired. Reads the header, not the body."""
@@ -292,6 +296,14 @@ cdef class Log:
             if seen == word:
                 return True
         return False
+
+    cdef void touch(self, bytes key) noexcept:
+        """Mark the key as read lately, so that reclaim moves it forward rather than out."""
+        cdef uint64_t bit = self.digest_of(
+            PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key)
+        ) & (TOUCHED_BITS - 1)
+        if not self.touched[bit >> 3] & (1 << (bit & 7)):
+            self.touched[bit >> 3] |= 1 << (bit & 7)
 
     def was_touched(self, bytes key not None, bint forget=True):
         """True when the key was read since it was last asked (one bit a hash: may be wrong)."""
@@ -418,6 +430,17 @@ cdef class Log:
         self.advance(COLD, record_units(&head, self.sup.cold_tail))
         self.unlock()
         return word if word else 1
+
+    cdef void clear_need(self) noexcept:
+        self.need = 0
+
+    cdef bint ready_to_erase(self, bytes key) except -1:
+        """True when an erase would not need anything; else `need` says what."""
+        cdef fm_record head
+        self.require_open()
+        self.need = 0
+        fill_head(&head, key, b"", 0, 0, 0, FM_TOMBSTONE, 0, 0, 0)
+        return self.tail_room(WARM, &head) != NULL
 
     cdef int erase(self, bytes key) except -1:
         """Append a tombstone and clear the key's slot. 1 = deleted, 0 = was absent, 2 = need."""

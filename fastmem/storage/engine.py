@@ -434,6 +434,22 @@ class Engine:
             path, offset = self.place(word)
             log_to.warning("%s", CorruptRecordError("record does not validate", path, offset))
 
+    def promote(self, record: Record, content: bytes) -> None:
+        """Copy a cold record to the warm tail: it is read again and again. A small value only."""
+        if self.read_only or self.files.warm is None or len(content) > INLINE_LIMIT_BYTES:
+            return
+        mac = record.body[-MAC_BYTES:] if record.mac_key else b""
+        flags = ALIGNED if record.codec in _ALIGNED_CODECS else 0
+        prepared = Prepared(
+            content + mac, record.codec, record.deadline_ns, record.written_ms, VALUE, flags,
+            record.mac_key,
+        )  # fmt: skip
+        try:
+            self.append(record.key, prepared, expected=record.word)
+        except OSError as error:
+            self.counters[COLD].errors[errno.errorcode.get(error.errno or 0, "OSError")] += 1
+            log_to.warning("not promoted: %s", error)
+
     def deadline_of(self, record: Record) -> int:
         """A record's deadline as CLOCK_BOOTTIME nanoseconds, 0 = never."""
         return record.deadline_ns - self.log.wall_offset_ns if record.deadline_ns else 0
