@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.append(str(Path(__file__).resolve().parents[2]))  # last: an installed fastmem wins
 
 from benchmarks import peers, ratios, rows, rows_l1, rows_tiered, stores
 from benchmarks.rows import OURS, VERDICTS, Scale

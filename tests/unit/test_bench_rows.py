@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.append(str(Path(__file__).resolve().parents[2]))  # last: an installed fastmem wins
 
 from benchmarks import report, rows
 from benchmarks.ratios import ROWS

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
-import sys
-from pathlib import Path
 
 import pytest
-
-sys.path.append(str(Path(__file__).resolve().parents[2]))  # last: an installed fastmem wins
 
 from benchmarks import timing
 

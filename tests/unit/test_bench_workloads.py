@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.append(str(Path(__file__).resolve().parents[2]))  # last: an installed fastmem wins
 
 from benchmarks import workloads
 
