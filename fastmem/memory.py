@@ -128,9 +128,7 @@ class TieredMemorySystem(TieredL1):
 
     # -- writing -----------------------------------------------------------------------------
 
-    def put(
-        self, key: TierKey, value: Any, ttl_seconds: float | timedelta | None = None
-    ) -> None:
+    def put(self, key: TierKey, value: Any, ttl_seconds: float | timedelta | None = None) -> None:
         """Store a value under a key, replacing its value and deadline.
 
         In "process" and "disk" it is in L2's log when this returns (encoding, two hashes, one
@@ -143,8 +141,7 @@ class TieredMemorySystem(TieredL1):
         encoded = encode_key(key)
         size_bytes, form = self._measure(key, value)
         if self._write_back and size_bytes <= self.budget_bytes:
-            while not self._put_dirty(key, value, size_bytes, deadline, encoded):
-                self._engine.provide(self.log.need)
+            self._engine.provided(self._put_dirty, key, value, size_bytes, deadline, encoded)
             if self.log.chores or self.log.freed:
                 self._engine.settle()
             return
@@ -161,8 +158,7 @@ class TieredMemorySystem(TieredL1):
             return
         prepared = engine.prepare(encoded, codec_id, body, deadline)
         try:
-            while not self._commit(key, value, size_bytes, deadline, encoded, prepared):
-                engine.provide(self.log.need)
+            engine.provided(self._commit, key, value, size_bytes, deadline, encoded, prepared)
         except BaseException:
             engine.discard(prepared)
             raise
@@ -174,9 +170,8 @@ class TieredMemorySystem(TieredL1):
         encoded = encode_key(key)
         return bool(self._erase_all(key, encoded, MISSING, 0))
 
-    def _erase_all(self, key: TierKey, encoded: bytes, value: Any, word: int) -> bool | int:
-        while (there := self._erase(key, encoded, value, word)) is None:
-            self._engine.provide(self.log.need)
+    def _erase_all(self, key: TierKey, encoded: bytes, value: Any, word: int) -> int:
+        there = self._engine.provided(self._erase, key, encoded, value, word)
         self._engine.settle()
         return there
 
@@ -315,8 +310,7 @@ class TieredMemorySystem(TieredL1):
         prepared = engine.prepare(encoded, codec_id, body, deadline)
         word = 0
         try:
-            while not (word := commit(key, value, encoded, prepared)) and self.log.need:
-                engine.provide(self.log.need)
+            word = engine.provided(commit, key, value, encoded, prepared)
         finally:
             if not word:
                 engine.discard(prepared)
@@ -343,9 +337,7 @@ class TieredMemorySystem(TieredL1):
                 continue
             value, _put, deadline, _hits, _version, _is_dirty = held
             codec_id, body = self._codec.encode(value, measure(value)[1])
-            self._write_back_one(
-                key, value, encode_key(key), codec_id, body, deadline, self._clean
-            )
+            self._write_back_one(key, value, encode_key(key), codec_id, body, deadline, self._clean)
 
     def close(self) -> None:
         """Close both directories for the next opener. Idempotent.
@@ -599,4 +591,3 @@ class _Items(ItemsView[Any, Any]):
             value = self._mapping.peek(key, MISSING)
             if value is not MISSING:
                 yield key, value
-

@@ -80,17 +80,15 @@ cdef class TieredL1(L1Cache):
     ):
         """ATOMIC. Append the record, then hold the value in L1 as that version.
 
-        Return the word; 0 when the log needs something first, and nothing has changed.
+        Raises LogNeeds, and nothing has changed.
         """
         cdef uint64_t word
         body, codec, wall_ns, written_ms, kind, flags, mac_key = prepared
         word = self.log.put(
             encoded, body, codec, wall_ns, written_ms, kind, flags, mac_key
         )
-        if word:
-            self.limbo_drop(key)
-            self.hold(key, value, size_bytes, deadline_ns, word)
-        return word
+        self.limbo_drop(key)
+        self.hold(key, value, size_bytes, deadline_ns, word)
 
     def _admit(
         self, key, value, int64_t size_bytes, int64_t deadline_ns, bytes encoded not None,
@@ -127,34 +125,28 @@ cdef class TieredL1(L1Cache):
         self, key, value, int64_t size_bytes, int64_t deadline_ns, bytes encoded not None
     ):
         """ATOMIC. Hold a value in L1 only; an older record below is deleted first, so that a
-        crash gives a miss and never the older value.
-
-        False when the log needs something first, and nothing has changed.
+        crash gives a miss and never the older value. Raises LogNeeds, and nothing has changed.
         """
         cdef Displaced out = [0, 0, 0]
-        if not self.log.ready_to_erase(encoded):
-            return False
+        self.log.ready_to_erase(encoded)
         try:
             self.install(key, value, size_bytes, deadline_ns, 0, DIRTY, &out)
             self.limbo_drop(key)
             self.log.erase(encoded)
         finally:
             self.release(&out)
-        return True
 
     def _write_victim(self, key, value, bytes encoded not None, prepared):
         """ATOMIC. Append a victim's record if it is still the one in limbo.
 
-        Return the word; 0 with ``log.need`` set: provide it; 0 otherwise: it was superseded.
+        Return the word, 0 when it was superseded. Raises LogNeeds.
         """
         cdef uint64_t word
-        self.log.clear_need()
         if self.limbo.get(key, MISS) is not value:
             return 0
         body, codec, wall_ns, written_ms, kind, flags, mac_key = prepared
         word = self.log.put(encoded, body, codec, wall_ns, written_ms, kind, flags, mac_key)
-        if word:
-            self.limbo_drop(key)
+        self.limbo_drop(key)
         return word
 
     def _drop_victim(self, key, value):
@@ -171,24 +163,22 @@ cdef class TieredL1(L1Cache):
         """
         cdef uint64_t word
         cdef uint32_t index = self.find(key)
-        self.log.clear_need()
         if index == 0 or not self.entry_at(index).meta & DIRTY:
             return 0
         if <object>self.entry_at(index).value is not value:
             return 0
         body, codec, wall_ns, written_ms, kind, flags, mac_key = prepared
         word = self.log.put(encoded, body, codec, wall_ns, written_ms, kind, flags, mac_key)
-        if word:
-            self.entry_at(index).version = word
-            self.entry_at(index).meta &= ~<uint32_t>DIRTY
+        self.entry_at(index).version = word
+        self.entry_at(index).meta &= ~<uint32_t>DIRTY
         return word
 
     def _erase(self, key, bytes encoded not None, value=MISS, uint64_t word=0):
         """ATOMIC. Delete the key in every tier, tombstone included. Return whether it was there.
 
         With `value`: only if L1 or limbo holds that very object, or neither holds the key and
-        `word` is its record; -1 when something newer took its place. None when the log needs
-        something first, and nothing has changed.
+        `word` is its record; -1 when something newer took its place. Raises LogNeeds, and
+        nothing has changed.
         """
         cdef Displaced out = [0, 0, 0]
         cdef uint32_t index = self.find(key)
@@ -203,8 +193,7 @@ cdef class TieredL1(L1Cache):
                     return -1
             elif not self.log.holds(encoded, word):
                 return -1
-        if not self.log.ready_to_erase(encoded):
-            return None
+        self.log.ready_to_erase(encoded)
         there = self.log.erase(encoded) == 1
         if index:
             entry = self.entry_at(index)

@@ -109,7 +109,7 @@ def _describe(dtype: np.dtype[Any]) -> object:
     description = _description(dtype)
     # The proof, in place of trust in a list of kinds: user-defined dtypes call themselves "V".
     try:
-        faithful = _dtype_of(description) == dtype
+        faithful = _dtype_of(_decode_header(_encode_header(description))) == dtype
     except (TypeError, ValueError) as error:
         raise Indescribable(f"numpy dtype {dtype}") from error
     if not faithful:

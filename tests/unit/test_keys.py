@@ -30,7 +30,7 @@ class Colour(enum.IntEnum):
     RED = 1
 
 
-class Pair(tuple):
+class Pair(tuple[object, ...]):
     __slots__ = ()
 
 
