@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import marshal
+import math
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -66,12 +67,10 @@ class Track:
     def percentile(self, share: float) -> int | None:
         """The nearest-rank percentile, or ``None`` with too few accesses to tell it.
 
-        A percentile is told when at least one access lies beyond it: 100 for p99, 1,000 for p99.9.
+        A percentile is told when an access lies beyond it: 100 are needed for p99, 1,000 for p99.9.
         """
-        count = len(self.latencies)
-        if count * (1 - share) < 0.999:
-            return None
-        return sorted(self.latencies)[min(count - 1, int(count * share))]
+        rank = math.ceil(round(share * len(self.latencies), 6))
+        return sorted(self.latencies)[rank - 1] if rank < len(self.latencies) else None
 
 
 @dataclass(slots=True)
