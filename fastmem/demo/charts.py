@@ -127,6 +127,8 @@ def latencies(outcome: Outcome) -> str:
                 x = plot.px(math.log10(max(1, value)))
                 plot.segment("mark", x, plot.py(base + 0.86), x, plot.py(base))
                 text = f"{label} {micro(duration_text(value))}"
+                if x > plot.right - 60:
+                    anchor, shift = "end", -5
                 plot.text("value", x + shift, plot.py(base + 0.86) + 8, text, anchor)
     return plot.svg()
 

@@ -94,8 +94,8 @@ def page(outcome: Outcome) -> str:
         ),
         (
             "Time saved",
-            "Grey is computing that was needed in either case; green is what each hit would have "
-            "cost, measured when its value was computed.",
+            "Grey is computing that was needed in either case, amber is storing and looking up, "
+            "green is what each hit would have cost, measured when its value was computed.",
             charts.time_saved(outcome),
         ),
     ]
