@@ -1,0 +1,84 @@
+"""The index: 64-byte buckets under linear hashing, changed by one writer, read without locks."""
+
+from libc.stdint cimport uint64_t
+from fastmem._core.layout cimport (
+    FM_LINK_BIT, FM_LOCATION_MASK, FM_OVERFLOW_ID, FM_TAG_SHIFT, FM_TIER_BIT, fm_bucket, fm_index,
+    fm_load_acquire,
+)
+
+cdef enum:
+    SLOTS = 7
+    LAST_SLOT = 6
+    FILL = 5           # mean entries a bucket before the table doubles
+    SPLITS_A_PUT = 8   # buckets split in one lock hold while doubling
+
+ctypedef struct index_t:
+    fm_index* head
+    fm_bucket* buckets
+    fm_bucket* overflow
+    uint64_t bucket_room    # buckets that the file holds
+    uint64_t overflow_room
+
+ctypedef struct cursor_t:   # one slot of one chain
+    uint64_t home
+    fm_bucket* bucket
+    uint64_t bucket_id      # overflow buckets count from FM_OVERFLOW_ID
+    int slot
+
+
+cdef inline uint64_t tag_of(const index_t* index, uint64_t digest) noexcept nogil:
+    """The slot tag of a key, already shifted into place: the bits just above the index bits."""
+    return ((digest >> index.head.initial_level) & 0xFFFF) << FM_TAG_SHIFT
+
+
+cdef inline uint64_t home_of(const index_t* index, uint64_t digest) noexcept nogil:
+    cdef uint64_t directory = fm_load_acquire(&index.head.directory)
+    cdef uint64_t level = directory >> 56
+    cdef uint64_t home = digest & ((1ULL << level) - 1)
+    if home < (directory & ((1ULL << 56) - 1)):
+        home = digest & ((1ULL << (level + 1)) - 1)
+    return home
+
+
+cdef inline void first_slot(const index_t* index, uint64_t home, cursor_t* cursor) noexcept nogil:
+    cursor.home = home
+    cursor.bucket = &index.buckets[home]
+    cursor.bucket_id = home
+    cursor.slot = -1
+
+
+cdef inline bint next_slot(
+    const index_t* index, cursor_t* cursor, uint64_t* word
+) noexcept nogil:
+    """Step to the next slot of the chain, following links; False at its end."""
+    cdef uint64_t link
+    cursor.slot += 1
+    if cursor.slot == SLOTS:
+        return False
+    word[0] = fm_load_acquire(&cursor.bucket.slot[cursor.slot])
+    if cursor.slot == LAST_SLOT and word[0] & FM_LINK_BIT:
+        link = word[0] & FM_LOCATION_MASK
+        # Links only ever point to younger buckets, so a damaged one cannot make a cycle.
+        if link == 0 or link >= index.head.overflow_next or link >= index.overflow_room:
+            return False
+        if cursor.bucket_id >= FM_OVERFLOW_ID and link <= cursor.bucket_id - FM_OVERFLOW_ID:
+            return False
+        cursor.bucket = &index.overflow[link]
+        cursor.bucket_id = FM_OVERFLOW_ID + link
+        cursor.slot = 0
+        word[0] = fm_load_acquire(&cursor.bucket.slot[0])
+    return True
+
+
+cdef void store_slot(
+    index_t* index, const cursor_t* cursor, uint64_t word, uint64_t warm, uint64_t cold,
+    uint64_t overflow_next
+) noexcept nogil
+cdef bint insert_word(index_t* index, uint64_t home, uint64_t word) noexcept nogil
+cdef void replace_word(
+    index_t* index, const cursor_t* cursor, uint64_t old, uint64_t word
+) noexcept nogil
+cdef bint wants_growth(const index_t* index) noexcept nogil
+cdef int split_some(index_t* index) noexcept nogil
+cdef bint recover_index(index_t* index) noexcept nogil
+cdef uint64_t bucket_count(const index_t* index) noexcept nogil

@@ -1,0 +1,146 @@
+/* The layout of every file of the store: one place for the reader and the writer.
+ * FORMAT.md (fastmem/storage) is the prose. All integers are little-endian; a
+ * big-endian build refuses to compile rather than write another format. */
+#ifndef FASTMEM_LAYOUT_H
+#define FASTMEM_LAYOUT_H
+#include <stddef.h>
+#include <stdint.h>
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "fastmem's files are little-endian"
+#endif
+
+#define FM_FORMAT 0u
+#define FM_UNIT 16u              /* a log address counts units of 16 bytes */
+#define FM_UNIT_SHIFT 4
+#define FM_PAGE 4096u
+#define FM_SEGMENT_HEADER 64u    /* bytes before the first record of a segment */
+#define FM_RECORD_HEADER 48u
+#define FM_COLD_EXTENSION 16u
+#define FM_INLINE_LIMIT (256u * 1024u) /* larger values live in files of their own */
+#define FM_KEY_LIMIT 65536u
+#define FM_MAC_BYTES 16u
+#define FM_BODY_ALIGNMENT 64u
+
+enum fm_kind { FM_VALUE = 1, FM_TOMBSTONE = 2, FM_SEAL = 3, FM_POINTER = 4 };
+enum fm_flag { FM_SHADOWS_L3 = 1, FM_COMPRESSED = 2, FM_ALIGNED = 4, FM_COLD = 8 };
+#define FM_KNOWN_FLAGS 15u
+
+typedef struct {
+    uint64_t hcheck;   /* XXH3 of the 40 bytes after it, the cold extension and the key,
+                          seeded with salt ^ address: stale or forged bytes never validate */
+    uint64_t bcheck;   /* XXH3 of the body (value and MAC) */
+    int64_t deadline_ns; /* anchored wall clock; 0 = never */
+    uint32_t klen;
+    uint32_t vlen;     /* bytes of the value, MAC not counted */
+    uint8_t kind;
+    uint8_t flags;
+    uint16_t codec;
+    uint32_t dictionary;
+    uint16_t mac_key;  /* 0 = no MAC follows the value */
+    uint16_t written_high;
+    uint32_t written_low; /* written: 48 bits of milliseconds since 1970, high part first */
+} fm_record;
+
+typedef struct {       /* follows the header of a cold record */
+    uint64_t origin;   /* the log address that is its version */
+    uint32_t raw_len;  /* value bytes before compression */
+    uint32_t archived_s; /* seconds since 1970 */
+} fm_cold;
+
+typedef struct {
+    uint64_t version;  /* bit 0 busy; the rest counts changes */
+    uint64_t slot[7];  /* tag:16 | tier:1 | link:1 | location:46; the last may be a link */
+} fm_bucket;
+
+#define FM_TAG_SHIFT 48
+#define FM_TIER_BIT (1ull << 47)
+#define FM_LINK_BIT (1ull << 46)
+#define FM_LOCATION_MASK (FM_LINK_BIT - 1)
+#define FM_OVERFLOW_ID (1ull << 40) /* bucket numbers from here on are overflow buckets */
+
+typedef struct {       /* super: 4 KiB; each group on a cache line of its own */
+    char magic[8];     /* "FASTMEM\0" */
+    uint32_t format;
+    uint32_t segment_bytes;
+    uint8_t uuid[16];
+    uint64_t salt;
+    uint64_t created_ns;
+    uint64_t check;    /* XXH3 of the 48 bytes before it */
+    uint64_t spare0;
+
+    uint8_t boot_id[16];  /* the index is trusted only on this boot, device and inode */
+    uint64_t index_dev;
+    uint64_t index_ino;
+    uint8_t archive_uuid[16]; /* the archive whose slots the index holds; zeros: none */
+    uint64_t trust_check;     /* XXH3 of the 48 bytes before it */
+    uint64_t spare1;
+
+    uint64_t lock;     /* slot:16 | incarnation:48, 0 = free */
+    uint32_t waiters;  /* futex */
+    uint32_t pad2;
+    uint64_t spare2[6];
+
+    uint64_t tail;     /* units; the next address */
+    uint64_t head;     /* units; the oldest linked segment starts here */
+    uint64_t synced;   /* units; everything below survives power loss */
+    uint64_t cold_tail;
+    uint64_t cold_head;
+    uint64_t cold_synced;
+    uint64_t spare3[2];
+
+    uint64_t reclaim_lease;
+    uint64_t spare4[7];
+
+    int64_t anchor_wall_ns; /* now = anchor_wall + (BOOTTIME - anchor_boot) */
+    int64_t anchor_boot_ns;
+    int64_t latest_wall_ns; /* the latest time seen: a clock set back never revives */
+    uint64_t spare5[5];
+} fm_super;
+
+typedef struct {       /* first page of the index */
+    char magic[8];     /* "FMINDEX\0" */
+    uint32_t format;
+    uint32_t initial_level;
+    uint8_t uuid[16];  /* the store's */
+    uint64_t spare0[4];
+
+    uint64_t directory; /* level:8 | split:56 */
+    uint64_t spare1[7];
+
+    uint64_t warm_entries;
+    uint64_t cold_entries;
+    uint64_t overflow_next; /* overflow buckets ever taken; number 0 is never used */
+    uint64_t spare2[5];
+
+    uint64_t redo_armed;    /* one slot store and what belongs to it, redone after a death */
+    uint64_t redo_slot;     /* 1 + bucket * 8 + slot; overflow buckets count from 2^40 */
+    uint64_t redo_word;
+    uint64_t redo_home;
+    uint64_t redo_warm;
+    uint64_t redo_cold;
+    uint64_t redo_overflow;
+    uint64_t spare3;
+} fm_index;
+
+typedef struct {       /* first 64 bytes of a segment */
+    char magic[8];     /* "FMWARM\0\0" or "FMCOLD\0\0" */
+    uint32_t format;
+    uint32_t segment_bytes;
+    uint8_t uuid[16];
+    uint64_t number;
+    uint64_t salt;     /* lets a store with a lost super be opened again */
+    uint64_t spare;
+    uint64_t check;    /* XXH3 of the 56 bytes before it */
+} fm_segment;
+
+_Static_assert(sizeof(fm_record) == FM_RECORD_HEADER, "record header");
+_Static_assert(sizeof(fm_cold) == FM_COLD_EXTENSION, "cold extension");
+_Static_assert(sizeof(fm_bucket) == 64, "bucket");
+_Static_assert(sizeof(fm_super) == 6 * 64, "super lines");
+_Static_assert(offsetof(fm_super, lock) == 128, "lock line");
+_Static_assert(offsetof(fm_super, tail) == 192, "tail line");
+_Static_assert(offsetof(fm_super, anchor_wall_ns) == 320, "clock line");
+_Static_assert(sizeof(fm_index) == 4 * 64, "index header lines");
+_Static_assert(sizeof(fm_segment) == FM_SEGMENT_HEADER, "segment header");
+#endif

@@ -1,0 +1,57 @@
+"""Checking and writing one record. FORMAT.md is the prose of what is done here."""
+
+from libc.stdint cimport uint64_t
+from libc.string cimport memcpy
+from fastmem._core.hashing cimport xxh3, xxh3_seeded
+from fastmem._core.layout cimport (
+    FM_COLD, FM_COLD_EXTENSION, FM_INLINE_LIMIT, FM_KEY_LIMIT, FM_KNOWN_FLAGS, FM_POINTER,
+    FM_RECORD_HEADER, FM_UNIT, FM_VALUE, fm_cold, fm_record,
+)
+
+
+cdef bint plausible(const fm_record* record, uint64_t at, uint64_t room) noexcept nogil:
+    """True when every length of the header is within limits and within `room` bytes.
+
+    Comes before any hashing: no byte past `room` is read whatever the header says.
+    """
+    if room < FM_RECORD_HEADER or record.kind < FM_VALUE or record.kind > FM_POINTER:
+        return False
+    if record.flags & ~FM_KNOWN_FLAGS:
+        return False
+    if record.klen > FM_KEY_LIMIT or record.vlen > FM_INLINE_LIMIT:
+        return False
+    return record_units(record, at) * FM_UNIT <= room
+
+
+cdef inline uint64_t header_digest(const fm_record* record, uint64_t seed) noexcept nogil:
+    return xxh3_seeded(<const char*>record + 8, head_bytes(record) - 8, seed)
+
+
+cdef bint header_valid(
+    const fm_record* record, uint64_t at, uint64_t room, uint64_t salt
+) noexcept nogil:
+    """True for a header and key written at exactly this address of this store."""
+    return plausible(record, at, room) and header_digest(record, salt ^ at) == record.hcheck
+
+
+cdef bint body_valid(const fm_record* record, uint64_t at) noexcept nogil:
+    """True when the body is whole. The header must have been found valid."""
+    return xxh3(<const char*>record + body_offset(record, at), body_bytes(record)) == record.bcheck
+
+
+cdef void write_record(
+    char* place, uint64_t at, uint64_t salt, fm_record* head, const fm_cold* cold,
+    const char* key, const char* body
+) noexcept nogil:
+    """Write a record at `place`. `head` is complete but for hcheck; bcheck covers `body`.
+
+    The caller has made sure that the record fits; nothing is visible until a slot or the tail
+    says so.
+    """
+    cdef fm_record* record = <fm_record*>place
+    memcpy(place, head, FM_RECORD_HEADER)
+    if head.flags & FM_COLD:
+        memcpy(place + FM_RECORD_HEADER, cold, FM_COLD_EXTENSION)
+    memcpy(<char*>key_of(record), key, head.klen)
+    memcpy(place + body_offset(record, at), body, body_bytes(record))
+    record.hcheck = header_digest(record, salt ^ at)

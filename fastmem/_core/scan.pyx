@@ -1,0 +1,325 @@
+"""Walking the log and the index: recovery, rebuild, reclaim's cursor, iteration, checks."""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport uint64_t
+from libc.string cimport memcmp
+from fastmem._core.index cimport (
+    bucket_count, cursor_t, first_slot, home_of, insert_word, next_slot, recover_index,
+    replace_word, split_some, tag_of, wants_growth,
+)
+from fastmem._core.layout cimport (
+    FM_COLD, FM_LOCATION_MASK, FM_POINTER, FM_RECORD_HEADER, FM_SEAL, FM_TAG_SHIFT, FM_TIER_BIT,
+    FM_TOMBSTONE, FM_UNIT, FM_VALUE, fm_load_acquire, fm_record, fm_store_release,
+)
+from fastmem._core.log cimport (
+    COLD, NEED_OVERFLOW, WARM, Log, Record, place_t, tier_t,
+)
+from fastmem._core.record cimport (
+    body_valid, cold_of, header_valid, key_of, plausible, record_units,
+)
+
+cdef enum:
+    HEADER_UNITS = 4
+
+
+cdef bint valid_at(Log log, int which, uint64_t at, place_t* place) noexcept:
+    """True when a whole record stands at this address of the tier, body included."""
+    return (
+        log.locate_tail(which, at, place)
+        and header_valid(place.record, place.at, place.room, log.tier[which].salt)
+        and body_valid(place.record, place.at)
+    )
+
+
+cdef inline uint64_t word_at(Log log, int which, uint64_t digest, uint64_t at) noexcept:
+    return tag_of(&log.index, digest) | (FM_TIER_BIT if which == COLD else 0) | at
+
+
+def recover(Log log not None):
+    """Finish what a process that died under the lock had begun. Return the records redone.
+
+    -1: the index makes no sense and must be rebuilt. With `need` set on return: provide it and
+    call again. Afterwards the lock is free.
+    """
+    cdef place_t place
+    cdef uint64_t redone = 0
+    cdef uint64_t at
+    cdef uint64_t end
+    cdef int which
+    log.need = 0
+    if not recover_index(&log.index):
+        return -1
+    for which in (WARM, COLD):
+        if log.tier[which].segment_bytes == 0:
+            continue
+        while True:
+            at = log.sup.cold_tail if which == COLD else log.sup.tail
+            end = (at | ((1ULL << log.tier[which].shift) - 1)) + 1
+            if not valid_at(log, which, at, &place):
+                break
+            if place.record.kind == FM_SEAL:
+                if not log.locate_tail(which, end + HEADER_UNITS, &place):
+                    break
+                fm_store_release(
+                    &log.sup.cold_tail if which == COLD else &log.sup.tail, end + HEADER_UNITS
+                )
+                continue
+            if not redo(log, which, at, &place):
+                if log.need:
+                    return redone
+                break
+            redone += 1
+            log.advance(which, record_units(place.record, at))
+    fm_store_release(&log.sup.lock, 0)
+    return redone
+
+
+cdef bint redo(Log log, int which, uint64_t at, place_t* place) except? 1:
+    """Apply the record at the tail. False: it needs overflow room, or was never visible."""
+    cdef const char* key = key_of(place.record)
+    cdef uint64_t klen = place.record.klen
+    cdef uint64_t digest = log.digest_of(key, klen)
+    cdef uint64_t word = word_at(log, which, digest, at)
+    cdef cursor_t cursor
+    cdef place_t older
+    cdef uint64_t old = log.find(key, klen, digest, &cursor, &older)
+    if place.record.kind == FM_TOMBSTONE:
+        if old:
+            replace_word(&log.index, &cursor, old, 0)
+    elif which == COLD:
+        # A cold record is a move or an archive's put: applied already, or never visible.
+        if old != word:
+            return False
+        if log.sup.tail <= cold_of(place.record).origin:
+            fm_store_release(&log.sup.tail, cold_of(place.record).origin + 1)
+    elif old and old != word:
+        replace_word(&log.index, &cursor, old, word)
+    elif not old and not insert_word(&log.index, home_of(&log.index, digest), word):
+        log.need = NEED_OVERFLOW
+        return False
+    return True
+
+
+def absorb(Log log not None, int which, uint64_t number, uint64_t at, list counts not None):
+    """Rebuild: index the records of one segment from address `at` on, newest version wins.
+
+    Return the address to go on from, 0 when the segment is done. It stops early when the index
+    files must grow (`need` or `chores`). `counts` is [records, dropped, end, newest]: whole
+    records seen, runs of bytes that are not zero and no record, the end of the last whole record
+    (0: none), and the newest version.
+    Tombstones are indexed too, until `sweep`.
+    """
+    cdef tier_t* tier = &log.tier[which]
+    cdef uint64_t end = (number + 1) << tier.shift
+    cdef place_t place
+    cdef bint in_run = False
+    cdef uint64_t digest
+    log.need = 0
+    if at == 0:
+        at = (number << tier.shift) + HEADER_UNITS
+    while at < end and log.locate_tail(which, at, &place):
+        if not header_valid(place.record, at, place.room, tier.salt):
+            if not in_run and not zero_unit(<const uint64_t*>place.record):
+                counts[1] += 1
+                in_run = True
+            at += 1
+            continue
+        in_run = False
+        if place.record.kind == FM_SEAL:
+            counts[2] = at
+            return 0
+        if not body_valid(place.record, at):
+            counts[1] += 1
+        else:
+            digest = log.digest_of(key_of(place.record), place.record.klen)
+            if not take(log, word_at(log, which, digest, at), digest, &place):
+                return at
+            counts[0] += 1
+            counts[3] = max(counts[3], log.version_at(word_at(log, which, digest, at)))
+        at += record_units(place.record, at)
+        counts[2] = at
+        if wants_growth(&log.index):
+            log.chores |= split_some(&log.index)
+            if log.chores & 3:
+                return at
+    return 0
+
+
+cdef inline bint zero_unit(const uint64_t* unit) noexcept nogil:
+    return unit[0] == 0 and unit[1] == 0
+
+
+cdef bint take(Log log, uint64_t word, uint64_t digest, place_t* place) except? 1:
+    """Index a record unless a newer version is there. False when overflow must grow first."""
+    cdef const char* key = key_of(place.record)
+    cdef cursor_t cursor
+    cdef place_t older
+    cdef uint64_t old = log.find(key, place.record.klen, digest, &cursor, &older)
+    if old == 0:
+        if not insert_word(&log.index, home_of(&log.index, digest), word):
+            log.need = NEED_OVERFLOW
+            return False
+        return True
+    if log.version_at(word) > log.version_at(old) or (
+        log.version_at(word) == log.version_at(old) and old & FM_TIER_BIT
+    ):
+        replace_word(&log.index, &cursor, old, word)
+    return True
+
+
+def sweep(Log log not None):
+    """End of a rebuild: remove the tombstones from the index. Return how many there were."""
+    cdef uint64_t home
+    cdef uint64_t word = 0
+    cdef uint64_t removed = 0
+    cdef cursor_t cursor
+    cdef place_t place
+    for home in range(bucket_count(&log.index)):
+        first_slot(&log.index, home, &cursor)
+        while next_slot(&log.index, &cursor, &word):
+            if word and log.locate(word, &place) and place.record.kind == FM_TOMBSTONE:
+                replace_word(&log.index, &cursor, word, 0)
+                removed += 1
+    return removed
+
+
+def next_record(Log log not None, int which, uint64_t at):
+    """Return (record, address after it) for the first whole record at or after `at`.
+
+    (None, 0) at the end of the segment. `live` tells whether the index leads to it; only live
+    records carry their body.
+    """
+    cdef tier_t* tier = &log.tier[which]
+    cdef uint64_t end = (at | ((1ULL << tier.shift) - 1)) + 1
+    cdef place_t place
+    cdef Record record
+    cdef uint64_t word
+    log.require_open()
+    while at < end and log.locate_tail(which, at, &place):
+        if not header_valid(place.record, at, place.room, tier.salt):
+            at += 1
+            continue
+        if place.record.kind == FM_SEAL:
+            break
+        key = PyBytes_FromStringAndSize(key_of(place.record), place.record.klen)
+        word = word_at(log, which, log.digest_of(key_of(place.record), place.record.klen), at)
+        if place.record.kind != FM_TOMBSTONE and log.holds(key, word):
+            record = log.make_record(word, &place)
+            if record is None:  # corrupt body, counted: reported with its key, without a body
+                record = head_only(log, word, &place)
+            record.live = True
+        else:
+            record = head_only(log, word, &place)
+        return record, at + record_units(place.record, at)
+    return None, 0
+
+
+cdef Record head_only(Log log, uint64_t word, const place_t* place):
+    cdef const fm_record* head = place.record
+    cdef Record record = Record.__new__(Record)
+    record.key = PyBytes_FromStringAndSize(key_of(head), head.klen)
+    record.word = word
+    record.version = log.version_at(word)
+    record.deadline_ns = head.deadline_ns
+    record.written_ms = (<uint64_t>head.written_high << 32) | head.written_low
+    record.raw_len = head.vlen
+    record.dictionary = head.dictionary
+    if head.flags & FM_COLD:
+        record.raw_len = cold_of(head).raw_len
+        record.archived_s = cold_of(head).archived_s
+    record.codec = head.codec
+    record.kind = head.kind
+    record.flags = head.flags
+    record.mac_key = head.mac_key
+    return record
+
+
+def directory(Log log not None):
+    """Return the table's shape, to start an iteration with: (groups, level)."""
+    log.require_open()
+    return bucket_count(&log.index), fm_load_acquire(&log.index.head.directory) >> 56
+
+
+def entries(Log log not None, uint64_t groups, uint64_t level, uint64_t first, uint64_t count):
+    """Return the headers of the live records in groups [first, first + count).
+
+    A group is what was one bucket when the iteration took (groups, level) from `directory`, so
+    that a key present throughout is seen exactly once however the table grows meanwhile.
+    """
+    cdef uint64_t group
+    cdef uint64_t home
+    cdef uint64_t stride
+    cdef uint64_t word = 0
+    cdef cursor_t cursor
+    cdef place_t place
+    log.require_open()
+    found = []
+    for group in range(first, min(first + count, groups)):
+        stride = 1ULL << level
+        if group < groups - stride or group >= stride:
+            stride *= 2
+        home = group
+        while home < bucket_count(&log.index):
+            first_slot(&log.index, home, &cursor)
+            while next_slot(&log.index, &cursor, &word):
+                if word == 0:
+                    continue
+                if not log.locate(word, &place) or not header_valid(
+                    place.record, place.at, place.room,
+                    log.tier[COLD if word & FM_TIER_BIT else WARM].salt,
+                ):
+                    log.note_corrupt(word)
+                elif not log.expired(place.record):
+                    found.append(head_only(log, word, &place))
+            home += stride
+    return found
+
+
+def check_index(Log log not None):
+    """Walk every chain and return what is wrong with it, as sentences; empty when sound.
+
+    Each word must lead to a whole record of the right tag and home, no key twice, no word at or
+    past the tail, the counts exact.
+    """
+    cdef uint64_t home
+    cdef uint64_t digest
+    cdef uint64_t word = 0
+    cdef uint64_t tally[2]
+    cdef cursor_t cursor
+    cdef place_t place
+    cdef int which
+    log.require_open()
+    tally[0] = tally[1] = 0
+    problems = []
+    for home in range(bucket_count(&log.index)):
+        keys = set()
+        if fm_load_acquire(&log.index.buckets[home].version) & 1:
+            problems.append(f"bucket {home} is marked busy")
+        first_slot(&log.index, home, &cursor)
+        while next_slot(&log.index, &cursor, &word):
+            if word == 0:
+                continue
+            which = COLD if word & FM_TIER_BIT else WARM
+            tally[which] += 1
+            if not valid_at(log, which, word & FM_LOCATION_MASK, &place):
+                problems.append(f"bucket {home}: {word:#x} leads to no whole record")
+                continue
+            key = PyBytes_FromStringAndSize(key_of(place.record), place.record.klen)
+            digest = log.digest_of(PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key))
+            if key in keys:
+                problems.append(f"bucket {home}: key {key!r} twice")
+            keys.add(key)
+            if home_of(&log.index, digest) != home:
+                problems.append(f"bucket {home}: key {key!r} belongs elsewhere")
+            if tag_of(&log.index, digest) != word & (<uint64_t>0xFFFF << FM_TAG_SHIFT):
+                problems.append(f"bucket {home}: key {key!r} has the wrong tag")
+            if (word & FM_LOCATION_MASK) >= (log.sup.cold_tail if which else log.sup.tail):
+                problems.append(f"bucket {home}: key {key!r} lies past the tail")
+            if place.record.kind != FM_VALUE and place.record.kind != FM_POINTER:
+                problems.append(f"bucket {home}: key {key!r} leads to kind {place.record.kind}")
+    if tally[0] != log.index.head.warm_entries or tally[1] != log.index.head.cold_entries:
+        problems.append(
+            f"counts say {log.index.head.warm_entries} warm and {log.index.head.cold_entries} "
+            f"cold, the chains hold {tally[0]} and {tally[1]}"
+        )
+    return problems

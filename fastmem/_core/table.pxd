@@ -1,0 +1,206 @@
+"""The table of L1: open addressing over entries that lie inline in one arena.
+
+slots    8 bytes each, sorted by `fragment`, with gaps. A fragment's home is
+         `fragment * slot_count >> 32`, which grows with the fragment, so linear probing keeps the
+         whole array in order: a search stops at the first larger fragment (an empty slot carries
+         the largest one), growth by any factor is one forward pass, and nothing ever wraps round.
+         Slots past `slot_count` take what spills over the end; the very last one stays empty.
+entries  exactly one cache line each, in a cache-line aligned arena. Entry 0 is the sentinel of the
+         recency list (`next` = most recent, `prev` = least recent). An entry is
+           live      in the slots and the recency list, flag LIVE set, its size in `used_bytes`;
+           displaced out of both, still owning its references, chained by `next` in a `Displaced`;
+           free      key and value NULL, chained by `next` from `free_head`; or
+           unused    index >= `entry_high`.
+
+No function here runs user code except `table_release`, none releases the GIL, and none but those
+marked `except -1` (MemoryError, before anything is changed) can fail.
+"""
+
+from cpython.object cimport PyObject
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+cdef extern from *:
+    """
+    #ifndef FASTMEM_TABLE
+    #define FASTMEM_TABLE
+    #include <stdint.h>
+    #include <string.h>
+
+    /* Secret seed, then one widening multiplication folded over itself: neither consecutive
+       integers nor integers made from the multiplier's inverse pile up. */
+    static inline uint32_t fm_fragment(uint64_t seed, Py_hash_t hash) {
+        unsigned __int128 wide =
+            (unsigned __int128)((uint64_t)hash ^ seed) * UINT64_C(0x9E3779B97F4A7C15);
+        return (uint32_t)(((uint64_t)wide ^ (uint64_t)(wide >> 64)) >> 32);
+    }
+
+    static inline Py_hash_t fm_key_hash(PyObject *key) {
+        if (PyUnicode_CheckExact(key)) {
+            Py_hash_t hash = ((PyASCIIObject *)key)->hash;
+            if (hash != -1) return hash;
+        }
+        return PyObject_Hash(key);
+    }
+
+    static inline int fm_is_exact(PyTypeObject *type) {
+        return type == &PyUnicode_Type || type == &PyLong_Type || type == &PyBytes_Type;
+    }
+
+    static inline int fm_same_int(PyObject *a, PyObject *b) {
+        PyLongObject *x = (PyLongObject *)a, *y = (PyLongObject *)b;
+    #if PY_VERSION_HEX >= 0x030C0000
+        uintptr_t tag = x->long_value.lv_tag;
+        /* low bits: 0-1 sign, 2 reserved, then the number of digits */
+        return !((tag ^ y->long_value.lv_tag) & ~(uintptr_t)4)
+            && !memcmp(x->long_value.ob_digit, y->long_value.ob_digit, (tag >> 3) * sizeof(digit));
+    #else
+        Py_ssize_t n = Py_SIZE(x);
+        return n == Py_SIZE(y)
+            && !memcmp(x->ob_digit, y->ob_digit, (size_t)(n < 0 ? -n : n) * sizeof(digit));
+    #endif
+    }
+
+    /* 1 equal, 0 different, -1 when only rich comparison (user code, perhaps) can tell. Exact str,
+       bytes and int never compare equal to one another, and asking could raise a BytesWarning. */
+    static inline int fm_same_key(PyObject *a, PyObject *b) {
+        PyTypeObject *type = Py_TYPE(a);
+        if (a == b) return 1;
+        if (type != Py_TYPE(b)) return fm_is_exact(type) && fm_is_exact(Py_TYPE(b)) ? 0 : -1;
+        if (type == &PyUnicode_Type) {
+            Py_ssize_t n = PyUnicode_GET_LENGTH(a);
+            return n == PyUnicode_GET_LENGTH(b) && PyUnicode_KIND(a) == PyUnicode_KIND(b)
+                && !memcmp(PyUnicode_DATA(a), PyUnicode_DATA(b), (size_t)n * PyUnicode_KIND(a));
+        }
+        if (type == &PyLong_Type) return fm_same_int(a, b);
+        if (type == &PyBytes_Type)
+            return Py_SIZE(a) == Py_SIZE(b)
+                && !memcmp(PyBytes_AS_STRING(a), PyBytes_AS_STRING(b), (size_t)Py_SIZE(a));
+        return -1;
+    }
+    #endif
+    """
+    uint32_t fragment_of "fm_fragment"(uint64_t seed, Py_hash_t hash) noexcept nogil
+    bint is_exact "fm_is_exact"(void* type) noexcept nogil
+    int same_key "fm_same_key"(PyObject* a, PyObject* b) noexcept nogil
+    Py_hash_t key_hash "fm_key_hash"(object key) except -1
+
+
+cdef enum:
+    # Entry.meta, low 8 bits
+    DIRTY = 1            # no lower tier holds this version
+    LIVE = 128
+    FLAG_MASK = 255
+    HIT_SHIFT = 8        # the hit count above the flags stops at 2**24 - 1
+    # why an entry was displaced: kept in Entry.prev while it is
+    CAUSE_SIZE = 0
+    CAUSE_EXPIRED = 1
+    CAUSE_REPLACED = 2
+    CAUSE_DELETED = 3
+    CAUSE_CLEARED = 4
+    CAUSE_COUNT = 5
+    # what an entry costs beyond key and value: its line, its slots at the lowest load
+    ENTRY_OVERHEAD = 80
+
+cdef struct Slot:
+    uint32_t fragment
+    uint32_t entry         # 0: empty
+
+cdef struct Entry:
+    PyObject* key
+    PyObject* value
+    int64_t deadline_ns    # CLOCK_BOOTTIME; 0: never
+    int64_t size_bytes     # key, value and ENTRY_OVERHEAD
+    uint64_t version       # of the record below; 0 in plain L1
+    int64_t put_ns         # coarse CLOCK_BOOTTIME
+    uint32_t prev
+    uint32_t next
+    uint32_t fragment      # finds the entry's slot without asking the key for its hash
+    uint32_t meta          # hits << HIT_SHIFT | flags
+
+cdef struct Displaced:     # entries on their way out; start with {0}
+    uint32_t head
+    uint32_t tail
+    uint32_t causes        # bit set of 1 << CAUSE_*
+
+cdef struct Table:
+    Slot* slots
+    Entry* entries
+    uint64_t seed
+    uint64_t slot_count
+    uint64_t slot_total    # with the overflow area
+    uint64_t slot_limit    # live entries at which the slots grow
+    uint64_t stamp         # changes whenever a slot does
+    int64_t used_bytes
+    uint32_t live
+    uint32_t displaced     # in any Displaced chain
+    uint32_t free_head
+    uint32_t entry_high
+    uint32_t entry_capacity
+    void* block            # what `entries` was carved from
+    uint64_t counts[5]     # displaced so far, by cause
+
+
+cdef inline Slot* first_slot(const Table* t, uint32_t fragment) noexcept nogil:
+    """Where `fragment` is, or would be: the first slot that does not hold a smaller one."""
+    cdef Slot* slot = t.slots + ((<uint64_t>fragment * t.slot_count) >> 32)
+    while slot.fragment < fragment:
+        slot += 1
+    return slot
+
+
+# The recency list, exact LRU. A policy is these four functions.
+cdef inline void lru_insert(Entry* entries, uint32_t index) noexcept nogil:
+    cdef uint32_t newest = entries[0].next
+    entries[index].prev = 0
+    entries[index].next = newest
+    entries[newest].prev = index
+    entries[0].next = index
+
+
+cdef inline void lru_remove(Entry* entries, uint32_t index) noexcept nogil:
+    cdef uint32_t prev = entries[index].prev, next = entries[index].next
+    entries[prev].next = next
+    entries[next].prev = prev
+
+
+cdef inline void lru_hit(Entry* entries, uint32_t index) noexcept nogil:
+    if entries[0].next != index:
+        lru_remove(entries, index)
+        lru_insert(entries, index)
+
+
+cdef inline uint32_t lru_victim(const Table* t) noexcept nogil:
+    return t.entries[0].prev
+
+
+# Life. `table_init` also serves a table that was freed; `table_free` drops no references.
+cdef int table_init(Table* t, uint64_t seed) except -1
+cdef void table_free(Table* t) noexcept nogil
+
+# A free entry index, fields undefined, owned by the caller; and the way back.
+cdef uint32_t table_take(Table* t) except 0
+cdef void table_give_back(Table* t, uint32_t index) noexcept nogil
+
+# Room for one more slot holding `fragment`; `table_insert` after it cannot fail.
+cdef int table_reserve(Table* t, uint32_t fragment) except -1
+# Makes a taken and filled entry (key, value, size, fragment, ... all but the links) live, as most
+# recent. The table then owns the references in it.
+cdef void table_insert(Table* t, uint32_t index) noexcept nogil
+
+# Makes a live entry displaced and appends it to `out`.
+cdef void table_displace(Table* t, uint32_t index, uint32_t cause, Displaced* out) noexcept nogil
+# Gives the live entry `index` the contents of the taken entry `fresh`, as most recent; `fresh` then
+# carries the old contents and is appended to `out`. Slots are untouched.
+cdef void table_replace(Table* t, uint32_t index, uint32_t fresh, Displaced* out) noexcept nogil
+# Displaces least recent entries until `used_bytes` is at most `budget_bytes`.
+cdef void table_shrink(Table* t, int64_t budget_bytes, Displaced* out) noexcept nogil
+# Displaces everything.
+cdef void table_clear(Table* t, uint32_t cause, Displaced* out) noexcept nogil
+# Drops the references of displaced entries, which may run any code, also on this very table;
+# the entries become free one by one, each before its references go.
+cdef void table_release(Table* t, Displaced* out) noexcept
+# After a clear: swaps big arrays for small ones if there is memory for them and nothing in use.
+cdef void table_trim(Table* t) noexcept
+
+# Walks every invariant; AssertionError with details.
+cdef int table_check(const Table* t) except -1

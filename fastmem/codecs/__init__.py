@@ -1,0 +1,14 @@
+"""Values as bytes and back, their authentication, and the compressed frames of the archive."""
+
+from fastmem.codecs.authentication import Authenticator
+from fastmem.codecs.frames import FrameCompressor, dictionary_identity, train_dictionary
+from fastmem.codecs.values import CodecId, ValueCodec
+
+__all__ = [
+    "Authenticator",
+    "CodecId",
+    "FrameCompressor",
+    "ValueCodec",
+    "dictionary_identity",
+    "train_dictionary",
+]

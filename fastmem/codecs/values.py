@@ -1,0 +1,191 @@
+"""Values as bytes and back: which codec a value takes, and what may be read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Literal
+
+import msgspec.msgpack
+
+from fastmem.codecs import arrays, graph, leaves, pickles, places
+from fastmem.errors import PickleRefusedError, SerializationError
+from fastmem.protocols import Serializer
+
+__all__ = ["FORM_DIRECT", "FORM_OPAQUE", "FORM_PLAIN", "CodecId", "ValueCodec"]
+
+# What the sizing walk found out about a value.
+FORM_OPAQUE = 0
+FORM_DIRECT = 1
+FORM_PLAIN = 2
+
+
+class CodecId(IntEnum):
+    """How a body became bytes; part of the file format (u16). A number is never used again."""
+
+    RAW_BYTES = 1  # an exact bytes, as it is
+    TEXT = 2  # an exact str, as UTF-8
+    MSGPACK = 3  # None, bool, int of 64 bits, float, str, bytes, list, dict
+    GRAPH = 4  # any plain value: see graph.py
+    ARRAY = 5  # a numpy array without objects: see arrays.py
+    PICKLE = 6  # anything else: see pickles.py
+    CUSTOM = 7  # what the user's serializer made
+
+
+_RAW_BYTES, _TEXT, _MSGPACK, _GRAPH, _ARRAY, _PICKLE, _CUSTOM = map(int, CodecId)
+
+
+def _refuse_extension(code: int, data: memoryview) -> object:
+    raise ValueError(f"unknown MessagePack extension {code} of {len(data)} bytes")
+
+
+# Both hold settings only, so every thread may use them at once.
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(ext_hook=_refuse_extension).decode
+
+
+class ValueCodec:
+    """Turns values into ``(codec_id, body)`` and back; safe to use from any thread.
+
+    ``serializer="auto"`` picks the codec by the value: plain types never go through pickle, other
+    objects do while ``allow_pickle`` is true. An object with ``dumps`` and ``loads`` takes every
+    value instead; bodies of the other codecs can still be read.
+
+    >>> codec = ValueCodec()
+    >>> codec_id, body = codec.encode({"user": 7}, FORM_DIRECT)
+    >>> CodecId(codec_id).name, body, codec.decode(codec_id, body)
+    ('MSGPACK', b'\\x81\\xa4user\\x07', {'user': 7})
+    """
+
+    __slots__ = ("_allow_pickle", "_decoders", "_serializer")
+
+    def __init__(
+        self, serializer: Literal["auto"] | Serializer = "auto", *, allow_pickle: bool = True
+    ) -> None:
+        if isinstance(serializer, str):
+            if serializer != "auto":
+                raise ValueError(f'serializer must be "auto" or an object, not {serializer!r}')
+            self._serializer = None
+        elif isinstance(serializer, Serializer):
+            self._serializer = serializer
+        else:
+            raise TypeError(f"{type(serializer).__name__} has no dumps and loads")
+        self._allow_pickle = allow_pickle
+        self._decoders: dict[int, Callable[[bytes | memoryview], object]] = {
+            _RAW_BYTES: bytes,
+            _TEXT: _decode_text,
+            _MSGPACK: _unpack,
+            _GRAPH: graph.decode,
+            _ARRAY: _decode_array,
+            _PICKLE: self._decode_pickle,
+            _CUSTOM: self._decode_custom,
+        }
+
+    # -- encoding -----------------------------------------------------------------------------
+
+    def encode(self, value: object, form: int) -> tuple[int, bytes]:
+        """The codec and the body of a value whose form `sizing.measure` told.
+
+        One pass and about one copy. ``form`` is trusted in one respect: a FORM_DIRECT value must
+        hold no tuple, set, datetime or other type that MessagePack takes for another one. In all
+        others a wrong form costs time. Raises `SerializationError` naming the place inside the
+        value, `PickleRefusedError` if it needs pickle and may not.
+        """
+        if self._serializer is not None:
+            return _CUSTOM, self._dumps(self._serializer, value)
+        kind = type(value)
+        if kind is bytes:
+            return _RAW_BYTES, value  # type: ignore[return-value]
+        if form == FORM_DIRECT:
+            try:
+                if kind is str:
+                    return _TEXT, value.encode()  # type: ignore[attr-defined]
+                return _MSGPACK, _pack(value)
+            except (OverflowError, TypeError, ValueError, RecursionError):
+                form = FORM_PLAIN  # not so direct; what it is instead, the walk finds out
+        if form == FORM_PLAIN or not self._allow_pickle:
+            try:
+                return self._encode_plain(value)
+            except leaves.NotPlain as error:
+                if not self._allow_pickle:
+                    place, name = places.opaque_place(value) or ("value", str(error))
+                    raise PickleRefusedError(
+                        f"{name} needs pickle, which allow_pickle=False refuses", place
+                    ) from None
+        return self._encode_pickle(value)
+
+    def _encode_plain(self, value: object) -> tuple[int, bytes]:
+        try:
+            if arrays.is_array(value):
+                return _ARRAY, arrays.encode(value)  # type: ignore[arg-type]
+            return _GRAPH, graph.encode(value)
+        except arrays.Indescribable as error:
+            raise leaves.NotPlain(str(error)) from error
+        except (RuntimeError, TypeError, ValueError, OverflowError) as error:
+            # RuntimeError: changed by another thread while it was read.
+            raise SerializationError(f"cannot be encoded: {error}") from error
+
+    def _encode_pickle(self, value: object) -> tuple[int, bytes]:
+        try:
+            return _PICKLE, pickles.encode(value)
+        except MemoryError:
+            raise
+        except Exception as error:
+            place, name = places.unpicklable_place(value)
+            raise SerializationError(f"{name} cannot be pickled: {_brief(error)}", place) from error
+
+    def _dumps(self, serializer: Serializer, value: object) -> bytes:
+        try:
+            body = serializer.dumps(value)
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise SerializationError(f"the serializer failed: {_brief(error)}") from error
+        if type(body) is bytes:
+            return body
+        if isinstance(body, (bytes, bytearray, memoryview)):
+            return bytes(body)
+        raise SerializationError(f"the serializer returned {type(body).__name__}, not bytes")
+
+    # -- decoding -----------------------------------------------------------------------------
+
+    def decode(self, codec_id: int, body: bytes | memoryview) -> object:
+        """A new value of a body; nothing in it refers to the body's memory.
+
+        Raises `SerializationError` for an unknown codec, for bytes that are no value and for a
+        class that no longer exists; `PickleRefusedError` for a pickle while
+        ``allow_pickle=False``. What it allocates is in proportion to the body.
+        """
+        decoder = self._decoders.get(codec_id)
+        if decoder is None:
+            raise SerializationError(f"unknown codec {codec_id}")
+        try:
+            return decoder(body)
+        except (SerializationError, MemoryError):
+            raise
+        except Exception as error:
+            raise SerializationError(
+                f"{CodecId(codec_id).name} body of {len(body):,} bytes: {_brief(error)}"
+            ) from error
+
+    def _decode_pickle(self, body: bytes | memoryview) -> object:
+        if not self._allow_pickle:
+            raise PickleRefusedError("a pickle, which allow_pickle=False refuses to load")
+        return pickles.decode(memoryview(body))
+
+    def _decode_custom(self, body: bytes | memoryview) -> object:
+        if self._serializer is None:
+            raise SerializationError("made by a custom serializer, and none was given")
+        return self._serializer.loads(bytes(body))
+
+
+def _decode_text(body: bytes | memoryview) -> str:
+    return str(body, "utf-8")
+
+
+def _decode_array(body: bytes | memoryview) -> object:
+    return arrays.decode(memoryview(body))
+
+
+def _brief(error: Exception) -> str:
+    return f"{type(error).__name__}: {error!s:.200}"

@@ -1,0 +1,97 @@
+"""The archive's dictionaries: trained on its own records, stored before the first frame that
+needs them, read back at every open."""
+
+from __future__ import annotations
+
+import logging
+import re
+import struct
+import threading
+
+from fastmem._core.hashing import digest
+from fastmem._core.log import FORMAT
+from fastmem.codecs import FrameCompressor, train_dictionary
+from fastmem.storage.files import Directory
+
+log_to = logging.getLogger("fastmem.storage")
+
+_MAGIC = b"FMDICT\0\0"
+_HEAD = struct.Struct("<8sIIQQ")  # magic, format, dictionary, length, checksum
+_NAME = re.compile(r"dict\.(\d{1,10})")
+SAMPLE_LIMIT_BYTES = 8 << 10
+TRAINING_BYTES = 2 << 20
+
+
+class Dictionaries:
+    """Dictionaries of one archive, numbered 1, 2, ...; the newest compresses, all decompress.
+
+    Training starts by itself once `TRAINING_BYTES` of samples have come by, in a thread of its
+    own (zstd trains without the GIL); frames made before it is done use no dictionary.
+    """
+
+    def __init__(self, directory: Directory, frames: FrameCompressor, *, read_only: bool) -> None:
+        self._directory = directory
+        self._frames = frames
+        self._samples: list[bytes] = []
+        self._sampled_bytes = 0
+        self._training: threading.Thread | None = None
+        self.damaged = 0
+        self.current = 0
+        for name in sorted(directory.names()):
+            match = _NAME.fullmatch(name)
+            if match:
+                self._load(name, int(match[1]))
+        self._wants_samples = not read_only and self.current == 0
+
+    def _load(self, name: str, number: int) -> None:
+        data = self._directory.read(name)
+        body = data[_HEAD.size :]
+        sound = len(data) >= _HEAD.size and _HEAD.unpack_from(data) == (
+            _MAGIC,
+            FORMAT,
+            number,
+            len(body),
+            digest(body),
+        )
+        if sound:
+            self._frames.add_dictionary(number, body)
+            self.current = max(self.current, number)
+        else:
+            self.damaged += 1
+            log_to.warning("%s is damaged; frames made with it are lost", self._directory.path / name)
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        return tuple(sorted(self._frames.dictionary_ids))
+
+    def sample(self, content: bytes) -> None:
+        """Offer a value that is about to be archived as a sample."""
+        if not self._wants_samples or len(content) > SAMPLE_LIMIT_BYTES:
+            return
+        self._samples.append(content)
+        self._sampled_bytes += len(content)
+        if self._sampled_bytes >= TRAINING_BYTES and self._training is None:
+            self._wants_samples = False
+            samples, self._samples = self._samples, []
+            self._training = threading.Thread(
+                target=self._train, args=(samples,), name="fastmem-dictionary", daemon=True
+            )
+            self._training.start()
+
+    def _train(self, samples: list[bytes]) -> None:
+        try:
+            body = train_dictionary(samples)
+            if body is None:
+                return
+            number = self.current + 1
+            head = _HEAD.pack(_MAGIC, FORMAT, number, len(body), digest(body))
+            self._directory.write(f"dict.{number}", [head, body], sync=True)
+            self._frames.add_dictionary(number, body)
+            self.current = number
+        except OSError as error:
+            log_to.warning("no dictionary for %s: %s", self._directory.path, error)
+
+    def close(self) -> None:
+        """Wait for a training under way (about 0.1 s)."""
+        if self._training is not None:
+            self._training.join()

@@ -1,0 +1,536 @@
+"""The engine of the lower tiers: bytes in, bytes out, over warm and cold segments.
+
+It provides what the log asks for (segments, index room), keeps the budgets, makes things durable
+and turns records into contents. Values and keys are encoded bytes here; no user code runs.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import threading
+import time
+import weakref
+from pathlib import Path
+from typing import NamedTuple
+
+from fastmem._core.log import INLINE_LIMIT_BYTES, MAC_BYTES, UNIT_BYTES, Record
+from fastmem.codecs import Authenticator, CodecId, FrameCompressor
+from fastmem.errors import (
+    ClosedError,
+    CorruptRecordError,
+    ReadOnlyError,
+    SerializationError,
+    StoreError,
+    ValueTooLargeError,
+)
+from fastmem.storage.cold import ColdWriter
+from fastmem.storage.counters import TierCounters
+from fastmem.storage.opening import StoreFiles
+from fastmem.storage.reclaim import Reclaimer
+from fastmem.storage.segments import COLD, WARM, segment_bytes_for
+from fastmem.storage.values import Pointer, ValueFiles
+
+log_to = logging.getLogger("fastmem.storage")
+
+VALUE, TOMBSTONE, POINTER = 1, 2, 4
+COMPRESSED, ALIGNED, COLD_FLAG = 2, 4, 8
+NEED_SEGMENT, NEED_OVERFLOW, NEED_COLD_SEGMENT = 1, 2, 3
+CHORE_BUCKETS, CHORE_OVERFLOW, CHORE_PACE, CHORE_POPULATE = 1, 2, 4, 8
+TIER_BIT, LOCATION_MASK = 1 << 47, (1 << 46) - 1
+MIN_BUDGET_BYTES = 16 << 20
+POPULATE_BYTES = 512 << 10
+_ALIGNED_CODECS = frozenset((CodecId.ARRAY, CodecId.PICKLE))
+
+_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
+
+
+class Prepared(NamedTuple):
+    """A warm record ready to append: the arguments of `Log.put` after the key."""
+
+    body: bytes
+    codec: int
+    deadline_ns: int
+    written_ms: int
+    kind: int
+    flags: int
+    mac_key: int
+
+
+class Engine:
+    """Both lower tiers of one memory, or one of them alone. Safe for the threads of one process.
+
+    Appends and reads are single compiled steps. What needs files or time runs under one lock of
+    this process (`_lock`), never with user code inside.
+    """
+
+    def __init__(
+        self,
+        warm_path: str | os.PathLike[str] | None,
+        cold_path: str | os.PathLike[str] | None,
+        *,
+        warm_budget_bytes: int = 0,
+        cold_budget_bytes: int | None = None,
+        durability: str = "process",
+        level: int = 3,
+        secret_key: bytes | None = None,
+        read_only: bool = False,
+    ) -> None:
+        if durability not in ("process", "disk", "cache"):
+            raise ValueError(f'durability must be "process", "disk" or "cache", not {durability!r}')
+        for name, path, budget in (
+            ("L2", warm_path, warm_budget_bytes),
+            ("L3", cold_path, cold_budget_bytes),
+        ):
+            if path is not None and budget is not None and budget < MIN_BUDGET_BYTES:
+                raise ValueError(
+                    f"{name} budget of {budget:,} bytes; the smallest is {MIN_BUDGET_BYTES:,}"
+                )
+        sizing = warm_budget_bytes if warm_path is not None else cold_budget_bytes or 1 << 28
+        self.files = StoreFiles(
+            warm_path,
+            cold_path,
+            warm_segment_bytes=segment_bytes_for(warm_budget_bytes),
+            cold_segment_bytes=segment_bytes_for(cold_budget_bytes),
+            initial_level=min(max((sizing >> 14).bit_length() - 1, 10), 20),
+            read_only=read_only,
+        )
+        self.log = self.files.log
+        self.warm_budget_bytes = warm_budget_bytes
+        self.cold_budget_bytes = cold_budget_bytes
+        self.durability = durability
+        self.read_only = read_only
+        self.counters = (TierCounters(), TierCounters())
+        self.authenticator = Authenticator(secret_key) if secret_key is not None else None
+        self._lock = threading.RLock()
+        self._sync_lock = threading.Lock()
+        self._sync_failed = False
+        self._corrupt_reported: set[int] = set()
+        self._populated = 0
+        try:
+            self._refuse_small_budgets()
+            self.frames = FrameCompressor(level)
+            self.cold = (
+                ColdWriter(self, self.files.cold, self.files.cold_values, self.frames)
+                if self.files.cold and self.files.cold_values
+                else None
+            )
+            self.reclaimer = Reclaimer(self)
+        except BaseException:
+            self.files.close(clean=False)
+            raise
+        if self.files.dropped_records:
+            self.counters[WARM].errors["dropped"] += self.files.dropped_records
+        if not read_only:
+            self._set_pace()
+        _engines.add(self)
+
+    def _refuse_small_budgets(self) -> None:
+        for segments, budget in (
+            (self.files.warm, self.warm_budget_bytes),
+            (self.files.cold, self.cold_budget_bytes),
+        ):
+            if segments and budget is not None and budget < 8 * segments.segment_bytes:
+                raise ValueError(
+                    f"{segments.directory.path} was made with segments of "
+                    f"{segments.segment_bytes:,} bytes; a budget of {budget:,} bytes holds fewer "
+                    f"than 8 of them"
+                )
+
+    # -- writing -----------------------------------------------------------------------------
+
+    def prepare(self, key: bytes, codec: int, body: bytes, deadline_ns: int) -> Prepared:
+        """Make a warm record of encoded bytes; a large body goes to a file of its own first.
+
+        `deadline_ns` is CLOCK_BOOTTIME, 0 = never. ValueTooLargeError when it exceeds half of
+        the tier's budget.
+        """
+        if self.read_only:
+            raise ReadOnlyError("opened with read_only=True", self.files.directory.path, errno.EROFS)
+        wall = deadline_ns + self.log.wall_offset_ns if deadline_ns else 0
+        written_ms = time.time_ns() // 1_000_000
+        mac = b""
+        if self.authenticator is not None:
+            mac = self.authenticator.sign(codec, wall, written_ms, key, body)
+        kind, flags = VALUE, ALIGNED if codec in _ALIGNED_CODECS else 0
+        if len(body) > INLINE_LIMIT_BYTES:
+            body = self._write_value(key, body).pack()
+            kind, flags = POINTER, 0
+        mac_key = self.authenticator.key_id if self.authenticator is not None else 0
+        return Prepared(body + mac, codec, wall, written_ms, kind, flags, mac_key)
+
+    @property
+    def warm_value_limit(self) -> int:
+        """The largest value that the warm tier takes, in encoded bytes."""
+        return self.warm_budget_bytes // 2
+
+    def _write_value(self, key: bytes, body: bytes) -> Pointer:
+        values = self.files.warm_values
+        assert values is not None
+        if len(body) > self.warm_value_limit:
+            raise ValueTooLargeError(len(body), self.warm_value_limit)
+        with self._lock:
+            self.reclaimer.make_room(values.footprint(len(body) + len(key)))
+        return values.write(key, body, sync=self.durability == "disk")
+
+    def archive_put(self, key: bytes, codec: int, body: bytes, deadline_ns: int) -> int:
+        """Put encoded bytes straight into the archive. Return the word."""
+        if self.read_only:
+            raise ReadOnlyError("opened with read_only=True", self.files.directory.path, errno.EROFS)
+        assert self.cold is not None
+        if len(body) > self.cold.value_limit:
+            raise ValueTooLargeError(len(body), self.cold.value_limit)
+        wall = deadline_ns + self.log.wall_offset_ns if deadline_ns else 0
+        written_ms = time.time_ns() // 1_000_000
+        mac, mac_key = b"", 0
+        if self.authenticator is not None:
+            mac = self.authenticator.sign(codec, wall, written_ms, key, body)
+            mac_key = self.authenticator.key_id
+        word = self.cold.put(key, body, codec, wall, written_ms, mac, mac_key)
+        self.settle()
+        return word
+
+    def discard(self, prepared: Prepared) -> None:
+        """Undo `prepare` for a record that is not going to be appended."""
+        if prepared.kind == POINTER and self.files.warm_values is not None:
+            self.files.warm_values.remove(Pointer.unpack(prepared.body).number)
+
+    def append(self, key: bytes, prepared: Prepared, expected: int | None = None) -> int:
+        """Append a prepared record. Return its word, 0 when `expected` is not the key's any more."""
+        try:
+            while not (word := self.log.put(key, *prepared, expected=expected)):
+                if not self.log.need:
+                    break
+                self.provide(self.log.need)
+        except BaseException:
+            self.discard(prepared)
+            raise
+        if word:
+            self.settle()
+        else:
+            self.discard(prepared)
+        return word
+
+    def delete(self, key: bytes) -> bool:
+        """Delete a key. True when it was there. Durable as a put is."""
+        if self.read_only:
+            raise ReadOnlyError("opened with read_only=True", self.files.directory.path, errno.EROFS)
+        if self.files.warm is None:
+            assert self.cold is not None
+            deleted: bool | None = self.log.seek(key) != 0
+            if deleted:
+                self.cold.tombstone(key, if_absent=False)
+        else:
+            while (deleted := self.log.delete(key)) is None:
+                self.provide(self.log.need)
+        if deleted:
+            self.settle()
+        return bool(deleted)
+
+    def settle(self) -> None:
+        """After an append: do the chores the log asks for and, in "disk", wait for the device."""
+        if self.log.chores or self.log.freed:
+            self._do_chores()
+        if self.durability == "disk":
+            self.sync()
+
+    # -- providing ---------------------------------------------------------------------------
+
+    def provide(self, need: int) -> None:
+        """Give the log what an append needs. OSError when it cannot be had; nothing changed."""
+        with self._lock:
+            if self.log.closed:
+                raise ClosedError("the store is closed")
+            if need == NEED_OVERFLOW:
+                self.files.grow("overflow")
+            elif need == NEED_COLD_SEGMENT:
+                assert self.cold is not None
+                self.cold.add_segment()
+            elif need == NEED_SEGMENT:
+                self._add_segment()
+            else:
+                raise AssertionError(f"the log needs {need}")
+
+    def tail_segment(self) -> int:
+        """The number of the warm segment that the tail lies in (or would)."""
+        assert self.files.warm is not None
+        return self.files.super.get("tail") // self.files.warm.segment_units
+
+    def _add_segment(self) -> None:
+        segments = self.files.warm
+        assert segments is not None
+        number = self.tail_segment()
+        if self.log.mapping(WARM, number) is not None:
+            number += 1
+            if self.log.mapping(WARM, number) is not None:
+                return  # another thread was here first
+        self.reclaimer.make_room(segments.segment_bytes)
+        mapping = segments.create(number, sync=self.durability == "disk")
+        self.log.add_segment(WARM, number, mapping)
+        self._populated = 0
+        self.log.populate_mark = 0
+        if self.files.archive is not None:
+            self.files.archive.own(self.files.super.uuid, self.files.version_floor())
+        self._set_pace()
+
+    def _set_pace(self) -> None:
+        """Reclaim a little with every few puts once the budget is nearly full."""
+        segments = self.files.warm
+        if segments is not None:
+            near = self.warm_bytes + 2 * segments.segment_bytes > self.warm_budget_bytes
+            self.log.pace_bytes = segments.segment_bytes // 64 if near else 0
+
+    @property
+    def warm_bytes(self) -> int:
+        """Bytes of linked files of the warm tier, index and value files included."""
+        if self.files.warm is None or self.files.warm_values is None:
+            return 0
+        return (
+            self.files.warm.linked_bytes
+            + self.files.warm_values.linked_bytes
+            + self.files.index_bytes
+        )
+
+    @property
+    def cold_bytes(self) -> int:
+        """Bytes of linked files of the cold tier."""
+        if self.files.cold is None or self.files.cold_values is None:
+            return 0
+        index = self.files.index_bytes if self.files.warm is None else 0
+        return self.files.cold.linked_bytes + self.files.cold_values.linked_bytes + index
+
+    def _do_chores(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            return  # another thread is at it
+        try:
+            if self.log.freed:
+                self._doom_freed()
+            chores = self.log.chores
+            if chores & CHORE_PACE:
+                self.reclaimer.step(2 * self.log.take_appended())
+                self._set_pace()
+            if chores & CHORE_POPULATE:
+                self._populate()
+            for bit, name in ((CHORE_BUCKETS, "index"), (CHORE_OVERFLOW, "overflow")):
+                if self.log.chores & bit:
+                    self.log.chores &= ~bit
+                    self.files.grow(name)
+        except OSError as error:
+            # The append is done; what could not be done now is tried again when it must be.
+            self.counters[WARM].errors[errno.errorcode.get(error.errno or 0, "OSError")] += 1
+            log_to.warning("%s: %s", self.files.directory.path, error)
+        finally:
+            self._lock.release()
+
+    def _populate(self) -> None:
+        """Fault in the pages ahead of the tail in large steps: seven times cheaper than singly."""
+        segments = self.files.warm
+        self.log.chores &= ~CHORE_POPULATE
+        if segments is None:
+            return
+        number = self.tail_segment()
+        start = number * segments.segment_units
+        offset = (self.files.super.get("tail") - start) * UNIT_BYTES
+        mapping = self.log.mapping(WARM, number)
+        if mapping is None or mapping.size < segments.segment_bytes:
+            self.log.populate_mark = (number + 1) * segments.segment_units
+            return
+        length = min(POPULATE_BYTES, segments.segment_bytes - (offset & -4096))
+        mapping.populate(offset & -4096, length)
+        self.log.populate_mark = start + ((offset & -4096) + length) // UNIT_BYTES
+
+    def _doom_freed(self) -> None:
+        """Unlink the value files whose records were replaced, once that cannot be undone."""
+        super_ = self.files.super
+        while self.log.freed:
+            entry = self.log.freed.pop()
+            word = int.from_bytes(entry[:8], "little")
+            values = self.files.cold_values if word & TIER_BIT else self.files.warm_values
+            assert values is not None
+            number = Pointer.unpack(entry[8:]).number
+            synced = super_.get("cold_synced" if word & TIER_BIT else "synced")
+            if word & LOCATION_MASK >= synced and self.durability != "disk":
+                values.remove(number)  # its record was never promised to survive power loss
+            else:
+                values.doom(number, super_.get("tail"))
+        for values_of in (self.files.warm_values, self.files.cold_values):
+            if values_of is not None:
+                values_of.reap(super_.get("synced"))
+
+    # -- reading -----------------------------------------------------------------------------
+
+    def read(self, key: bytes) -> tuple[Record, bytes] | None:
+        """Return a key's record and its content (the encoded value), or None.
+
+        None is also what a corrupt record gives: counted, and logged once for each place.
+        """
+        for _attempt in range(3):
+            record = self.log.get(key)
+            if record is None:
+                if len(self.log.corrupt_places) != len(self._corrupt_reported):
+                    self._report_corrupt()
+                return None
+            if record.kind == VALUE and not record.mac_key and not record.flags & COMPRESSED:
+                if self.authenticator is None:
+                    return record, record.body
+            try:
+                return record, self.content(record)
+            except FileNotFoundError:
+                continue  # replaced by another thread between the two steps: look again
+            except (CorruptRecordError, SerializationError) as error:
+                self.note_lost(record, str(error))
+                return None
+        self.note_lost(record, "its value file is missing")
+        return None
+
+    def content(self, record: Record) -> bytes:
+        """The encoded value of a record: fetched, decompressed, authenticated.
+
+        CorruptRecordError, SerializationError (a damaged frame) or FileNotFoundError.
+        """
+        body = record.body
+        if record.mac_key:
+            body, mac = body[:-MAC_BYTES], body[-MAC_BYTES:]
+        if record.kind == POINTER:
+            values = self._values(record)
+            body = values.read(record.key, Pointer.unpack(body))
+        if record.flags & COMPRESSED:
+            body = self.frames.decompress(body, record.dictionary, record.raw_len)
+        if self.authenticator is not None and not (
+            record.mac_key == self.authenticator.key_id
+            and self.authenticator.verify(
+                mac, record.codec, record.deadline_ns, record.written_ms, record.key, body
+            )
+        ):
+            path, offset = self.place(record.word)
+            raise CorruptRecordError("record without a valid MAC", path, offset)
+        return body
+
+    def _values(self, record: Record) -> ValueFiles:
+        values = self.files.cold_values if record.word & TIER_BIT else self.files.warm_values
+        assert values is not None
+        return values
+
+    def place(self, word: int) -> tuple[Path, int]:
+        """The file and the offset in it that a word leads to."""
+        segments = self.files.cold if word & TIER_BIT else self.files.warm
+        assert segments is not None
+        number, units = divmod(word & LOCATION_MASK, segments.segment_units)
+        return segments.directory.path / segments.name(number), units * UNIT_BYTES
+
+    def note_lost(self, record: Record, reason: str) -> None:
+        """Count and log a record whose value cannot be had."""
+        tier = COLD if record.word & TIER_BIT else WARM
+        self.counters[tier].errors["corrupt"] += 1
+        path, offset = self.place(record.word)
+        log_to.warning("%s", CorruptRecordError(reason, path, offset))
+
+    def _report_corrupt(self) -> None:
+        for word in self.log.corrupt_places - self._corrupt_reported:
+            self._corrupt_reported.add(word)
+            tier = COLD if word & TIER_BIT else WARM
+            self.counters[tier].errors["corrupt"] += 1
+            path, offset = self.place(word)
+            log_to.warning("%s", CorruptRecordError("record does not validate", path, offset))
+
+    def deadline_of(self, record: Record) -> int:
+        """A record's deadline as CLOCK_BOOTTIME nanoseconds, 0 = never."""
+        return record.deadline_ns - self.log.wall_offset_ns if record.deadline_ns else 0
+
+    # -- counts ------------------------------------------------------------------------------
+
+    def warm_stats(self) -> dict[str, object]:
+        files = self.files
+        return {
+            "entries": self.log.warm_entries,
+            "bytes": self.warm_bytes,
+            "budget": self.warm_budget_bytes,
+            "files": len(files.warm.numbers) if files.warm else 0,
+            "value_files": len(files.warm_values.numbers()) if files.warm_values else 0,
+            "redone_records": files.redone_records,
+            "dropped_records": files.dropped_records,
+            "rebuilt": files.rebuilt,
+            **self.counters[WARM].as_dict(),
+        }
+
+    def cold_stats(self) -> dict[str, object]:
+        files = self.files
+        return {
+            "entries": self.log.cold_entries,
+            "bytes": self.cold_bytes,
+            "budget": self.cold_budget_bytes,
+            "files": len(files.cold.numbers) if files.cold else 0,
+            "value_files": len(files.cold_values.numbers()) if files.cold_values else 0,
+            "dictionaries": list(self.cold.dictionaries.numbers) if self.cold else [],
+            **self.counters[COLD].as_dict(),
+        }
+
+    # -- durability --------------------------------------------------------------------------
+
+    def sync(self) -> None:
+        """Make everything appended so far survive power loss; concurrent callers share one wait.
+
+        After a failure nothing here is promised again: the pages count as clean, so a retry
+        would lie. Every later call raises until the store is opened anew.
+        """
+        end = self.files.super.get("tail")
+        cold_end = self.files.super.get("cold_tail")
+        with self._sync_lock:
+            super_ = self.files.super
+            if super_.get("synced") >= end and super_.get("cold_synced") >= cold_end:
+                return
+            if self._sync_failed:
+                raise StoreError("an earlier sync failed; reopen the store", self.files.directory.path)
+            end, cold_end = super_.get("tail"), super_.get("cold_tail")
+            try:
+                self._sync_range(COLD, super_.get("cold_synced"), cold_end)
+                self._sync_range(WARM, super_.get("synced"), end)
+            except OSError:
+                self._sync_failed = True
+                raise
+            super_.set("synced", end)
+            super_.set("cold_synced", cold_end)
+
+    def _sync_range(self, tier: int, start: int, end: int) -> None:
+        segments = self.files.cold if tier == COLD else self.files.warm
+        values = self.files.cold_values if tier == COLD else self.files.warm_values
+        if segments is None or values is None:
+            return
+        values.sync()
+        units = segments.segment_units
+        for number in list(segments.numbers):
+            first = max(start - number * units, 0)
+            last = min(end - number * units, units)
+            mapping = self.log.mapping(tier, number)
+            if first < last and mapping is not None:
+                mapping.sync(first * UNIT_BYTES, (last - first) * UNIT_BYTES)
+        if self.durability != "disk":
+            segments.directory.sync()
+
+    def close(self) -> None:
+        """Unmap and unlock. Everything appended stays readable by the next opener. Idempotent."""
+        with self._lock:
+            if self.log.closed:
+                return
+            if self.cold is not None:
+                self.cold.close()
+            if not self.read_only:
+                if self.log.freed:
+                    self._doom_freed()
+                self.files.super.note_time(time.time_ns())
+            self.files.close(clean=True)
+        _engines.discard(self)
+
+    def abandon(self) -> None:
+        """In a forked child: give up without a trace. The parent's lock stays the parent's."""
+        self.files.close(clean=False)
+
+
+def _after_fork() -> None:
+    for engine in list(_engines):
+        engine.abandon()
+    _engines.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,237 @@
+"""The one door to the operating system: every file of the lower tiers is touched here.
+
+Tests inject faults by replacing the functions of this module (`fallocate`, `map_file`, `unlink`,
+...); nothing else in the package opens, renames or removes a file of a store.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+import struct
+from pathlib import Path
+
+from fastmem._core.mapping import Mapping, fallocate, filesystem_type
+from fastmem.errors import DirectoryRefusedError, StoreLockedError
+
+__all__ = ["Directory", "fallocate", "map_file"]
+
+LOCK_FILE = "procs"
+PROCESS_SLOTS = 4096
+_FLOCK = struct.Struct("hhqqi4x")
+_NETWORK = {
+    0x6969: "NFS",
+    0xFF534D42: "CIFS",
+    0xFE534D42: "SMB2",
+    0x517B: "SMB",
+    0x01021997: "9P",
+    0x00C36400: "Ceph",
+    0x5346414F: "AFS",
+    0x0BD00BD0: "Lustre",
+    0x47504653: "GPFS",
+}
+
+
+def map_file(fd: int, size: int, writable: bool) -> Mapping:
+    """Map `size` bytes of `fd`, or private zeroed memory when `fd` is -1."""
+    return Mapping(fd, size, writable)
+
+
+class Directory:
+    """One directory of a store: checked, locked, and the only way to its files.
+
+    The directory must belong to this user, be writable by nobody else, be reached through no
+    symbolic link, and lie on a local file system; it is created with mode 0700, files with 0600.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, read_only: bool = False) -> None:
+        self.path = Path(os.path.abspath(os.fspath(path)))
+        self.read_only = read_only
+        self._lock_fd = -1
+        _refuse_links(self.path)
+        if not read_only:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            self._refuse_unsafe()
+        except BaseException:
+            self.close()
+            raise
+
+    def _refuse_unsafe(self) -> None:
+        facts = os.fstat(self._fd)
+        if facts.st_uid != os.geteuid():
+            raise DirectoryRefusedError(
+                f"belongs to user {facts.st_uid}, not to user {os.geteuid()}",
+                self.path,
+                errno.EPERM,
+            )
+        if facts.st_mode & 0o022:
+            raise DirectoryRefusedError(
+                f"others may write to it (mode {stat.S_IMODE(facts.st_mode):04o}): chmod 700",
+                self.path,
+                errno.EPERM,
+            )
+        kind = _NETWORK.get(filesystem_type(self._fd))
+        if kind is not None:
+            raise DirectoryRefusedError(
+                f"lies on a network file system ({kind}), where mappings are not coherent",
+                self.path,
+                errno.EOPNOTSUPP,
+            )
+
+    def lock(self) -> None:
+        """Take the directory for this process (shared with other readers when read-only).
+
+        Locks belong to the open file: the kernel frees them at death, whatever the pid.
+        """
+        flags = os.O_RDONLY if self.read_only else os.O_RDWR | os.O_CREAT
+        try:
+            self._lock_fd = self.open(LOCK_FILE, flags)
+        except FileNotFoundError:
+            return  # read-only and never opened for writing: nothing to exclude
+        kind = fcntl.F_RDLCK if self.read_only else fcntl.F_WRLCK
+        try:
+            fcntl.fcntl(
+                self._lock_fd,
+                fcntl.F_OFD_SETLK,
+                _FLOCK.pack(kind, os.SEEK_SET, 0, PROCESS_SLOTS, 0),
+            )
+        except OSError as error:
+            os.close(self._lock_fd)
+            self._lock_fd = -1
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise
+            raise StoreLockedError(
+                "another process (or another memory of this one) has it open",
+                self.path,
+                errno.EAGAIN,
+            ) from None
+
+    def close(self) -> None:
+        """Give up the lock and the directory. Idempotent."""
+        for fd in (self._lock_fd, self._fd):
+            if fd >= 0:
+                os.close(fd)
+        self._lock_fd = self._fd = -1
+
+    # Every name below is one of fastmem's own, never a key.
+
+    def open(self, name: str, flags: int) -> int:
+        return os.open(name, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600, dir_fd=self._fd)
+
+    def names(self) -> list[str]:
+        return os.listdir(self._fd)
+
+    def stat(self, name: str) -> os.stat_result:
+        return os.stat(name, dir_fd=self._fd, follow_symlinks=False)
+
+    def allocated_bytes(self, name: str) -> int:
+        """Bytes the file takes on disk, 0 when there is none."""
+        try:
+            return self.stat(name).st_blocks * 512
+        except FileNotFoundError:
+            return 0
+
+    def unlink(self, name: str) -> None:
+        """Remove a file; one that is gone already is no error."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=self._fd)
+
+    def rename(self, old: str, new: str) -> None:
+        os.rename(old, new, src_dir_fd=self._fd, dst_dir_fd=self._fd)
+
+    def sync(self) -> None:
+        """Make names created, renamed and removed so far survive power loss."""
+        os.fsync(self._fd)
+
+    def read(self, name: str) -> bytes:
+        fd = self.open(name, os.O_RDONLY)
+        with open(fd, "rb", buffering=0) as file:
+            return file.readall()
+
+    def write(self, name: str, parts: list[bytes | memoryview], *, sync: bool) -> None:
+        """Write a whole file under `name`, all or nothing: temporary file, then rename."""
+        temporary = f"new.{name}"
+        fd = self.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        try:
+            with open(fd, "wb", buffering=0) as file:
+                for part in parts:
+                    _write_all(file.fileno(), part)
+                if sync:
+                    os.fsync(file.fileno())
+            self.rename(temporary, name)
+        except BaseException:
+            self.unlink(temporary)
+            raise
+        if sync:
+            self.sync()
+
+    def create(self, name: str, size: int, head: bytes) -> Mapping:
+        """Create a file of `size` allocated bytes that starts with `head`, mapped for writing.
+
+        It appears under its name only when it is complete. OSError (ENOSPC, EOPNOTSUPP, ...)
+        leaves nothing behind.
+        """
+        temporary = f"new.{name}"
+        fd = self.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+        try:
+            fallocate(fd, 0, size)
+            _write_all(fd, head)
+            mapping = map_file(fd, size, True)
+            self.rename(temporary, name)
+        except OSError as error:
+            self.unlink(temporary)
+            error.filename = error.filename or str(self.path / name)
+            raise
+        except BaseException:
+            self.unlink(temporary)
+            raise
+        finally:
+            os.close(fd)
+        return mapping
+
+    def map(self, name: str, size: int | None = None) -> Mapping:
+        """Map an existing file, `size` bytes of it (which may lie past its end) or all of it."""
+        fd = self.open(name, os.O_RDONLY if self.read_only else os.O_RDWR)
+        try:
+            return map_file(fd, size or os.fstat(fd).st_size, not self.read_only)
+        finally:
+            os.close(fd)
+
+    def extend(self, name: str, start: int, size: int) -> None:
+        """Allocate the file's range [start, size)."""
+        fd = self.open(name, os.O_RDWR)
+        try:
+            fallocate(fd, start, size - start)
+        finally:
+            os.close(fd)
+
+
+def _write_all(fd: int, data: bytes | memoryview) -> None:
+    rest = memoryview(data).cast("B")
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+
+
+def _refuse_links(path: Path) -> None:
+    """Refuse a path with a symbolic link in it, or below a directory where others can swap it."""
+    for part in [*reversed(path.parents), path]:
+        try:
+            facts = os.lstat(part)
+        except FileNotFoundError:
+            return
+        if stat.S_ISLNK(facts.st_mode):
+            raise DirectoryRefusedError(
+                f"is reached through the symbolic link {part}; use {os.path.realpath(path)}",
+                path,
+                errno.ELOOP,
+            )
+        open_to_others = facts.st_mode & 0o022 and not facts.st_mode & stat.S_ISVTX
+        if part != path and open_to_others and facts.st_uid not in (0, os.geteuid()):
+            raise DirectoryRefusedError(
+                f"lies below {part}, where others may replace it", path, errno.EPERM
+            )

@@ -1,0 +1,435 @@
+"""Opening a store: lock, identity, segments, and an index that is trusted, finished or rebuilt."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import struct
+from pathlib import Path
+
+from fastmem._core import scan
+from fastmem._core.log import FORMAT, PAGE_BYTES, Log
+from fastmem._core.mapping import Mapping
+from fastmem.errors import FormatError
+from fastmem.storage import files
+from fastmem.storage.files import Directory
+from fastmem.storage.segments import COLD, WARM, Segments, recover_identity
+from fastmem.storage.superblock import (
+    ARCHIVE_MAGIC,
+    NO_UUID,
+    STORE_MAGIC,
+    Superblock,
+    boot_id,
+    new_identity,
+)
+from fastmem.storage.symbols import bind_xxh3
+from fastmem.storage.values import Pointer, ValueFiles
+
+log_to = logging.getLogger("fastmem.storage")
+
+BUCKET_BYTES = 64
+HEADER_UNITS = 4
+_INDEX_MAGIC = b"FMINDEX\0"
+_INDEX_HEAD = struct.Struct("<8sII16s")
+_OVERFLOW_NEXT_AT = 144
+_POINTER_KIND = 4
+_MOST_BUCKETS = 1 << 26  # the mapping reserves addresses for these: 4 GiB, no memory
+_NEED_OVERFLOW = 2
+# A crash may have used versions that the archive was not told of; this many are skipped.
+VERSION_RESERVE = 1 << 22
+
+
+class StoreFiles:
+    """Everything open of one store: directories, first pages, segments, value files and the log.
+
+    `warm_path` None is an archive alone; `cold_path` None a segment store alone. The store's
+    first page and its index lie in the warm directory when there is one.
+    """
+
+    def __init__(
+        self,
+        warm_path: str | os.PathLike[str] | None,
+        cold_path: str | os.PathLike[str] | None,
+        *,
+        warm_segment_bytes: int,
+        cold_segment_bytes: int,
+        initial_level: int,
+        read_only: bool,
+    ) -> None:
+        bind_xxh3()
+        self.read_only = read_only
+        self.initial_level = initial_level
+        self.dropped_records = 0
+        self.redone_records = 0
+        self.rebuilt = False
+        self._directories: list[Directory] = []
+        self._supers: list[Superblock] = []
+        self._segment_bytes = (warm_segment_bytes, cold_segment_bytes)
+        try:
+            self.warm_directory = self._enter(warm_path)
+            self.cold_directory = self._enter(cold_path)
+            self.directory = self._directories[0]
+            self._open()
+        except BaseException:
+            self.close(clean=False)
+            raise
+
+    def _enter(self, path: str | os.PathLike[str] | None) -> Directory | None:
+        if path is None:
+            return None
+        directory = Directory(path, read_only=self.read_only)
+        self._directories.append(directory)
+        directory.lock()
+        if not self.read_only:
+            for name in directory.names():
+                if name.startswith("new."):
+                    directory.unlink(name)
+        return directory
+
+    def _open(self) -> None:
+        which = WARM if self.warm_directory else COLD
+        self.super = self._first_page(self.directory, "super", STORE_MAGIC, which)
+        self.archive: Superblock | None = None
+        if self.cold_directory:
+            self.archive = self._first_page(self.cold_directory, "archive", ARCHIVE_MAGIC, COLD)
+        self.was_clean = self.super.clean
+        self.warm = self._segments(self.warm_directory, WARM, self.super)
+        self.cold = self._segments(self.cold_directory, COLD, self.archive)
+        self.warm_values = ValueFiles(self.warm_directory) if self.warm_directory else None
+        self.cold_values = ValueFiles(self.cold_directory) if self.cold_directory else None
+        boot = boot_id()
+        self._same_boot = self.super.same_boot(boot)
+        trusted = self.super.trusts(boot, *self._index_place(), self._partner())
+        if not trusted or not self._adopt_index():
+            self._rebuild_index()
+        if not self.read_only:
+            self._claim(boot)
+            if not self.was_clean:
+                self._remove_orphans()
+        self.log.wall_offset_ns = self.super.wall_offset_ns(
+            anchor=not self._same_boot and not self.read_only
+        )
+
+    # -- identity ----------------------------------------------------------------------------
+
+    def _first_page(
+        self, directory: Directory, name: str, magic: bytes, which: int
+    ) -> Superblock:
+        """Map a first page, making a new one where there is none, healing one that is damaged."""
+        path = directory.path / name
+        try:
+            page = directory.read(name)[:PAGE_BYTES]
+        except FileNotFoundError:
+            page = b""
+        if len(page) == PAGE_BYTES and any(page[:8]):
+            found = Superblock(self._page(directory, name, page), path, magic)
+            self._supers.append(found)
+            if found.sound:
+                return found
+            self._supers.pop()
+            found.release()
+        elif any(page[:8]) and not magic.startswith(page[:8]):
+            raise FormatError(f"not fastmem's: it begins with {page[:8]!r}", path, errno.EINVAL)
+        # A new directory, or a page that was cut or damaged: the segments tell the identity too.
+        own = COLD if name == "archive" or which == COLD else WARM
+        known = recover_identity(directory, own) if name == "archive" or which == WARM else None
+        if page or known:
+            log_to.warning("%s is damaged or missing; identity taken from the segments", path)
+        elif self.read_only:
+            raise FormatError("holds no fastmem store", directory.path, errno.ENOENT)
+        segment_bytes, uuid, salt = known or (self._segment_bytes[own], NO_UUID, 0)
+        page = new_identity(magic, segment_bytes, uuid, salt)
+        if not self.read_only:
+            directory.write(name, [page], sync=True)
+        made = Superblock(self._page(directory, name, page), path, magic)
+        self._supers.append(made)
+        return made
+
+    def _page(self, directory: Directory, name: str, page: bytes) -> Mapping:
+        """Map a first page; a read-only store works on a private copy of it."""
+        if not self.read_only:
+            return directory.map(name, PAGE_BYTES)
+        mapping = files.map_file(-1, PAGE_BYTES, True)
+        with memoryview(mapping) as view:
+            view[:] = page
+        return mapping
+
+    def _segments(
+        self, directory: Directory | None, which: int, page: Superblock | None
+    ) -> Segments | None:
+        if directory is None or page is None:
+            return None
+        return Segments(directory, which, page.uuid, page.salt, page.segment_bytes)
+
+    def _partner(self) -> bytes:
+        return self.archive.uuid if self.archive else NO_UUID
+
+    # -- the index ---------------------------------------------------------------------------
+
+    def _index_place(self) -> tuple[int, int]:
+        try:
+            facts = self.directory.stat("index")
+        except FileNotFoundError:
+            return (0, 0)
+        return facts.st_dev, facts.st_ino
+
+    def _map_index(self, index: str, overflow: str) -> tuple[Mapping, Mapping]:
+        size = PAGE_BYTES + BUCKET_BYTES * _MOST_BUCKETS
+        return self.directory.map(index, size), self.directory.map(overflow, size)
+
+    def _make_log(self, index: Mapping, overflow: Mapping) -> None:
+        warm, cold = self.warm, self.cold
+        self.log = Log(
+            self.super.mapping,
+            index,
+            overflow,
+            warm.segment_bytes if warm else 0,
+            warm.salt if warm else 0,
+            cold.segment_bytes if cold else 0,
+            cold.salt if cold else 0,
+        )
+
+    def _adopt_index(self) -> bool:
+        """Use the index that is there. False when it, or a segment it leads to, is not sound."""
+        if self.read_only and self.super.get("lock"):
+            return False
+        if self.archive and self.archive.owner()[0] != self.super.uuid:
+            return False
+        if not {"index", "overflow"} <= set(self.directory.names()):
+            return False
+        sizes = [self.directory.stat(name).st_size for name in ("index", "overflow")]
+        if sizes[0] < PAGE_BYTES + BUCKET_BYTES or sizes[1] < BUCKET_BYTES:
+            return False
+        index, overflow = self._map_index("index", "overflow")
+        with memoryview(index) as view:
+            magic, form, level, uuid = _INDEX_HEAD.unpack_from(view)
+        if (magic, form, uuid) != (_INDEX_MAGIC, FORMAT, self.super.uuid) or level > 26:
+            index.close()
+            overflow.close()
+            return False
+        self._make_log(index, overflow)
+        self.log.set_room((sizes[0] - PAGE_BYTES) // BUCKET_BYTES, sizes[1] // BUCKET_BYTES)
+        if not (self._add_segments(WARM) and self._add_segments(COLD)) or not self._recover():
+            self.log.close()
+            return False
+        return True
+
+    def _add_segments(self, which: int) -> bool:
+        """Map the segments from head to tail. False when one of them is missing or foreign."""
+        segments = self.cold if which == COLD else self.warm
+        if segments is None:
+            return True
+        prefix = "cold_" if which == COLD else ""
+        units = segments.segment_units
+        head = self.super.get(f"{prefix}head") // units
+        tail = self.super.get(f"{prefix}tail")
+        last = (tail - 1) // units if tail else -1
+        for number in list(segments.numbers):
+            if number < head:  # reclaimed, but the process died before it could unlink
+                if not self.read_only:
+                    segments.unlink(number)
+                continue
+            mapping = segments.open(number)
+            if mapping is None:
+                return False
+            self.log.add_segment(which, number, mapping)
+        missing = set(range(head, last + 1)) - set(segments.numbers)
+        return not missing
+
+    def _recover(self) -> bool:
+        while True:
+            redone = scan.recover(self.log)
+            if redone < 0:
+                return False
+            self.redone_records += redone
+            if self.log.need != _NEED_OVERFLOW:
+                return True
+            self.grow("overflow")
+
+    def grow(self, name: str) -> None:
+        """Double the file of the buckets ("index") or of the overflow buckets ("overflow").
+
+        OSError (no space) leaves it as it was.
+        """
+        _, buckets, _, overflow = self.log.buckets
+        if name == "index":
+            if not self._private_index:
+                start = PAGE_BYTES + buckets * BUCKET_BYTES
+                self.directory.extend(self._index_name, start, start + buckets * BUCKET_BYTES)
+            buckets *= 2
+        else:
+            if not self._private_index:
+                start = overflow * BUCKET_BYTES
+                self.directory.extend(self._overflow_name, start, 2 * start)
+            overflow *= 2
+        self.log.set_room(buckets, overflow)
+
+    _private_index = False
+    _index_name, _overflow_name = "index", "overflow"
+
+    @property
+    def index_bytes(self) -> int:
+        _, buckets, _, overflow = self.log.buckets
+        return PAGE_BYTES + BUCKET_BYTES * (buckets + overflow)
+
+    def _rebuild_index(self) -> None:
+        """Make a new index from the log: every whole record, the newest version of each key."""
+        self.rebuilt = True
+        buckets = 1 << self.initial_level
+        head = bytearray(PAGE_BYTES)
+        _INDEX_HEAD.pack_into(head, 0, _INDEX_MAGIC, FORMAT, self.initial_level, self.super.uuid)
+        struct.pack_into("<Q", head, 64, self.initial_level << 56)
+        struct.pack_into("<Q", head, _OVERFLOW_NEXT_AT, 1)
+        room = max(buckets // 8, PAGE_BYTES // BUCKET_BYTES)
+        if self.read_only:
+            self._private_index = True
+            size = PAGE_BYTES + BUCKET_BYTES * _MOST_BUCKETS
+            index, overflow = files.map_file(-1, size, True), files.map_file(-1, size, True)
+            with memoryview(index) as view:
+                view[:PAGE_BYTES] = head
+        else:
+            self._index_name, self._overflow_name = "rebuilt.index", "rebuilt.overflow"
+            self.directory.create(
+                self._index_name, PAGE_BYTES + buckets * BUCKET_BYTES, bytes(head)
+            ).close()
+            self.directory.create(self._overflow_name, room * BUCKET_BYTES, b"").close()
+            index, overflow = self._map_index(self._index_name, self._overflow_name)
+        self._make_log(index, overflow)
+        self.log.set_room(buckets, room)
+        newest = self._absorb(COLD)
+        newest = max(newest, self._absorb(WARM))
+        scan.sweep(self.log)
+        self._place_tail(newest)
+        self.super.set("lock", 0)
+        if not self.read_only:
+            self.directory.rename(self._index_name, "index")
+            self.directory.rename(self._overflow_name, "overflow")
+            self._index_name, self._overflow_name = "index", "overflow"
+
+    def _absorb(self, which: int) -> int:
+        """Index every record of a tier's segments; return the newest version seen."""
+        segments = self.cold if which == COLD else self.warm
+        if segments is None:
+            return 0
+        prefix = "cold_" if which == COLD else ""
+        newest = 0
+        tail = 0
+        for number in list(segments.numbers):
+            mapping = segments.open(number)
+            if mapping is None:
+                self._quarantine(segments, number)
+                continue
+            self.log.add_segment(which, number, mapping)
+        for number in segments.numbers:
+            counts = [0, 0, 0, 0]
+            at = 0
+            while True:
+                at = scan.absorb(self.log, which, number, at, counts)
+                if self.log.need == _NEED_OVERFLOW or self.log.chores & 2:
+                    self.grow("overflow")
+                if self.log.chores & 1:
+                    self.grow("index")
+                if at == 0:
+                    break
+            if counts[1]:
+                self.dropped_records += counts[1]
+                log_to.warning(
+                    "%s: %d damaged places passed over, %d whole records kept",
+                    segments.directory.path / segments.name(number),
+                    counts[1],
+                    counts[0],
+                )
+            newest = max(newest, counts[3])
+            tail = counts[2] or tail
+        first = segments.numbers[0] * segments.segment_units if segments.numbers else 0
+        self.super.set(f"{prefix}head", first)
+        self.super.set(f"{prefix}tail", tail or first)
+        # What another boot finds in the files has reached the device.
+        synced = self.super.get(f"{prefix}synced") if self._same_boot else tail
+        self.super.set(f"{prefix}synced", min(synced, tail))
+        return newest
+
+    def _quarantine(self, segments: Segments, number: int) -> None:
+        """Set a file aside that bears a segment's name but is none of ours."""
+        name = segments.name(number)
+        self.dropped_records += 1
+        log_to.warning("%s is no segment of this store", segments.directory.path / name)
+        if not self.read_only:
+            segments.directory.rename(name, f"foreign.{name}")
+        segments.numbers.remove(number)
+
+    def _place_tail(self, newest: int) -> None:
+        """Put the next version above every one ever given out, as far as anything tells."""
+        floor = self.archive.owner()[1] if self.archive else 0
+        newest = max(newest + 1, floor)
+        if self.warm is None:
+            self.super.set("tail", max(self.super.get("tail"), newest, HEADER_UNITS))
+        elif newest > self.super.get("tail") + 1:
+            units = self.warm.segment_units
+            after = max([-1, *self.warm.numbers]) + 1
+            self.super.set("tail", max(after, -(-newest // units)) * units)
+            if not self.warm.numbers:
+                self.super.set("head", self.super.get("tail"))
+
+    # -- ready, and the end ------------------------------------------------------------------
+
+    def _claim(self, boot: bytes) -> None:
+        """Make the index trusted from here on, and the archive this store's."""
+        if self.archive:
+            self.archive.own(self.super.uuid, self.version_floor())
+        self.super.trust(boot, *self._index_place(), self._partner())
+        self.super.clean = False
+        for segments in (self.warm, self.cold):
+            if segments is not None and segments.numbers:
+                tail = self.super.get("cold_tail" if segments is self.cold else "tail")
+                number = tail // segments.segment_units
+                if number in segments.numbers and self._is_short(segments, number):
+                    segments.restore_size(number)
+                    self.log.drop_segment(segments.which, number).close()
+                    mapping = segments.open(number)
+                    if mapping is not None:
+                        self.log.add_segment(segments.which, number, mapping)
+
+    @staticmethod
+    def _is_short(segments: Segments, number: int) -> bool:
+        size = segments.directory.stat(segments.name(number)).st_size
+        return size < segments.segment_bytes
+
+    def version_floor(self) -> int:
+        """A bound that no version given out before the archive hears again will reach."""
+        if self.warm is None:
+            return self.super.get("tail") + VERSION_RESERVE
+        last = max([self.super.get("tail") // self.warm.segment_units, *self.warm.numbers])
+        return (last + 1) * self.warm.segment_units
+
+    def _remove_orphans(self) -> None:
+        """Remove value files that no record leads to: their writer died before it could."""
+        for values in (self.warm_values, self.cold_values):
+            for number in values.numbers() if values else []:
+                key = values.key_of(number)
+                record = self.log.get(key) if key is not None else None
+                if (
+                    record is None
+                    or record.kind != _POINTER_KIND
+                    or Pointer.unpack(record.body).number != number
+                ):
+                    values.remove(number)
+
+    def close(self, *, clean: bool) -> None:
+        """Unmap and unlock. `clean` records that nothing is left to look for at the next open."""
+        log: Log | None = getattr(self, "log", None)
+        if log is not None:
+            if clean and not self.read_only and not log.closed:
+                self.super.clean = True
+            log.close()
+        for page in self._supers:
+            page.release()
+            page.mapping.close()
+        self._supers.clear()
+        for directory in self._directories:
+            directory.close()
+
+    @property
+    def paths(self) -> list[Path]:
+        return [directory.path for directory in self._directories]

@@ -1,0 +1,117 @@
+"""The segment files of one tier: `seg.<n>` (warm) and `cold.<n>`. They are created and unlinked,
+never overwritten; their numbers are never reused."""
+
+from __future__ import annotations
+
+import re
+import struct
+
+from fastmem._core.hashing import digest
+from fastmem._core.log import FORMAT, SEGMENT_HEADER_BYTES, UNIT_BYTES
+from fastmem._core.mapping import Mapping
+from fastmem.storage.files import Directory
+
+WARM, COLD = 0, 1
+_PREFIX = ("seg", "cold")
+_MAGIC = (b"FMWARM\0\0", b"FMCOLD\0\0")
+_HEAD = struct.Struct("<8sII16sQQQ")
+_CHECK = struct.Struct("<Q")
+MIN_SEGMENT_BYTES, MAX_SEGMENT_BYTES = 1 << 20, 64 << 20
+
+
+def segment_bytes_for(budget_bytes: int | None) -> int:
+    """Return the segment size of a budget: a sixteenth, 1 to 64 MiB, rounded down to a power of two.
+
+    An unbounded tier takes 16 MiB: small archives stay small.
+    """
+    wanted = 16 << 20 if budget_bytes is None else budget_bytes // 16
+    clamped = min(max(wanted, MIN_SEGMENT_BYTES), MAX_SEGMENT_BYTES)
+    return 1 << (clamped.bit_length() - 1)
+
+
+class Segments:
+    """The linked segment files of one tier, oldest first, all of one size."""
+
+    def __init__(
+        self, directory: Directory, which: int, uuid: bytes, salt: int, segment_bytes: int
+    ) -> None:
+        self.directory = directory
+        self.which = which
+        self.uuid = uuid
+        self.salt = salt
+        self.segment_bytes = segment_bytes
+        self.segment_units = segment_bytes // UNIT_BYTES
+        pattern = re.compile(rf"{_PREFIX[which]}\.(\d{{1,18}})")
+        found = (pattern.fullmatch(name) for name in directory.names())
+        self.numbers = sorted(int(match[1]) for match in found if match)
+
+    def name(self, number: int) -> str:
+        return f"{_PREFIX[self.which]}.{number}"
+
+    @property
+    def linked_bytes(self) -> int:
+        return len(self.numbers) * self.segment_bytes
+
+    def create(self, number: int, *, sync: bool) -> Mapping:
+        """Make segment `number`: allocated, zeroed, headed, mapped. OSError leaves nothing."""
+        head = _HEAD.pack(
+            _MAGIC[self.which], FORMAT, self.segment_bytes, self.uuid, number, self.salt, 0
+        )
+        mapping = self.directory.create(
+            self.name(number), self.segment_bytes, head + _CHECK.pack(digest(head))
+        )
+        if sync:
+            mapping.sync(0, SEGMENT_HEADER_BYTES)
+            self.directory.sync()
+        self.numbers.append(number)
+        return mapping
+
+    def open(self, number: int) -> Mapping | None:
+        """Map an existing segment; None when it is not one of this store's.
+
+        A file cut short is mapped as far as it goes: what is whole in it stays readable.
+        """
+        size = self.directory.stat(self.name(number)).st_size
+        if size <= SEGMENT_HEADER_BYTES:
+            return None
+        mapping = self.directory.map(self.name(number), min(size, self.segment_bytes))
+        facts = read_head(mapping, self.which)
+        if facts is None or facts[:3] != (self.segment_bytes, self.uuid, number):
+            mapping.close()
+            return None
+        return mapping
+
+    def restore_size(self, number: int) -> None:
+        """Give a segment that was cut short its allocated size back (zeros at the end)."""
+        size = self.directory.stat(self.name(number)).st_size
+        if size < self.segment_bytes:
+            self.directory.extend(self.name(number), size, self.segment_bytes)
+
+    def unlink(self, number: int) -> None:
+        self.directory.unlink(self.name(number))
+        self.numbers.remove(number)
+
+
+def read_head(mapping: Mapping, which: int) -> tuple[int, bytes, int, int] | None:
+    """Return (segment_bytes, uuid, number, salt) of a segment's header, None when unsound."""
+    with memoryview(mapping) as view:
+        head = bytes(view[: _HEAD.size])
+        (check,) = _CHECK.unpack_from(view, _HEAD.size)
+    magic, _format, segment_bytes, uuid, number, salt, _spare = _HEAD.unpack(head)
+    if magic != _MAGIC[which] or check != digest(head):
+        return None
+    return segment_bytes, uuid, number, salt
+
+
+def recover_identity(directory: Directory, which: int) -> tuple[int, bytes, int] | None:
+    """Return (segment_bytes, uuid, salt) as the segments of a directory tell it, None if none does."""
+    pattern = re.compile(rf"{_PREFIX[which]}\.\d+")
+    for name in sorted(directory.names()):
+        if not pattern.fullmatch(name) or directory.stat(name).st_size < SEGMENT_HEADER_BYTES:
+            continue
+        mapping = directory.map(name)
+        facts = read_head(mapping, which)
+        mapping.close()
+        if facts is not None:
+            return facts[0], facts[1], facts[3]
+    return None

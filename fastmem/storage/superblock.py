@@ -1,0 +1,138 @@
+"""The first page of a store (`super`) and of an archive (`archive`): identity, tails, clock."""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+import time
+from pathlib import Path
+
+from fastmem._core.hashing import digest
+from fastmem._core.log import FORMAT, PAGE_BYTES
+from fastmem._core.mapping import Mapping
+from fastmem.errors import FormatError
+
+STORE_MAGIC = b"FASTMEM\0"
+ARCHIVE_MAGIC = b"FMARCHIV"
+_IDENTITY = struct.Struct("<8sII16sQQ")
+_TRUST = struct.Struct("<16sQQ16s")
+_U64 = struct.Struct("<Q")
+_CLOCK = struct.Struct("<qqq")
+_TRUST_AT, _CLEAN_AT, _CLOCK_AT = 64, 120, 320
+NO_UUID = bytes(16)
+_FIELDS = {
+    "lock": 128,
+    "tail": 192,
+    "head": 200,
+    "synced": 208,
+    "cold_tail": 216,
+    "cold_head": 224,
+    "cold_synced": 232,
+}
+
+
+def new_identity(
+    magic: bytes, segment_bytes: int, uuid: bytes = NO_UUID, salt: int = 0
+) -> bytes:
+    """Return the first page of a new store or archive, or of one whose identity was recovered."""
+    while uuid == NO_UUID:
+        uuid = os.urandom(16)
+    while not salt:
+        salt = int.from_bytes(os.urandom(8), "little")
+    identity = _IDENTITY.pack(magic, FORMAT, segment_bytes, uuid, salt, time.time_ns())
+    return (identity + _U64.pack(digest(identity))).ljust(PAGE_BYTES, b"\0")
+
+
+def boot_id() -> bytes:
+    """Return the 16 bytes that name this boot of the machine."""
+    text = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return bytes.fromhex(text.replace("-", ""))
+
+
+class Superblock:
+    """A view of a mapped first page. Fields are read and written in place, in units of 16 bytes."""
+
+    def __init__(self, mapping: Mapping, path: Path, magic: bytes) -> None:
+        self.mapping = mapping
+        self.path = path
+        self._view = memoryview(mapping)
+        found, self.format, self.segment_bytes, self.uuid, self.salt, self.created_ns = (
+            _IDENTITY.unpack_from(self._view)
+        )
+        if found != magic:
+            raise FormatError(f"not fastmem's: it begins with {found!r}", path, errno.EINVAL)
+        if self.format > FORMAT:
+            raise FormatError(
+                f"has format {self.format}, this version reads up to {FORMAT}", path, errno.EINVAL
+            )
+        # The check comes last: a newer format may have moved it.
+        (check,) = _U64.unpack_from(self._view, _IDENTITY.size)
+        self.sound = check == digest(self._view[: _IDENTITY.size])
+
+    def release(self) -> None:
+        """Let go of the view, so that the mapping can be unmapped."""
+        self._view.release()
+
+    def get(self, field: str) -> int:
+        return int(_U64.unpack_from(self._view, _FIELDS[field])[0])
+
+    def set(self, field: str, value: int) -> None:
+        _U64.pack_into(self._view, _FIELDS[field], value)
+
+    @property
+    def clean(self) -> bool:
+        """True between a clean close and the next open."""
+        return bool(_U64.unpack_from(self._view, _CLEAN_AT)[0])
+
+    @clean.setter
+    def clean(self, value: bool) -> None:
+        _U64.pack_into(self._view, _CLEAN_AT, value)
+
+    # The second line: of a store, where its index may be trusted; of an archive, whose it is.
+
+    def own(self, store_uuid: bytes, floor: int) -> None:
+        """Archive: record the store whose index covers it, and a bound no version has reached."""
+        self.trust(store_uuid, floor, 0, NO_UUID)
+
+    def owner(self) -> tuple[bytes, int]:
+        """Archive: (uuid of the store whose index covers it, bound of its versions)."""
+        line = bytes(self._view[_TRUST_AT : _TRUST_AT + _TRUST.size])
+        (check,) = _U64.unpack_from(self._view, _TRUST_AT + _TRUST.size)
+        if check != digest(line):
+            return NO_UUID, 0
+        store_uuid, floor, _, _ = _TRUST.unpack(line)
+        return store_uuid, floor
+
+    def trust(self, boot: bytes, device: int, inode: int, partner: bytes) -> None:
+        line = _TRUST.pack(boot, device, inode, partner)
+        self._view[_TRUST_AT : _TRUST_AT + _TRUST.size] = line
+        _U64.pack_into(self._view, _TRUST_AT + _TRUST.size, digest(line))
+
+    def same_boot(self, boot: bytes) -> bool:
+        """True when this page was last claimed during the boot named `boot`."""
+        return self.owner()[0] == boot
+
+    def trusts(self, boot: bytes, device: int, inode: int, partner: bytes) -> bool:
+        line = bytes(self._view[_TRUST_AT : _TRUST_AT + _TRUST.size])
+        (check,) = _U64.unpack_from(self._view, _TRUST_AT + _TRUST.size)
+        return check == digest(line) and line == _TRUST.pack(boot, device, inode, partner)
+
+    def wall_offset_ns(self, *, anchor: bool) -> int:
+        """Return wall clock minus CLOCK_BOOTTIME as this store sees it.
+
+        Anchored once per boot (when `anchor`), never earlier than the latest time the store has
+        seen, so that a clock set back revives nothing; steps during the boot are not noticed.
+        """
+        wall, boot, latest = _CLOCK.unpack_from(self._view, _CLOCK_AT)
+        if anchor or not wall:
+            boot = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+            wall = max(time.time_ns(), latest)
+            if anchor:
+                _CLOCK.pack_into(self._view, _CLOCK_AT, wall, boot, max(latest, wall))
+        return int(wall - boot)
+
+    def note_time(self, wall_ns: int) -> None:
+        """Remember the latest time seen."""
+        wall, boot, latest = _CLOCK.unpack_from(self._view, _CLOCK_AT)
+        _CLOCK.pack_into(self._view, _CLOCK_AT, wall, boot, max(latest, wall_ns))

@@ -1,0 +1,142 @@
+"""Values too large for a segment: a file each, `val.<id>`, and the pointer record that names it."""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from fastmem._core.hashing import digest
+from fastmem._core.log import FORMAT
+from fastmem.errors import CorruptRecordError
+from fastmem.storage.files import Directory
+
+_MAGIC = b"FMVALUE\0"
+_HEAD = struct.Struct("<8sIIQQQ")
+_CHECK = struct.Struct("<Q")
+_POINTER = struct.Struct("<QQQ")
+_NAME = re.compile(r"val\.([0-9a-f]{16})")
+_ALIGNMENT = 64
+
+
+class Pointer(NamedTuple):
+    """The body of a pointer record."""
+
+    number: int
+    length: int
+    checksum: int
+
+    def pack(self) -> bytes:
+        return _POINTER.pack(*self)
+
+    @classmethod
+    def unpack(cls, body: bytes) -> Pointer:
+        return cls(*_POINTER.unpack_from(body))
+
+
+class ValueFiles:
+    """The value files of one directory.
+
+    A file is written whole before a record points to it and is unlinked only after no record
+    does, so that a crash leaves at worst an orphan, which the next open removes.
+    """
+
+    def __init__(self, directory: Directory) -> None:
+        self.directory = directory
+        self._bytes = {
+            number: directory.allocated_bytes(name) for number, name in self._listed()
+        }
+        self.linked_bytes = sum(self._bytes.values())
+        self._doomed: list[tuple[int, int]] = []
+        self.unsynced: set[int] = set()
+
+    def _listed(self) -> Iterator[tuple[int, str]]:
+        for name in self.directory.names():
+            match = _NAME.fullmatch(name)
+            if match:
+                yield int(match[1], 16), name
+
+    def numbers(self) -> list[int]:
+        return list(self._bytes)
+
+    @staticmethod
+    def footprint(length: int) -> int:
+        """Bytes on disk of a value of `length` bytes, key aside."""
+        return (length + 2 * 4096 - 1) & -4096
+
+    def write(self, key: bytes, content: bytes, *, sync: bool) -> Pointer:
+        """Write a value's file. The content begins at a 64-byte offset."""
+        number = int.from_bytes(os.urandom(8), "little")
+        pointer = Pointer(number, len(content), digest(content))
+        head = _HEAD.pack(_MAGIC, FORMAT, len(key), *pointer)
+        head += _CHECK.pack(digest(head)) + key
+        name = self._name(number)
+        self.directory.write(name, [head, bytes(-len(head) % _ALIGNMENT), content], sync=sync)
+        self._bytes[number] = self.directory.allocated_bytes(name)
+        self.linked_bytes += self._bytes[number]
+        if not sync:
+            self.unsynced.add(number)
+        return pointer
+
+    def read(self, key: bytes, pointer: Pointer) -> bytes:
+        """Return a value, its checksum verified. CorruptRecordError or FileNotFoundError else."""
+        name = self._name(pointer.number)
+        data = self.directory.read(name)
+        start = -(-(_HEAD.size + _CHECK.size + len(key)) // _ALIGNMENT) * _ALIGNMENT
+        content = data[start : start + pointer.length]
+        if len(content) != pointer.length or digest(content) != pointer.checksum:
+            raise CorruptRecordError(
+                f"value of {pointer.length:,} bytes does not match its checksum",
+                self.directory.path / name,
+                start,
+            )
+        return content
+
+    def key_of(self, number: int) -> bytes | None:
+        """Return the encoded key a value file was written for, None when its head is damaged."""
+        fd = self.directory.open(self._name(number), os.O_RDONLY)
+        with open(fd, "rb") as file:
+            head = file.read(_HEAD.size + _CHECK.size)
+            if len(head) != _HEAD.size + _CHECK.size:
+                return None
+            magic, _format, klen, *_pointer = _HEAD.unpack_from(head)
+            (check,) = _CHECK.unpack_from(head, _HEAD.size)
+            if magic != _MAGIC or check != digest(head[: _HEAD.size]):
+                return None
+            return file.read(klen)
+
+    def doom(self, number: int, until: int) -> None:
+        """Unlink a file once the log is synced up to `until` (its record must not come back)."""
+        self._doomed.append((until, number))
+
+    def reap(self, synced: int) -> None:
+        """Unlink what `synced` (the log's synced address) has set free."""
+        waiting = []
+        for until, number in self._doomed:
+            if until > synced:
+                waiting.append((until, number))
+            else:
+                self.remove(number)
+        self._doomed = waiting
+
+    def remove(self, number: int) -> None:
+        """Unlink a value file now."""
+        self.directory.unlink(self._name(number))
+        self.linked_bytes -= self._bytes.pop(number, 0)
+        self.unsynced.discard(number)
+
+    def sync(self) -> None:
+        """Make every value written so far survive power loss."""
+        for number in list(self.unsynced):
+            fd = self.directory.open(self._name(number), os.O_RDONLY)
+            try:
+                os.fdatasync(fd)
+            finally:
+                os.close(fd)
+            self.unsynced.discard(number)
+
+    @staticmethod
+    def _name(number: int) -> str:
+        return f"val.{number:016x}"
