@@ -64,16 +64,18 @@ class TextTrace:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._raw = open(path, "rb")  # noqa: SIM115  closed by requests()
-        facts = os.fstat(self._raw.fileno())
+        facts = os.stat(path)
         self.total = facts.st_size if stat.S_ISREG(facts.st_mode) else None
+        self._raw: io.BufferedReader | None = None
 
     def done(self) -> int:
-        return self._raw.tell() if self.total is not None and not self._raw.closed else 0
+        if self._raw is None or self.total is None:
+            return 0
+        return self.total if self._raw.closed else self._raw.tell()
 
     def requests(self) -> Iterator[Request]:
         number = 0
-        with self._raw, self._unpacked() as stream:
+        with open(self.path, "rb") as self._raw, _unpacked(self._raw) as stream:
             try:
                 while line := stream.readline(LONGEST_LINE_BYTES + 1):
                     number += 1
@@ -83,14 +85,6 @@ class TextTrace:
             except DAMAGE as error:
                 place = f"{self.path}: cut or damaged after line {number:,}"
                 raise TraceError(f"{place}: {error}") from error
-
-    def _unpacked(self) -> BinaryIO:
-        magic = self._raw.peek(6)
-        if magic.startswith(b"\x1f\x8b"):
-            return io.BufferedReader(gzip.GzipFile(fileobj=self._raw), CHUNK_BYTES)
-        if magic.startswith(b"\xfd7zXZ\0"):
-            return io.BufferedReader(lzma.LZMAFile(self._raw), CHUNK_BYTES)
-        return self._raw
 
     def _parse(self, line: bytes, number: int) -> Request | None:
         if len(line) > LONGEST_LINE_BYTES:
@@ -119,6 +113,15 @@ class TextTrace:
 
     def _malformed(self, number: int, what: str) -> TraceError:
         return TraceError(f"{self.path}: line {number:,}: {what}")
+
+
+def _unpacked(raw: io.BufferedReader) -> BinaryIO:
+    magic = raw.peek(6)
+    if magic.startswith(b"\x1f\x8b"):
+        return io.BufferedReader(gzip.GzipFile(fileobj=raw), CHUNK_BYTES)
+    if magic.startswith(b"\xfd7zXZ\0"):
+        return io.BufferedReader(lzma.LZMAFile(raw), CHUNK_BYTES)
+    return raw
 
 
 class CompactTrace:

@@ -47,6 +47,7 @@ def test_progress_through_a_text_trace(tmp_path):
     seen = [opened.done() for number, _ in enumerate(opened.requests()) if number % 5000 == 0]
     assert seen == sorted(seen)
     assert 0 < seen[20] < opened.total
+    assert opened.done() == opened.total
 
 
 @pytest.mark.parametrize(
