@@ -82,6 +82,7 @@ def page(outcome: Outcome) -> str:
         (
             "Latency, by who answered",
             f"Measured around get() alone, including {outcome.clock_ns} ns of reading the clock. "
+            "Every value is digested in between, so CPU caches are cold. "
             "A lower tier also turns bytes back into objects. "
             "The last row is the computation that a hit avoids.",
             charts.latencies(outcome),
