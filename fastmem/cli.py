@@ -10,13 +10,13 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from importlib import metadata
 
-from fastmem import holdings, replay
+from fastmem import __version__, holdings, replay
 from fastmem.demo import command as demo
 from fastmem.demo.run import DemoError
 from fastmem.errors import FastmemError
 from fastmem.trace import TraceError
+from fastmem.workplace import OpenError
 
 __all__ = ["main"]
 
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
         return EXIT_PIPE_CLOSED
-    except (FastmemError, TraceError, DemoError, OSError) as error:
+    except (FastmemError, OpenError, TraceError, DemoError, OSError) as error:
         print(f"fastmem: {_one_line(error)}", file=sys.stderr)
         return EXIT_FAILED
     return status
@@ -51,20 +51,13 @@ def _parser() -> argparse.ArgumentParser:
         prog="fastmem",
         description="Tiered memory for Python: a look at it, and a look into its directories.",
     )
-    parser.add_argument("--version", action="version", version=_version())
+    parser.add_argument("--version", action="version", version=f"fastmem {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
     for name, module in COMMANDS.items():
         command = commands.add_parser(name, help=module.HELP)
         module.add_arguments(command)
         command.set_defaults(run=module.run_command)
     return parser
-
-
-def _version() -> str:
-    try:
-        return f"fastmem {metadata.version('fastmem')}"
-    except metadata.PackageNotFoundError:
-        return "fastmem (running from a source tree that is not installed)"
 
 
 def _one_line(error: Exception) -> str:

@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from fastmem.terminal import bytes_text, print_table
+from fastmem.workplace import ARCHIVE, CACHE, OpenError, open_memory
 
 __all__ = ["HELP", "add_arguments", "locate", "run_command"]
 
+ALWAYS_SHOWN = ("entries", "bytes", "files", "format")
 HELP = "print what a directory holds, without changing it"
 TIERS = {"l2": "L2 warm", "l3": "L3 cold"}
+ANY_SIZE_MB = 1 << 20  # budgets are those of the process that writes; a directory holds none
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,24 +42,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def locate(directory: Path, archive: Path | None) -> tuple[Path, Path]:
     """The directories of L2 and L3 that the arguments mean.
 
-    Raises ``FileNotFoundError`` or ``NotADirectoryError`` for what was named and is not there.
+    Raises ``FileNotFoundError`` or ``NotADirectoryError`` for what was named and is not there,
+    :class:`~fastmem.workplace.OpenError` when L3 is not where it is by default.
     """
     for named in (directory, archive):
         if named is not None and not named.is_dir():
             code = errno.ENOTDIR if named.exists() else errno.ENOENT
             raise OSError(code, os.strerror(code), str(named))
-    warm = directory / "cache"
+    warm = directory / CACHE
     if not warm.is_dir():
         warm = directory
-    return warm, archive if archive is not None else warm.absolute().parent / "archive"
+    cold = archive if archive is not None else warm.absolute().parent / ARCHIVE
+    if not cold.is_dir():
+        raise OpenError(f"{warm}: no directory {ARCHIVE} beside it; say with --l3 where L3 is")
+    return warm, cold
 
 
 def run_command(args: argparse.Namespace) -> int:
-    from fastmem.memory import TieredMemorySystem
-
     l2_path, l3_path = locate(args.dir, args.l3)
-    with TieredMemorySystem(1, str(l2_path), str(l3_path), read_only=True) as memory:
-        stats = memory.stats()
+    with open_memory(1, l2_path, l3_path, l2_size_mb=ANY_SIZE_MB, read_only=True) as memory:
+        stats = {tier: memory.stats()[tier] for tier in TIERS}
+    for tier in stats.values():
+        del tier["budget"]
     if args.json:
         print(json.dumps({"l2_path": str(l2_path), "l3_path": str(l3_path), **stats}, indent=2))
     else:
@@ -66,13 +73,13 @@ def run_command(args: argparse.Namespace) -> int:
 
 
 def _rows(stats: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
-    """A row for every figure, but for the counters of what this process has not done."""
+    """A row for every figure that says something: the counters of a process just begun are 0."""
     flat = {tier: dict(_flatten(stats[tier])) for tier in TIERS}
     names = dict.fromkeys(name for tier in flat.values() for name in tier)
     return [
         [name.replace("_", " "), *(_cell(name, tier.get(name, "")) for tier in flat.values())]
         for name in names
-        if any(tier.get(name) != 0 for tier in flat.values()) or name in ("entries", "bytes")
+        if any(tier.get(name) for tier in flat.values()) or name in ALWAYS_SHOWN
     ]
 
 
@@ -91,6 +98,8 @@ def _cell(name: str, value: Any) -> str:
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, int) and ("bytes" in name or name == "budget"):
-        return bytes_text(value)
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    if isinstance(value, int):
+        return bytes_text(value) if "bytes" in name else f"{value:,}"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return str(value)

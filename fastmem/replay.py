@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -17,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from fastmem.errors import ValueTooLargeError
 from fastmem.terminal import bytes_text, print_table, progress, share_text
 from fastmem.trace import Trace, TraceError, open_trace
+from fastmem.workplace import ARCHIVE, CACHE, open_memory, working_directory
 
 if TYPE_CHECKING:
     from fastmem.memory import TieredMemorySystem
@@ -152,15 +150,13 @@ def replay(memory: TieredMemorySystem, trace: Trace, limit: int | None = None) -
 
 
 def run_command(args: argparse.Namespace) -> int:
-    from fastmem.memory import TieredMemorySystem
-
     trace = open_trace(args.trace)
     with (
-        _directory(args.dir) as directory,
-        TieredMemorySystem(
+        working_directory(args.dir, "replay") as directory,
+        open_memory(
             args.l1_mb,
-            str(directory / "cache"),
-            str(directory / "archive"),
+            directory / CACHE,
+            directory / ARCHIVE,
             l2_size_mb=args.l2_mb,
             l3_size_mb=args.l3_mb,
             durability=args.durability,
@@ -168,16 +164,6 @@ def run_command(args: argparse.Namespace) -> int:
     ):
         _print(replay(memory, trace, args.limit))
     return 0
-
-
-@contextmanager
-def _directory(chosen: Path | None) -> Iterator[Path]:
-    if chosen is not None:
-        chosen.mkdir(mode=0o700, parents=True, exist_ok=True)
-        yield chosen
-    else:
-        with tempfile.TemporaryDirectory(prefix="fastmem-replay-") as name:
-            yield Path(name)
 
 
 def _print(result: Replay) -> None:

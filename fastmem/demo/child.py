@@ -18,6 +18,7 @@ from typing import Any
 from fastmem.demo.analysis import module_files
 from fastmem.demo.ledger import TIERS, Key, Ledger
 from fastmem.demo.workload import Walker, visits
+from fastmem.workplace import open_memory
 
 __all__ = ["STEPS", "Orders", "PipeObserver", "apply_line", "main"]
 
@@ -81,13 +82,10 @@ def apply_line(line: bytes, ledger: Ledger) -> None:
 
 def main(orders: Orders) -> None:
     """Walk until killed, or until nobody reads the pipe any more."""
-    from fastmem.memory import TieredMemorySystem
-
     files = module_files(orders.root)
     observer = PipeObserver(orders.pipe)
-    with TieredMemorySystem(
-        orders.l1_size_mb, orders.l2_path, orders.l3_path, l2_size_mb=orders.l2_size_mb
-    ) as memory:
+    paths = Path(orders.l2_path), Path(orders.l3_path)
+    with open_memory(orders.l1_size_mb, *paths, l2_size_mb=orders.l2_size_mb) as memory:
         walker = Walker(memory, Path(orders.root), files, observer)
         for number, visit in enumerate(visits(len(files), orders.seed)):
             observer.visited(number)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from fastmem.demo.report import write
 from fastmem.demo.run import Outcome, Settings, run
 from fastmem.demo.tables import HEAD, facts, tier_rows, verdict
 from fastmem.terminal import print_table
+from fastmem.workplace import working_directory
 
 __all__ = ["HELP", "add_arguments", "run_command"]
 
@@ -63,25 +61,13 @@ def _seconds(text: str) -> float:
 def run_command(args: argparse.Namespace) -> int:
     if args.report.is_dir() or not args.report.resolve().parent.is_dir():
         raise OSError(f"{args.report}: cannot write a report there")
-    with _directory(args) as directory:
+    with working_directory(args.dir, "demo", keep=args.keep) as directory:
         print(f"Analysing the standard library with a memory in {directory}", flush=True)
         outcome = run(Settings(directory, seconds=args.seconds))
         _print(outcome)
         write(outcome, args.report)
         print(f"report: {args.report}")
     return 0 if outcome.intact else 1
-
-
-@contextmanager
-def _directory(args: argparse.Namespace) -> Iterator[Path]:
-    if args.dir is not None:
-        args.dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        yield args.dir
-    elif args.keep:
-        yield Path(tempfile.mkdtemp(prefix="fastmem-demo-"))
-    else:
-        with tempfile.TemporaryDirectory(prefix="fastmem-demo-") as name:
-            yield Path(name)
 
 
 def _print(outcome: Outcome) -> None:

@@ -21,6 +21,7 @@ from fastmem.demo.child import Orders, apply_line
 from fastmem.demo.ledger import Key, Ledger, digest_of
 from fastmem.demo.workload import Walker, recompute, visits
 from fastmem.terminal import progress
+from fastmem.workplace import ARCHIVE, CACHE, open_memory
 
 if TYPE_CHECKING:
     from fastmem.memory import TieredMemorySystem
@@ -50,18 +51,14 @@ class Settings:
 
     @property
     def l2_path(self) -> Path:
-        return self.directory / "cache"
+        return self.directory / CACHE
 
     @property
     def l3_path(self) -> Path:
-        return self.directory / "archive"
+        return self.directory / ARCHIVE
 
     def open_memory(self) -> TieredMemorySystem:
-        from fastmem.memory import TieredMemorySystem
-
-        return TieredMemorySystem(
-            self.l1_size_mb, str(self.l2_path), str(self.l3_path), l2_size_mb=self.l2_size_mb
-        )
+        return open_memory(self.l1_size_mb, self.l2_path, self.l3_path, l2_size_mb=self.l2_size_mb)
 
 
 @dataclass(slots=True)

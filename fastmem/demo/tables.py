@@ -63,6 +63,11 @@ def facts(outcome: Outcome) -> list[tuple[str, str]]:
             f"{duration_text(ledger.storing)} storing them",
         ),
     ]
+    recovery = [
+        f"{outcome.stats['l2'].get(name, 0):,} {what}"
+        for name, what in (("redone_records", "finished"), ("dropped_records", "dropped"))
+    ]
+    rows.append(("records at recovery", ", ".join(recovery)))
     if outcome.beyond:
         rows.append(
             ("beyond the promise", f"{outcome.beyond:,} values put but not yet reported, intact")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +62,17 @@ def test_the_archive_can_be_elsewhere(tmp_path, capsys):
     assert footprint(tmp_path) == before
 
 
+def ask(directory, *options):
+    """What another process says about *directory*."""
+    return subprocess.run(
+        [sys.executable, "-m", "fastmem", "stats", str(directory), *options],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
 def failure(capsys, *arguments):
     """The one line on stderr of a command that could not be carried out."""
     assert cli.main(list(arguments)) == 2
@@ -88,25 +100,63 @@ def test_a_missing_archive_that_was_named(directory, capsys):
     assert f"{missing}: No such file" in told
 
 
-def test_a_foreign_directory(tmp_path, capsys):
+@pytest.mark.parametrize("beside", ["archive", "something-else"])
+def test_a_foreign_directory(tmp_path, capsys, beside):
     foreign = tmp_path / "foreign"
     foreign.mkdir(mode=0o700)
     (foreign / "notes.txt").write_text("not a store")
-    before = footprint(foreign)
+    (tmp_path / beside).mkdir(mode=0o700)
+    before = footprint(tmp_path)
     assert str(foreign) in failure(capsys, "stats", str(foreign))
-    assert footprint(foreign) == before
+    assert footprint(tmp_path) == before
+
+
+def test_a_directory_made_with_larger_budgets(tmp_path, capsys):
+    with TieredMemorySystem(
+        1, str(tmp_path / "cache"), str(tmp_path / "archive"), l2_size_mb=2000
+    ) as memory:
+        memory.put("key", "value")
+    assert cli.main(["stats", str(tmp_path), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["l2"]["entries"] == 1
+    assert "budget" not in told["l2"]
+
+
+def test_a_directory_whose_index_has_grown(directory):
+    """In a process of its own: writing to pages mapped read-only would end it."""
+    with memory_in(directory) as memory:
+        for number in range(30_000):
+            memory.put(number, number)
+    before = footprint(directory)
+    ran = ask(directory, "--json")
+    assert ran.returncode == 0, ran.stderr
+    told = json.loads(ran.stdout)
+    assert told["l2"]["entries"] + told["l3"]["entries"] == 30_300
+    assert footprint(directory) == before
+
+
+def test_a_directory_whose_process_was_killed(tmp_path):
+    code = (
+        "import os, signal, sys; from fastmem.memory import TieredMemorySystem\n"
+        "memory = TieredMemorySystem(1, sys.argv[1], sys.argv[2], l2_size_mb=16)\n"
+        "for number in range(3000): memory.put(number, 'x' * number)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    paths = [str(tmp_path / "cache"), str(tmp_path / "archive")]
+    killed = subprocess.run([sys.executable, "-c", code, *paths], timeout=60, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    before = footprint(tmp_path)
+    ran = ask(tmp_path, "--json")
+    assert ran.returncode == 0, ran.stderr
+    told = json.loads(ran.stdout)
+    assert told["l2"]["entries"] + told["l3"]["entries"] == 3000
+    assert footprint(tmp_path) == before
 
 
 def test_a_directory_that_a_process_has_open(directory):
     """Asked from another process, as a user would."""
     with memory_in(directory) as memory:
-        ran = subprocess.run(
-            [sys.executable, "-m", "fastmem", "stats", str(directory)],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        ran = ask(directory)
         assert memory.get(("row", 7)) == {"number": 7, "text": "x" * 7}
     assert ran.returncode == 2
     assert ran.stderr.startswith("fastmem: ")

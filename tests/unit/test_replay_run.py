@@ -95,7 +95,7 @@ def test_the_command_on_the_real_memory(tmp_path, capsys, durability):
     assert "requests    500 (976.6 KiB)" in shown
     assert "misses      50 (10.0 %), 97.7 KiB put" in shown
     with TieredMemorySystem(
-        1, str(place / "cache"), str(place / "archive"), l2_size_mb=16
+        1, str(place / "cache"), str(place / "archive"), l2_size_mb=64
     ) as memory:
         assert len(memory) == 50
         assert memory.get("key7") == Values().of("key7", 2000)
@@ -127,6 +127,17 @@ def test_impossible_options_are_usage_errors(tmp_path, capsys, options):
         cli.main(["replay", str(write(tmp_path, "a\n")), *options])
     assert stop.value.code == 2
     assert options[0] in capsys.readouterr().err
+
+
+def test_a_budget_too_small_for_what_is_there_is_one_line(tmp_path, capsys):
+    path = write(tmp_path, "a\n")
+    arguments = ["replay", str(path), "--dir", str(tmp_path / "kept")]
+    assert cli.main([*arguments, "--l2-mb", "2000"]) == 0
+    assert cli.main([*arguments, "--l2-mb", "16"]) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("fastmem: ")
+    assert shown.count("\n") == 1
+    assert str(tmp_path / "kept") in shown
 
 
 def test_a_missing_trace(tmp_path, capsys):
