@@ -90,7 +90,7 @@ def page(outcome: Outcome) -> str:
         (
             "Bytes held",
             "Dashed lines are budgets; L3 has none here. L1 counts objects in memory, "
-            "L2 and L3 count files.",
+            "L2 and L3 count files, which come in whole segments.",
             charts.bytes_over_time(outcome),
         ),
         (

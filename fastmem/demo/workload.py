@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["Visit", "Walker", "recompute", "visits"]
 
 SKEW = 1.0  # the exponent of the popularity of modules; web and key-value traces show 0.7 to 1.1
-RETURN_SHARE = 0.6  # of the visits go back to a module visited a moment ago
-RECENT_VISITS = 12
+RETURN_SHARE = 0.7  # of the visits go back to a module visited a moment ago
+RECENT_VISITS = 40
 DRIFT_VISITS = 25  # after so many visits one module becomes popular and another one falls back
 FUNCTIONS_A_VISIT = 6
 SAMPLE_NS = 100_000_000
