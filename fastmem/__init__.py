@@ -1,3 +1,55 @@
 """Memory for latency-sensitive Python: L1 in process, L2 in mapped segments, L3 in a zstd archive."""
 
-from fastmem.errors import *  # noqa: F403
+import sys
+from collections.abc import MutableMapping
+
+from fastmem._core.l1 import L1Cache
+from fastmem.entries import MemoryEntry, MemoryTier
+from fastmem.errors import (
+    ClosedError,
+    CorruptRecordError,
+    DirectoryRefusedError,
+    FastmemError,
+    FormatError,
+    KeyTypeError,
+    MissingSymbolError,
+    PickleRefusedError,
+    ReadOnlyError,
+    SerializationError,
+    StoreError,
+    StoreLockedError,
+    UnsupportedPlatformError,
+    ValueTooLargeError,
+)
+from fastmem.memory import TieredMemorySystem
+
+if sys.platform == "linux":
+    from fastmem.storage import Archive, SegmentStore
+
+__version__ = "0.1.0"
+
+MutableMapping.register(L1Cache)
+
+__all__ = [
+    "Archive",
+    "ClosedError",
+    "CorruptRecordError",
+    "DirectoryRefusedError",
+    "FastmemError",
+    "FormatError",
+    "KeyTypeError",
+    "L1Cache",
+    "MemoryEntry",
+    "MemoryTier",
+    "MissingSymbolError",
+    "PickleRefusedError",
+    "ReadOnlyError",
+    "SegmentStore",
+    "SerializationError",
+    "StoreError",
+    "StoreLockedError",
+    "TieredMemorySystem",
+    "UnsupportedPlatformError",
+    "ValueTooLargeError",
+    "__version__",
+]

@@ -2,11 +2,11 @@
 
 from typing import Final, TypeAlias
 
-Key: TypeAlias = str | bytes | int | tuple["Key", ...]
+_Key: TypeAlias = str | bytes | int | tuple["_Key", ...]
 
 KEY_BYTES_LIMIT: Final[int]
 KEY_DEPTH_LIMIT: Final[int]
 
 def encode_key(key: object) -> bytes: ...
-def decode_key(data: bytes | bytearray | memoryview) -> Key: ...
+def decode_key(data: bytes | bytearray | memoryview) -> _Key: ...
 def is_exact(key: object) -> bool: ...

@@ -144,7 +144,6 @@ cpdef bint is_exact(object key) noexcept:
 
 cdef bytes encode(object key):
     """The canonical bytes of a key; see `encode_key`."""
-    cdef Py_ssize_t size
     cdef bytes text
     if PyUnicode_CheckExact(key):
         if PyUnicode_IS_COMPACT_ASCII(key):
@@ -348,14 +347,14 @@ cdef object decode_tuple(
     const unsigned char* data, Py_ssize_t start, Py_ssize_t end, int depth
 ):
     cdef Py_ssize_t place = start + 3
-    cdef Py_ssize_t count
+    cdef Py_ssize_t _item
     cdef Py_ssize_t size
     cdef list items = []
     if depth == DEPTH_LIMIT:
         raise ValueError(f"malformed key: nested more than {DEPTH_LIMIT} deep at offset {start}")
     if place > end:
         raise ValueError(f"malformed key: cut tuple at offset {start}")
-    for count in range(load_u16(data + start + 1)):
+    for _item in range(load_u16(data + start + 1)):
         if end - place < ITEM_BYTES:
             raise ValueError(f"malformed key: cut tuple at offset {place}")
         size = load_u16(data + place)

@@ -1,7 +1,7 @@
 """`L1Cache`: an exact LRU of Python objects within a byte budget. The structure is in table.pxd."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 
 cimport cython
 from cpython.bool cimport PyBool_Check
@@ -16,7 +16,7 @@ from fastmem._core.table cimport (
     CAUSE_CLEARED, CAUSE_DELETED, CAUSE_EXPIRED, CAUSE_SIZE, ENTRY_OVERHEAD, FLAG_MASK, HIT_SHIFT,
     LIVE, Slot, first_slot, fragment_of, is_exact, key_hash, lru_hit, lru_victim, same_key,
     table_check, table_clear, table_displace, table_free, table_give_back, table_init,
-    table_insert, table_release, table_replace, table_reserve, table_shrink, table_take, table_trim,
+    table_insert, table_longest_probe, table_release, table_replace, table_reserve, table_shrink, table_take, table_trim,
 )
 
 from fastmem._core.views cimport KEYS, iterate
@@ -593,12 +593,23 @@ cdef class L1Cache:
         table_check(&self.table)
         assert self.closed_ or self.table.used_bytes <= self.budget, "over budget"
 
+    def _longest_probe(self):
+        """The most slots a search walks from a fragment's home."""
+        return table_longest_probe(&self.table)
+
+    def _arena_bytes(self):
+        """What slots and entries occupy, used or not."""
+        return self.table.slot_total * sizeof(Slot) + self.table.entry_capacity * sizeof(Entry)
+
     def _set_deadline(self, key, int64_t deadline_ns):
         """Moves the deadline of a live entry, in nanoseconds of CLOCK_BOOTTIME."""
         cdef uint32_t index = self.find(key)
         if index == 0:
             raise KeyError(key)
         self.table.entries[index].deadline_ns = deadline_ns
+
+
+MutableMapping.register(L1Cache)
 
 
 # Cython traverses the members it knows; the references in the arena are added here, once, on the

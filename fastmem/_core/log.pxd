@@ -8,7 +8,7 @@ from fastmem._core.mapping cimport Mapping
 cdef enum:
     WARM = 0
     COLD = 1
-    # What an append may need before it can be done; nothing has changed then.
+    # What LogNeeds says an append needs first.
     NEED_SEGMENT = 1
     NEED_OVERFLOW = 2
     NEED_COLD_SEGMENT = 3
@@ -51,6 +51,7 @@ cdef class Record:
     cdef readonly uint8_t kind
     cdef readonly uint8_t flags
     cdef readonly bint live
+    cdef readonly bint read_before
 
 cdef class Log:
     cdef fm_super* sup
@@ -61,7 +62,7 @@ cdef class Log:
     cdef Mapping sup_map
     cdef readonly list freed
     cdef readonly set corrupt_places
-    cdef readonly int need
+    cdef readonly int need   # of scan's steps: overflow room, before they can go on
     cdef public int chores
     cdef public uint64_t pace_bytes
     cdef public uint64_t populate_mark
@@ -78,18 +79,19 @@ cdef class Log:
     cdef int note_corrupt(self, uint64_t word) except -1
     cdef bint expired(self, const fm_record* record) noexcept
     cdef uint64_t version_at(self, uint64_t word) noexcept
-    cdef char* tail_room(self, int which, const fm_record* head) except? NULL
+    cdef char* tail_room(self, int which, const fm_record* head) except NULL
     cdef bint locate_tail(self, int which, uint64_t at, place_t* place) noexcept
     cdef void advance(self, int which, uint64_t units) noexcept
     cdef int lock(self) except -1
     cdef void unlock(self) noexcept
     cdef int note_freed(self, uint64_t word, const place_t* place) except -1
-    cdef int forget_freed(self, uint64_t word, const place_t* place) except -1
     cdef bint holds(self, bytes key, uint64_t word) except -1
     cdef uint64_t append(
         self, bytes key, const unsigned char* body, fm_record* head, uint64_t expected,
         bint conditional
     ) except? 1
     cdef int erase(self, bytes key) except -1
+    cdef int ready_to_erase(self, bytes key) except -1
+    cdef void touch(self, bytes key) noexcept
     cdef int require_open(self) except -1
     cdef Record make_record(self, uint64_t word, const place_t* place)

@@ -5,8 +5,8 @@ location in units of 16 bytes. A location is never reused, so a word names one r
 and is the version that L1 and the tiers compare.
 
 No method here releases the GIL or runs Python code of the user: each is atomic for the threads
-of this process. Appends never wait for files: they report what they need (`need`) and change
-nothing, and the engine, which may open files, provides it and calls again.
+of this process. Appends never wait for files: they raise LogNeeds with what they need, having
+changed nothing, and the engine, which may open files, provides it and calls again.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -45,6 +45,14 @@ SEGMENT_HEADER_BYTES = FM_SEGMENT_HEADER
 INLINE_LIMIT_BYTES = FM_INLINE_LIMIT
 KEY_LIMIT_BYTES = FM_KEY_LIMIT
 MAC_BYTES = FM_MAC_BYTES
+
+
+class LogNeeds(Exception):
+    """An append needs `what` (NEED_*) before it can be done. Nothing has changed."""
+
+    def __init__(self, what):
+        super().__init__(what)
+        self.what = what
 
 
 cdef class Record:
@@ -250,6 +258,7 @@ cdef class Log:
         cdef uint64_t digest
         cdef uint64_t word
         cdef uint64_t bit
+        cdef Record record
         self.require_open()
         digest = self.digest_of(PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key))
         word = self.find(
@@ -257,10 +266,13 @@ cdef class Log:
         )
         if word == 0 or place.record.kind == FM_TOMBSTONE or self.expired(place.record):
             return None
-        bit = digest & (TOUCHED_BITS - 1)
-        if not self.touched[bit >> 3] & (1 << (bit & 7)):
-            self.touched[bit >> 3] |= 1 << (bit & 7)
-        return self.make_record(word, &place)
+        record = self.make_record(word, &place)
+        if record is not None:
+            bit = digest & (TOUCHED_BITS - 1)
+            record.read_before = self.touched[bit >> 3] & (1 << (bit & 7)) != 0
+            if not record.read_before:
+                self.touched[bit >> 3] |= 1 << (bit & 7)
+        return record
 
     def seek(self, bytes key not None):
         """Return the key's word, 0 when absent or expired. Reads the header, not the body."""
@@ -293,6 +305,14 @@ cdef class Log:
                 return True
         return False
 
+    cdef void touch(self, bytes key) noexcept:
+        """Mark the key as read lately, so that reclaim moves it forward rather than out."""
+        cdef uint64_t bit = self.digest_of(
+            PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key)
+        ) & (TOUCHED_BITS - 1)
+        if not self.touched[bit >> 3] & (1 << (bit & 7)):
+            self.touched[bit >> 3] |= 1 << (bit & 7)
+
     def was_touched(self, bytes key not None, bint forget=True):
         """True when the key was read since it was last asked (one bit a hash: may be wrong)."""
         cdef uint64_t bit = self.digest_of(
@@ -309,11 +329,10 @@ cdef class Log:
         self, bytes key not None, bytes body not None, int codec, int64_t deadline_ns,
         uint64_t written_ms, int kind=FM_VALUE, int flags=0, int mac_key=0, expected=None,
     ):
-        """Append a warm record and point the index at it. Return its word, 0 when not done.
+        """Append a warm record and point the index at it. Return its word.
 
-        0 with `need` set: provide what it names and call again. 0 with `need` 0: `expected` was
-        given and is not the key's word any more. Nothing has changed then. O(1): one memcpy, two
-        hashes.
+        0, and nothing has changed, when `expected` is given and is not the key's word any more.
+        O(1): one memcpy, two hashes. Raises LogNeeds.
         """
         cdef fm_record head
         fill_head(&head, key, body, codec, deadline_ns, written_ms, kind, flags, mac_key, 0)
@@ -332,21 +351,18 @@ cdef class Log:
         cdef uint64_t digest
         cdef uint64_t old
         cdef uint64_t word
+        cdef bint inserted = True
         cdef char* room
         self.require_open()
-        self.need = 0
         digest = self.digest_of(PyBytes_AS_STRING(key), klen)
         old = self.find(PyBytes_AS_STRING(key), klen, digest, &cursor, &place)
         if conditional and old != expected:
             return 0
-        if old:
-            if old & FM_TIER_BIT or place.record.flags & FM_SHADOWS_L3:
-                head.flags |= FM_SHADOWS_L3
-            self.note_freed(old, &place)
+        if old and (old & FM_TIER_BIT or place.record.flags & FM_SHADOWS_L3):
+            head.flags |= FM_SHADOWS_L3
         room = self.tail_room(WARM, head)
-        if room == NULL:
-            self.forget_freed(old, &place)
-            return 0
+        if old:
+            self.note_freed(old, &place)
         self.lock()
         word = tag_of(&self.index, digest) | self.sup.tail
         write_record(
@@ -355,12 +371,13 @@ cdef class Log:
         )
         if old:
             replace_word(&self.index, &cursor, old, word)
-        elif not insert_word(&self.index, home_of(&self.index, digest), word):
-            self.need = NEED_OVERFLOW
-            self.unlock()
-            return 0
-        self.advance(WARM, record_units(head, self.sup.tail))
+        else:
+            inserted = insert_word(&self.index, home_of(&self.index, digest), word)
+        if inserted:
+            self.advance(WARM, record_units(head, self.sup.tail))
         self.unlock()
+        if not inserted:
+            raise LogNeeds(NEED_OVERFLOW)
         return word
 
     def put_cold(
@@ -370,8 +387,9 @@ cdef class Log:
     ):
         """Append a cold record and point the index at it, as put() does for a warm one.
 
-        With `expected` (the key's word) the record keeps that word's version; without, it takes
-        the next version.
+        With `expected` (the key's word, 0 for a key that is absent) the record keeps that word's
+        version; without, it takes the next version. A tombstone clears the key's slot. Return the
+        word, 1 for a tombstone, 0 when `expected` is not current. Raises LogNeeds.
         """
         cdef fm_record head
         cdef fm_cold cold
@@ -381,9 +399,9 @@ cdef class Log:
         cdef uint64_t digest
         cdef uint64_t old
         cdef uint64_t word = 0
+        cdef bint inserted = True
         cdef char* room
         self.require_open()
-        self.need = 0
         fill_head(
             &head, key, body, codec, deadline_ns, written_ms, kind, flags | FM_COLD, mac_key,
             dictionary,
@@ -396,8 +414,6 @@ cdef class Log:
         cold.archived_s = archived_s
         cold.origin = self.version_at(old) if expected is not None and old else self.sup.tail
         room = self.tail_room(COLD, &head)
-        if room == NULL:
-            return 0
         if old:
             self.note_freed(old, &place)
         self.lock()
@@ -409,18 +425,27 @@ cdef class Log:
             word = tag_of(&self.index, digest) | FM_TIER_BIT | self.sup.cold_tail
         if old:
             replace_word(&self.index, &cursor, old, word)
-        elif word and not insert_word(&self.index, home_of(&self.index, digest), word):
-            self.need = NEED_OVERFLOW
-            self.unlock()
-            return 0
-        if expected is None:
-            fm_store_release(&self.sup.tail, self.sup.tail + 1)
-        self.advance(COLD, record_units(&head, self.sup.cold_tail))
+        elif word:
+            inserted = insert_word(&self.index, home_of(&self.index, digest), word)
+        if inserted:
+            if expected is None:
+                fm_store_release(&self.sup.tail, self.sup.tail + 1)
+            self.advance(COLD, record_units(&head, self.sup.cold_tail))
         self.unlock()
+        if not inserted:
+            raise LogNeeds(NEED_OVERFLOW)
         return word if word else 1
 
+    cdef int ready_to_erase(self, bytes key) except -1:
+        """Raise LogNeeds now rather than in an erase of the key that follows at once."""
+        cdef fm_record head
+        self.require_open()
+        fill_head(&head, key, b"", 0, 0, 0, FM_TOMBSTONE, 0, 0, 0)
+        self.tail_room(WARM, &head)
+        return 0
+
     cdef int erase(self, bytes key) except -1:
-        """Append a tombstone and clear the key's slot. 1 = deleted, 0 = was absent, 2 = need."""
+        """Append a tombstone and clear the key's slot. 1 = deleted, 0 = it was not there."""
         cdef fm_record head
         cdef cursor_t cursor
         cdef place_t place
@@ -428,7 +453,6 @@ cdef class Log:
         cdef uint64_t old
         cdef char* room
         self.require_open()
-        self.need = 0
         old = self.find(
             PyBytes_AS_STRING(key), klen,
             self.digest_of(PyBytes_AS_STRING(key), klen), &cursor, &place,
@@ -439,8 +463,6 @@ cdef class Log:
         if old & FM_TIER_BIT or place.record.flags & FM_SHADOWS_L3:
             head.flags |= FM_SHADOWS_L3
         room = self.tail_room(WARM, &head)
-        if room == NULL:
-            return 2
         self.note_freed(old, &place)
         self.lock()
         write_record(
@@ -452,9 +474,8 @@ cdef class Log:
         return 1
 
     def delete(self, bytes key not None):
-        """Delete the key. Return True when it was there; None with `need` set: call again."""
-        cdef int done = self.erase(key)
-        return None if done == 2 else done == 1
+        """Delete the key. Return True when it was there. Raises LogNeeds."""
+        return self.erase(key) == 1
 
     def remove(self, bytes key not None, uint64_t expected):
         """Clear the key's slot without a tombstone, if it still holds `expected`.
@@ -483,7 +504,7 @@ cdef class Log:
     def forward(self, bytes key not None, uint64_t expected):
         """Copy a live warm record to the tail, so that its old segment can go.
 
-        Return the new word; 0 with `need` set: call again; 0 otherwise: not `expected` any more.
+        Return the new word, 0 when `expected` is not current any more. Raises LogNeeds.
         """
         cdef cursor_t cursor
         cdef place_t place
@@ -493,7 +514,6 @@ cdef class Log:
         cdef uint64_t word
         cdef char* room
         self.require_open()
-        self.need = 0
         old = self.find(
             PyBytes_AS_STRING(key), klen,
             self.digest_of(PyBytes_AS_STRING(key), klen), &cursor, &place,
@@ -502,8 +522,6 @@ cdef class Log:
             return 0
         head = place.record[0]
         room = self.tail_room(WARM, &head)
-        if room == NULL:
-            return 0
         self.lock()
         word = (old & ~FM_LOCATION_MASK) | self.sup.tail
         write_record(
@@ -516,19 +534,17 @@ cdef class Log:
         return word
 
     def roll(self):
-        """Seal the tail's segment and begin the next. False with `need` set: provide it first."""
+        """Seal the tail's segment and begin the next. Raises LogNeeds when there is none yet."""
         cdef fm_record head
         self.require_open()
-        self.need = 0
         memset(&head, 0, sizeof(head))
         # Longer than what is left of the segment, whatever that is.
         head.klen = <uint32_t>self.tier[WARM].segment_bytes
-        if (self.sup.tail & ((1ULL << self.tier[WARM].shift) - 1)) <= HEADER_UNITS:
-            return True
-        return self.tail_room(WARM, &head) != NULL
+        if (self.sup.tail & ((1ULL << self.tier[WARM].shift) - 1)) > HEADER_UNITS:
+            self.tail_room(WARM, &head)
 
-    cdef char* tail_room(self, int which, const fm_record* head) except? NULL:
-        """Where the next record of a tier goes; NULL with `need` set when its segment is missing.
+    cdef char* tail_room(self, int which, const fm_record* head) except NULL:
+        """Where the next record of a tier goes; LogNeeds when its segment is missing.
 
         Rolls to the next segment, sealing the last, when the record does not fit.
         """
@@ -544,8 +560,7 @@ cdef class Log:
         end = (at | mask) + 1
         if at + record_units(head, at) > end:
             if not self.locate_tail(which, end + HEADER_UNITS, &place):
-                self.need = NEED_COLD_SEGMENT if which == COLD else NEED_SEGMENT
-                return NULL
+                raise LogNeeds(NEED_COLD_SEGMENT if which == COLD else NEED_SEGMENT)
             if at + SEAL_UNITS <= end and self.locate_tail(which, at, &place):
                 memset(&seal, 0, sizeof(seal))
                 seal.kind = FM_SEAL
@@ -556,8 +571,7 @@ cdef class Log:
                     write_seal(<char*>place.record, at, tier.salt, &seal)
             at = end + HEADER_UNITS
         if not self.locate_tail(which, at, &place):
-            self.need = NEED_COLD_SEGMENT if which == COLD else NEED_SEGMENT
-            return NULL
+            raise LogNeeds(NEED_COLD_SEGMENT if which == COLD else NEED_SEGMENT)
         fm_store_release(tail, at)
         return <char*>place.record
 
@@ -608,11 +622,6 @@ cdef class Log:
                     <const char*>head + body_offset(head, place.at), head.vlen
                 )
             )
-        return 0
-
-    cdef int forget_freed(self, uint64_t word, const place_t* place) except -1:
-        if word and place.record.kind == FM_POINTER:
-            self.freed.pop()
         return 0
 
     def mapping(self, int which, uint64_t number):

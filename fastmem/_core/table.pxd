@@ -204,3 +204,5 @@ cdef void table_trim(Table* t) noexcept
 
 # Walks every invariant; AssertionError with details.
 cdef int table_check(const Table* t) except -1
+# The most slots a search walks from a home.
+cdef uint64_t table_longest_probe(const Table* t) noexcept nogil

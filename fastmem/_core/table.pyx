@@ -316,3 +316,11 @@ cdef int table_check(const Table* t) except -1:
         f"{t.entry_high} entries: {t.live} live, {walked} free, {t.displaced} displaced"
     )
     return 0
+
+
+cdef uint64_t table_longest_probe(const Table* t) noexcept nogil:
+    cdef uint64_t i, longest = 0
+    for i in range(t.slot_total):
+        if t.slots[i].entry:
+            longest = max(longest, i - home(t.slots[i].fragment, t.slot_count))
+    return longest

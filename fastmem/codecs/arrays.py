@@ -18,7 +18,7 @@ import re
 import sys
 from math import prod
 from struct import Struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec.msgpack
 
@@ -48,13 +48,11 @@ def is_array(value: object) -> bool:
 
 def pack(array: np.ndarray[Any, Any]) -> tuple[list[object], bytes | memoryview]:
     """(header, elements): the elements are a flat view of the array where its order allows."""
-    order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
+    order: Literal["C", "F"] = "C"
+    if array.flags.f_contiguous and not array.flags.c_contiguous:
+        order = "F"
     header = [_describe(array.dtype), list(array.shape), order]
-    if array.nbytes == 0:
-        return header, b""
-    # Contiguous in its order, so reshape copies only the arrays that are contiguous in none.
-    flat = (array.T if order == "F" else array).reshape(-1)
-    return header, flat.view("u1").data
+    return header, _flat_bytes(array, order).data if array.nbytes else b""
 
 
 def unpack(header: object, elements: bytes | memoryview) -> np.ndarray[Any, Any]:
@@ -74,8 +72,16 @@ def unpack(header: object, elements: bytes | memoryview) -> np.ndarray[Any, Any]
     size = prod(shape) * dtype.itemsize
     if size != len(elements):
         raise ValueError(f"array of {size:,} bytes in {len(elements):,}")
-    # The copy owns its memory; a view would keep the whole body alive.
-    return np.ndarray(shape, dtype, buffer=elements, order=order).copy(order="K")
+    array = np.empty(shape, dtype, order)
+    if size:
+        # As bytes, because numpy's own copy leaves the gaps between fields as they were.
+        _flat_bytes(array, order)[:] = np.frombuffer(elements, "u1")
+    return array
+
+
+def _flat_bytes(array: np.ndarray[Any, Any], order: Literal["C", "F"]) -> np.ndarray[Any, Any]:
+    """The memory of an array that is contiguous in this order, or of a copy made so."""
+    return array.ravel(order).view("u1")
 
 
 def encode(array: np.ndarray[Any, Any]) -> bytes:
@@ -103,7 +109,7 @@ def _describe(dtype: np.dtype[Any]) -> object:
     description = _description(dtype)
     # The proof, in place of trust in a list of kinds: user-defined dtypes call themselves "V".
     try:
-        faithful = _dtype_of(description) == dtype
+        faithful = _dtype_of(_decode_header(_encode_header(description))) == dtype
     except (TypeError, ValueError) as error:
         raise Indescribable(f"numpy dtype {dtype}") from error
     if not faithful:

@@ -133,21 +133,22 @@ class _Flattener:
 
     def _fill(self, node: list[Any], items: Collection[Any]) -> None:
         """Append the items to a node, finishing the tuples among them first."""
-        if not self._wide_atoms and _ATOMS.issuperset(map(type, items)):
+        if not self._wide_atoms and _are_atoms(items):
             node.extend(items)
             return
+        number_of, wide_atoms = self._numbers.get, self._wide_atoms
         waiting: list[tuple[list[Any], Iterator[Any], object]] = []
         rest: Iterator[Any] = iter(items)
         owner: object = None
         while True:
             for item in rest:
                 kind = type(item)
-                if kind in _ATOMS and not (self._wide_atoms and leaves.is_wide(item)):
+                if kind in _ATOMS and not (wide_atoms and leaves.is_wide(item)):
                     node.append(item)
                     continue
-                number = self._numbers.get(id(item))
+                number = number_of(id(item))
                 if number is None:
-                    if kind in _IMMUTABLE:
+                    if kind in _IMMUTABLE and (wide_atoms or not _are_atoms(item)):
                         self._keep(item, _IN_PROGRESS)
                         waiting.append((node, rest, owner))
                         node, rest, owner = [_IMMUTABLE[kind]], iter(item), item
@@ -164,11 +165,13 @@ class _Flattener:
                 node.append([number])
 
     def _add(self, item: Any, kind: type) -> int:
-        """Number a mutable container, to be filled later, or a leaf."""
+        """Number what needs nothing else first: a leaf, or a container to be filled later."""
         number = len(self._nodes)
         if kind in _MUTABLE:
             node: list[Any] = [_MUTABLE[kind]]
             self._unfilled.append((item, node))
+        elif kind in _IMMUTABLE:
+            node = [_IMMUTABLE[kind], *item]
         else:
             node = leaves.describe(item, kind)
         self._nodes.append(node)
@@ -189,6 +192,10 @@ class _Flattener:
     def _keep(self, item: object, number: int) -> None:
         self._numbers[id(item)] = number
         self._kept.append(item)
+
+
+def _are_atoms(items: Collection[Any]) -> bool:
+    return _ATOMS.issuperset(map(type, items))
 
 
 def _items(container: Any) -> list[Any]:

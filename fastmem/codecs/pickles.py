@@ -11,7 +11,6 @@ Body of codec PICKLE, all numbers little-endian::
 from __future__ import annotations
 
 import pickle
-import pickletools
 from collections.abc import Iterator
 from importlib import import_module
 from struct import Struct
@@ -71,12 +70,15 @@ def decode(body: memoryview) -> object:
 def _split(body: memoryview) -> tuple[memoryview, list[memoryview]]:
     """The pickle and the buffers of a body; every byte accounted for before one is used."""
     count, size = _HEAD.unpack_from(body)
-    used = _HEAD.size + count * _LENGTH_BYTES
+    used: int = _HEAD.size + count * _LENGTH_BYTES
     if used + size > len(body):
         raise ValueError(f"{count:,} buffers and a pickle of {size:,} bytes in {len(body):,}")
     lengths = Struct(f"<{count}Q").unpack_from(body, _HEAD.size)
     data = body[used : used + size]
     used += size
+    # pickle.loads would ignore what follows the pickle's STOP, such as the zeros before a buffer.
+    if bytes(data[-1:]) != pickle.STOP:
+        raise ValueError(f"a pickle of {size:,} bytes that does not end in STOP")
     buffers = []
     for length in lengths:
         start = used + -used % ALIGNMENT
@@ -105,6 +107,8 @@ def _first_gone(data: memoryview) -> str | None:
 
 def _globals(data: memoryview) -> Iterator[tuple[str, str]]:
     """What a pickle of protocol 5 loads by name: module and qualified name, in order."""
+    import pickletools  # only to explain a failure, and slow to import
+
     strings: list[str] = []
     memo: dict[int, str] = {}
     memoized = 0

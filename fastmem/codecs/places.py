@@ -104,29 +104,45 @@ def opaque_place(value: object) -> tuple[str, str] | None:
 
 
 def unpicklable_place(value: object) -> tuple[str, str]:
-    """The place and the type's name of the innermost object that pickle fails on.
+    """The place and the type's name of an innermost object that pickle fails on.
 
-    Follows the first failing part, level by level, at most 64 levels and 10,000 tries deep; what
-    it has found by then is the answer.
+    Follows the parts that fail, at most 64 levels and 10,000 tries; then what it has reached is
+    the answer. A part that fails only because it leads back to one above is not the culprit.
     """
-    place = _root(value)
-    seen = {id(value)}
+    failing = {id(value): value}  # kept, so that no id is used again
     tries = 0
-    for _ in range(STEPS_LIMIT):
-        for part in _parts(place):
-            if type(part.value) in _ATOMS or id(part.value) in seen:
+    path = [_root(value)]
+    parts = [_parts(path[0])]
+    excused = [False]  # of each object on the path: whether it is a part of it that fails
+    while path:
+        for part in parts[-1]:
+            if type(part.value) in _ATOMS:
+                continue
+            if id(part.value) in failing:
+                excused[-1] = True
                 continue
             tries += 1
             if tries > TRIES_LIMIT:
-                break
+                return _named(path[-1])
             if not _pickles(part.value):
-                seen.add(id(part.value))
-                place = part
+                failing[id(part.value)] = part.value
+                excused[-1] = True
+                path.append(part)
+                parts.append(_parts(part))
+                excused.append(False)
                 break
         else:
-            break
-        if tries > TRIES_LIMIT:
-            break
+            if not excused[-1]:
+                return _named(path[-1])
+            path.pop()
+            parts.pop()
+            excused.pop()
+        if len(path) > STEPS_LIMIT:
+            return _named(path[-1])
+    return _named(_root(value))
+
+
+def _named(place: _Place) -> tuple[str, str]:
     return str(place), type(place.value).__qualname__
 
 

@@ -87,8 +87,9 @@ class ValueCodec:
         """The codec and the body of a value whose form `sizing.measure` told.
 
         One pass and about one copy. ``form`` is trusted in one respect: a FORM_DIRECT value must
-        hold no tuple, set, datetime or other type that MessagePack takes for another one. In all
-        others a wrong form costs time. Raises `SerializationError` naming the place inside the
+        hold nothing that MessagePack silently takes for something else (tuple, set, bytearray,
+        datetime, enum, dataclass, UUID, Decimal, a subclass of a plain type). In all others a
+        wrong form costs time. Raises `SerializationError` naming the place inside the
         value, `PickleRefusedError` if it needs pickle and may not.
         """
         if self._serializer is not None:

@@ -38,9 +38,7 @@ class ColdWriter:
         self._segments = segments
         self._values = values
         self._frames = frames
-        self.dictionaries = Dictionaries(
-            segments.directory, frames, read_only=engine.read_only
-        )
+        self.dictionaries = Dictionaries(segments.directory, frames, read_only=engine.read_only)
 
     def demote(self, record: Record) -> bool:
         """Move a live warm record into the archive. False when it was replaced meanwhile."""
@@ -103,15 +101,11 @@ class ColdWriter:
         self, key: bytes, body: bytes, codec: int, deadline_ns: int, written_ms: int, kind: int,
         flags: int, mac_key: int, dictionary: int, raw_len: int, expected: int | None,
     ) -> int:  # fmt: skip
-        log = self._engine.log
-        while True:
-            word: int = log.put_cold(
-                key, body, codec, deadline_ns, written_ms, kind, flags, mac_key, dictionary,
-                raw_len, int(time.time()) & 0xFFFFFFFF, expected,
-            )  # fmt: skip
-            if word or not log.need:
-                return word
-            self._engine.provide(log.need)
+        engine = self._engine
+        return engine.provided(
+            engine.log.put_cold, key, body, codec, deadline_ns, written_ms, kind, flags, mac_key,
+            dictionary, raw_len, int(time.time()) & 0xFFFFFFFF, expected,
+        )  # fmt: skip
 
     # -- space -------------------------------------------------------------------------------
 
@@ -162,7 +156,9 @@ class ColdWriter:
             if after % self._segments.segment_units == 0:
                 break
             at = after
-        engine.files.super.set("cold_head", self._segments.numbers[1] * self._segments.segment_units)
+        engine.files.super.set(
+            "cold_head", self._segments.numbers[1] * self._segments.segment_units
+        )
         engine.log.drop_segment(COLD, number).close()
         self._segments.unlink(number)
 

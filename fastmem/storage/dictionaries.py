@@ -58,7 +58,9 @@ class Dictionaries:
             self.current = max(self.current, number)
         else:
             self.damaged += 1
-            log_to.warning("%s is damaged; frames made with it are lost", self._directory.path / name)
+            log_to.warning(
+                "%s is damaged; frames made with it are lost", self._directory.path / name
+            )
 
     @property
     def numbers(self) -> tuple[int, ...]:

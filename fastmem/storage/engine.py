@@ -12,10 +12,11 @@ import os
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from fastmem._core.log import INLINE_LIMIT_BYTES, MAC_BYTES, UNIT_BYTES, Record
+from fastmem._core.log import INLINE_LIMIT_BYTES, MAC_BYTES, UNIT_BYTES, LogNeeds, Record
 from fastmem.codecs import Authenticator, CodecId, FrameCompressor
 from fastmem.errors import (
     ClosedError,
@@ -41,6 +42,7 @@ CHORE_BUCKETS, CHORE_OVERFLOW, CHORE_PACE, CHORE_POPULATE = 1, 2, 4, 8
 TIER_BIT, LOCATION_MASK = 1 << 47, (1 << 46) - 1
 MIN_BUDGET_BYTES = 16 << 20
 POPULATE_BYTES = 512 << 10
+T = TypeVar("T")
 _ALIGNED_CODECS = frozenset((CodecId.ARRAY, CodecId.PICKLE))
 
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
@@ -147,7 +149,9 @@ class Engine:
         the tier's budget.
         """
         if self.read_only:
-            raise ReadOnlyError("opened with read_only=True", self.files.directory.path, errno.EROFS)
+            raise ReadOnlyError(
+                "opened with read_only=True", self.files.directory.path, errno.EROFS
+            )
         wall = deadline_ns + self.log.wall_offset_ns if deadline_ns else 0
         written_ms = time.time_ns() // 1_000_000
         mac = b""
@@ -177,7 +181,9 @@ class Engine:
     def archive_put(self, key: bytes, codec: int, body: bytes, deadline_ns: int) -> int:
         """Put encoded bytes straight into the archive. Return the word."""
         if self.read_only:
-            raise ReadOnlyError("opened with read_only=True", self.files.directory.path, errno.EROFS)
+            raise ReadOnlyError(
+                "opened with read_only=True", self.files.directory.path, errno.EROFS
+            )
         assert self.cold is not None
         if len(body) > self.cold.value_limit:
             raise ValueTooLargeError(len(body), self.cold.value_limit)
@@ -199,10 +205,7 @@ class Engine:
     def append(self, key: bytes, prepared: Prepared, expected: int | None = None) -> int:
         """Append a prepared record. Return its word, 0 when `expected` is not the key's any more."""
         try:
-            while not (word := self.log.put(key, *prepared, expected=expected)):
-                if not self.log.need:
-                    break
-                self.provide(self.log.need)
+            word = self.provided(self.log.put, key, *prepared, expected)
         except BaseException:
             self.discard(prepared)
             raise
@@ -215,18 +218,19 @@ class Engine:
     def delete(self, key: bytes) -> bool:
         """Delete a key. True when it was there. Durable as a put is."""
         if self.read_only:
-            raise ReadOnlyError("opened with read_only=True", self.files.directory.path, errno.EROFS)
+            raise ReadOnlyError(
+                "opened with read_only=True", self.files.directory.path, errno.EROFS
+            )
         if self.files.warm is None:
             assert self.cold is not None
-            deleted: bool | None = self.log.seek(key) != 0
+            deleted = self.log.seek(key) != 0
             if deleted:
                 self.cold.tombstone(key, if_absent=False)
         else:
-            while (deleted := self.log.delete(key)) is None:
-                self.provide(self.log.need)
+            deleted = self.provided(self.log.delete, key)
         if deleted:
             self.settle()
-        return bool(deleted)
+        return deleted
 
     def settle(self) -> None:
         """After an append: do the chores the log asks for and, in "disk", wait for the device."""
@@ -236,6 +240,14 @@ class Engine:
             self.sync()
 
     # -- providing ---------------------------------------------------------------------------
+
+    def provided(self, step: Callable[..., T], *args: Any) -> T:
+        """Call a compiled step, again and again, until the log has what the step needs."""
+        while True:
+            try:
+                return step(*args)
+            except LogNeeds as missing:
+                self.provide(missing.what)
 
     def provide(self, need: int) -> None:
         """Give the log what an append needs. OSError when it cannot be had; nothing changed."""
@@ -434,6 +446,22 @@ class Engine:
             path, offset = self.place(word)
             log_to.warning("%s", CorruptRecordError("record does not validate", path, offset))
 
+    def promote(self, record: Record, content: bytes) -> None:
+        """Copy a cold record to the warm tail: it is read again and again. A small value only."""
+        if self.read_only or self.files.warm is None or len(content) > INLINE_LIMIT_BYTES:
+            return
+        mac = record.body[-MAC_BYTES:] if record.mac_key else b""
+        flags = ALIGNED if record.codec in _ALIGNED_CODECS else 0
+        prepared = Prepared(
+            content + mac, record.codec, record.deadline_ns, record.written_ms, VALUE, flags,
+            record.mac_key,
+        )  # fmt: skip
+        try:
+            self.append(record.key, prepared, expected=record.word)
+        except OSError as error:
+            self.counters[COLD].errors[errno.errorcode.get(error.errno or 0, "OSError")] += 1
+            log_to.warning("not promoted: %s", error)
+
     def deadline_of(self, record: Record) -> int:
         """A record's deadline as CLOCK_BOOTTIME nanoseconds, 0 = never."""
         return record.deadline_ns - self.log.wall_offset_ns if record.deadline_ns else 0
@@ -481,7 +509,9 @@ class Engine:
             if super_.get("synced") >= end and super_.get("cold_synced") >= cold_end:
                 return
             if self._sync_failed:
-                raise StoreError("an earlier sync failed; reopen the store", self.files.directory.path)
+                raise StoreError(
+                    "an earlier sync failed; reopen the store", self.files.directory.path
+                )
             end, cold_end = super_.get("tail"), super_.get("cold_tail")
             try:
                 self._sync_range(COLD, super_.get("cold_synced"), cold_end)

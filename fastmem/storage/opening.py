@@ -113,9 +113,7 @@ class StoreFiles:
 
     # -- identity ----------------------------------------------------------------------------
 
-    def _first_page(
-        self, directory: Directory, name: str, magic: bytes, which: int
-    ) -> Superblock:
+    def _first_page(self, directory: Directory, name: str, magic: bytes, which: int) -> Superblock:
         """Map a first page, making a new one where there is none, healing one that is damaged."""
         path = directory.path / name
         try:

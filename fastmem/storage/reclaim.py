@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from fastmem._core import scan
-from fastmem._core.log import UNIT_BYTES, Record
+from fastmem._core.log import UNIT_BYTES, LogNeeds, Record
 from fastmem.errors import StoreError
 from fastmem.storage.segments import WARM
 from fastmem.storage.values import Pointer
@@ -39,7 +39,9 @@ class Reclaimer:
         assert segments is not None
         while engine.warm_bytes + wanted_bytes > engine.warm_budget_bytes:
             if not segments.numbers:
-                raise StoreError("the warm budget is too small", segments.directory.path, errno.ENOSPC)
+                raise StoreError(
+                    "the warm budget is too small", segments.directory.path, errno.ENOSPC
+                )
             if segments.numbers[0] >= engine.tail_segment():
                 self._leave_tail(wanted_bytes)
             self.step(segments.segment_bytes, forward=False)
@@ -49,7 +51,9 @@ class Reclaimer:
         engine = self._engine
         segments = engine.files.warm
         assert segments is not None
-        while not engine.log.roll():
+        try:
+            engine.log.roll()
+        except LogNeeds:
             number = engine.tail_segment() + 1
             if engine.warm_bytes + segments.segment_bytes > engine.warm_budget_bytes:
                 raise StoreError(
@@ -59,6 +63,7 @@ class Reclaimer:
                 )
             mapping = segments.create(number, sync=engine.durability == "disk")
             engine.log.add_segment(WARM, number, mapping)
+            engine.log.roll()
 
     def step(self, budget_bytes: int, *, forward: bool = True) -> None:
         """Settle about `budget_bytes` of the oldest segment's records; unlink it when it is done.
@@ -123,8 +128,10 @@ class Reclaimer:
             return False
         if self._forwarded_bytes + length > segments.segment_bytes // 2:
             return False
-        # 0: it does not fit in the tail's segment, or was replaced meanwhile.
-        return engine.log.forward(record.key, record.word) != 0
+        try:
+            return engine.log.forward(record.key, record.word) != 0
+        except LogNeeds:
+            return False  # no room in the tail's segment: reclaim must not ask for more
 
     def _drop(self, record: Record) -> None:
         """Take a record out of the index; it is the oldest of its key in the warm log."""

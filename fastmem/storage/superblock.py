@@ -32,9 +32,7 @@ _FIELDS = {
 }
 
 
-def new_identity(
-    magic: bytes, segment_bytes: int, uuid: bytes = NO_UUID, salt: int = 0
-) -> bytes:
+def new_identity(magic: bytes, segment_bytes: int, uuid: bytes = NO_UUID, salt: int = 0) -> bytes:
     """Return the first page of a new store or archive, or of one whose identity was recovered."""
     while uuid == NO_UUID:
         uuid = os.urandom(16)

@@ -25,10 +25,9 @@ def bind_xxh3() -> None:
         )
     for length in (0, 3, 16, 128, 240, 1024):
         sample = bytes(range(256))[: length % 257] * (1 + length // 257)
-        if (
-            hashing.digest(sample) != xxhash.xxh3_64_intdigest(sample)
-            or hashing.digest_seeded(sample, 7) != xxhash.xxh3_64_intdigest(sample, 7)
-        ):
+        if hashing.digest(sample) != xxhash.xxh3_64_intdigest(sample) or hashing.digest_seeded(
+            sample, 7
+        ) != xxhash.xxh3_64_intdigest(sample, 7):
             raise MissingSymbolError(
                 f"xxhash {xxhash.VERSION}: the exported XXH3 disagrees with its Python API"
             )

@@ -45,9 +45,7 @@ class ValueFiles:
 
     def __init__(self, directory: Directory) -> None:
         self.directory = directory
-        self._bytes = {
-            number: directory.allocated_bytes(name) for number, name in self._listed()
-        }
+        self._bytes = {number: directory.allocated_bytes(name) for number, name in self._listed()}
         self.linked_bytes = sum(self._bytes.values())
         self._doomed: list[tuple[int, int]] = []
         self.unsynced: set[int] = set()

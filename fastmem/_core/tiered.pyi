@@ -1,0 +1,47 @@
+from collections.abc import Hashable, Iterator
+from typing import Any
+
+from fastmem._core.l1 import L1Cache
+from fastmem._core.log import Log
+
+class TieredL1(L1Cache[Any, Any]):
+    log: Log
+    limbo: dict[Any, Any]
+    limbo_deadline: dict[Any, int]
+    demoted: int
+    def _join(self, log: Log) -> None: ...
+    def _measure(self, key: Hashable, value: object) -> tuple[int, int]: ...
+    def _commit(
+        self,
+        key: Hashable,
+        value: object,
+        size_bytes: int,
+        deadline_ns: int,
+        encoded: bytes,
+        prepared: tuple[Any, ...],
+    ) -> None: ...
+    def _admit(
+        self,
+        key: Hashable,
+        value: object,
+        size_bytes: int,
+        deadline_ns: int,
+        encoded: bytes,
+        word: int,
+    ) -> bool: ...
+    def _put_dirty(
+        self, key: Hashable, value: object, size_bytes: int, deadline_ns: int, encoded: bytes
+    ) -> None: ...
+    def _write_victim(
+        self, key: Hashable, value: object, encoded: bytes, prepared: tuple[Any, ...]
+    ) -> int: ...
+    def _drop_victim(self, key: Hashable, value: object) -> bool: ...
+    def _clean(
+        self, key: Hashable, value: object, encoded: bytes, prepared: tuple[Any, ...]
+    ) -> int: ...
+    def _erase(
+        self, key: Hashable, encoded: bytes, value: object = ..., word: int = ...
+    ) -> int: ...
+    def _held(self, key: Hashable) -> tuple[Any, int, int, int, int, bool] | None: ...
+    def _dirty(self) -> list[Any]: ...
+    def _l1_keys(self) -> Iterator[Any]: ...

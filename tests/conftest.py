@@ -1,0 +1,48 @@
+"""What every test folder shares: hypothesis profiles, data beside the project, private folders."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+settings.register_profile(
+    "ci",
+    deadline=None,  # timing never fails a test
+    print_blob=True,
+    max_examples=60,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("nightly", settings.get_profile("ci"), max_examples=1_000)
+settings.load_profile(os.environ.get("FASTMEM_PROFILE", "ci"))
+
+
+def find_shared(environ: Mapping[str, str]) -> Path:
+    """The folder of traces beside the project; without it CI fails and others skip."""
+    path = Path(environ.get("FASTMEM_SHARED") or ROOT.parent / "shared")
+    if path.is_dir():
+        return path
+    reason = f"no folder {path}: set FASTMEM_SHARED to the data beside the project"
+    if environ.get("CI"):
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """``$FASTMEM_SHARED``, by default ``../shared``."""
+    return find_shared(os.environ)
+
+
+@pytest.fixture
+def private_tmp(tmp_path: Path) -> Path:
+    """A fresh directory of mode 0700 with no symbolic link on its path, as a store asks for."""
+    path = tmp_path.resolve() / "private"
+    path.mkdir()
+    path.chmod(0o700)  # mkdir's own mode passes through the umask
+    return path

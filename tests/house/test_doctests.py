@@ -1,0 +1,28 @@
+"""Every example in a docstring runs, those of compiled modules too."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+from pathlib import Path
+
+import pytest
+
+import fastmem
+
+MODULES = [
+    "fastmem",
+    *(
+        found.name
+        for found in pkgutil.walk_packages(fastmem.__path__, "fastmem.")
+        if not found.name.endswith("__main__")
+    ),
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_run(name: str, private_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(private_tmp)  # an example may use default paths
+    result = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
+    assert result.failed == 0

@@ -1,0 +1,199 @@
+"""L1Cache against a small model: the same answers, order and bytes, and every invariant, each step.
+
+Time is the test's own: an entry expires when its deadline is moved into the past.
+"""
+
+from collections import OrderedDict
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from fastmem._core.l1 import L1Cache
+from fastmem._core.sizing import deep_size
+from fastmem.errors import ValueTooLargeError
+
+OVERHEAD = 80
+PAST = 1
+
+
+class Collides:
+    """Unequal keys with one hash."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def __hash__(self):
+        return 7
+
+    def __eq__(self, other):
+        return isinstance(other, Collides) and self.name == other.name
+
+
+KEYS = st.one_of(
+    st.integers(-3, 12),
+    st.sampled_from(["", "a", "b", "é", "日本", b"", b"a", b"b", None, 0.5, 2**70, True, 1.0]),
+    st.tuples(st.integers(0, 3), st.sampled_from("ab")),
+    st.builds(Collides, st.integers(0, 5)),
+)
+VALUES = st.one_of(st.none(), st.booleans(), st.binary(max_size=300), st.lists(st.integers()))
+ABSENT = object()
+
+
+class Model:
+    """What the cache should be: key -> (value, size, expired), least recent first."""
+
+    def __init__(self, budget):
+        self.budget, self.entries = budget, OrderedDict()
+
+    def used(self):
+        return sum(size for _, size, _ in self.entries.values())
+
+    def peek(self, key):
+        if key in self.entries and self.entries[key][2]:
+            del self.entries[key]
+        return self.entries.get(key, (ABSENT,))[0]
+
+    def get(self, key):
+        value = self.peek(key)
+        if value is not ABSENT:
+            self.entries.move_to_end(key)
+        return value
+
+    def put(self, key, value):
+        size = deep_size(key) + deep_size(value) + OVERHEAD
+        if size > self.budget:
+            raise ValueTooLargeError(size, self.budget)
+        self.entries.pop(key, None)
+        self.entries[key] = (value, size, False)
+        self.shrink()
+
+    def shrink(self):
+        while self.used() > self.budget:
+            self.entries.popitem(last=False)
+
+    def pop(self, key):
+        value = self.peek(key)
+        self.entries.pop(key, None)
+        return value
+
+    def live(self):
+        return [(k, v) for k, (v, _, expired) in self.entries.items() if not expired]
+
+
+class L1Machine(RuleBasedStateMachine):
+    @initialize(budget=st.integers(200, 4000))
+    def start(self, budget):
+        self.model, self.cache = Model(budget), L1Cache(budget)
+
+    @rule(key=KEYS, value=VALUES, how=st.sampled_from(["put", "ttl", "item", "update"]))
+    def put(self, key, value, how):
+        cache = self.cache
+        act = {
+            "put": lambda: cache.put(key, value),
+            "ttl": lambda: cache.put(key, value, 3600),
+            "item": lambda: cache.__setitem__(key, value),
+            "update": lambda: cache.update([(key, value)]),
+        }[how]
+        try:
+            self.model.put(key, value)
+        except ValueTooLargeError as expected:
+            with pytest.raises(ValueTooLargeError) as raised:
+                act()
+            assert (raised.value.size, raised.value.limit) == (expected.size, expected.limit)
+        else:
+            act()
+
+    @rule(key=KEYS)
+    def get(self, key):
+        assert self.cache.get(key, ABSENT) is self.model.get(key)
+
+    @rule(key=KEYS)
+    def subscript(self, key):
+        expected = self.model.get(key)
+        if expected is ABSENT:
+            with pytest.raises(KeyError):
+                self.cache[key]
+        else:
+            assert self.cache[key] is expected
+
+    @rule(key=KEYS)
+    def peek(self, key):
+        expected = self.model.peek(key)
+        assert (key in self.cache) == (expected is not ABSENT)
+        assert self.cache.peek(key, ABSENT) is expected
+
+    @rule(key=KEYS)
+    def pop(self, key):
+        assert self.cache.pop(key, ABSENT) is self.model.pop(key)
+
+    @rule(key=KEYS)
+    def delete(self, key):
+        assert self.cache.delete(key) is (self.model.pop(key) is not ABSENT)
+
+    @rule(key=KEYS, ttl=st.sampled_from([None, 60, float("inf")]))
+    def touch(self, key, ttl):
+        assert self.cache.touch(key, ttl) is (self.model.get(key) is not ABSENT)
+
+    @rule(key=KEYS, value=VALUES)
+    def setdefault(self, key, value):
+        expected = self.model.get(key)
+        if expected is not ABSENT:
+            assert self.cache.setdefault(key, value) is expected
+        elif deep_size(key) + deep_size(value) + OVERHEAD <= self.model.budget:
+            self.model.put(key, value)
+            assert self.cache.setdefault(key, value) is value
+
+    @rule(key=KEYS)
+    def time_passes_for(self, key):
+        if self.model.peek(key) is not ABSENT:
+            value, size, _ = self.model.entries[key]
+            self.model.entries[key] = (value, size, True)
+            self.cache._set_deadline(key, PAST)
+
+    @rule()
+    def expire(self):
+        gone = [key for key, (_, _, expired) in self.model.entries.items() if expired]
+        assert self.cache.expire() == len(gone)
+        for key in gone:
+            del self.model.entries[key]
+
+    @rule()
+    def popitem(self):
+        entries = self.model.entries
+        while entries and next(iter(entries.values()))[2]:
+            entries.popitem(last=False)
+        if entries:
+            key, (value, _, _) = entries.popitem(last=False)
+            found_key, found = self.cache.popitem()
+            assert found_key == key
+            assert found is value
+        else:
+            with pytest.raises(KeyError):
+                self.cache.popitem()
+
+    @rule(budget=st.integers(1, 4000))
+    def resize(self, budget):
+        self.model.budget = budget
+        self.model.shrink()
+        self.cache.resize(budget)
+
+    @rule(rarely=st.integers(0, 9))
+    def clear(self, rarely):
+        if rarely == 0:
+            self.model.entries.clear()
+            self.cache.clear()
+
+    @invariant()
+    def agrees(self):
+        if not hasattr(self, "cache"):
+            return
+        self.cache._check()
+        assert self.cache.used_bytes == self.model.used() <= self.model.budget
+        assert len(self.cache) == len(self.model.entries)
+        found, expected = list(self.cache.items()), self.model.live()
+        assert [key for key, _ in found] == [key for key, _ in expected]
+        assert all(a is b for (_, a), (_, b) in zip(found, expected, strict=True))
+
+
+TestL1Machine = L1Machine.TestCase

@@ -1,0 +1,108 @@
+"""Iterators survive everything: no crash, no error, no freed object, no key twice."""
+
+import gc
+import weakref
+
+import pytest
+
+from fastmem._core.l1 import L1Cache
+
+
+@pytest.fixture
+def cache():
+    made = L1Cache(1_000_000)
+    made.update({i: str(i) for i in range(100)})
+    return made
+
+
+def test_reading_while_iterating_yields_each_once(cache):
+    seen = []
+    for key in cache:
+        cache.get(key)
+        cache.get(99 - key)
+        seen.append(key)
+    assert seen == list(range(100))
+
+
+def test_replacing_while_iterating_yields_the_new_values(cache):
+    seen = {}
+    for key, value in cache.items():
+        seen[key] = value
+        cache[99 - key] = "new"
+        cache[key] = "done"
+    assert sorted(seen) == list(range(100))
+    assert all(seen[key] == "new" for key in range(50, 100))
+
+
+def test_removed_keys_are_skipped_and_new_ones_unseen(cache):
+    seen = []
+    for key in cache:
+        seen.append(key)
+        cache.delete(key + 1)
+        cache[f"new {key}"] = 1
+    assert seen == list(range(0, 100, 2))
+
+
+def test_a_key_removed_and_stored_again_is_not_yielded_twice(cache):
+    seen = []
+    for key in cache:
+        seen.append(key)
+        value = cache.pop(key)
+        cache["other"] = 1
+        cache[key] = value
+    assert len(seen) == len(set(seen)) == 100
+
+
+@pytest.mark.parametrize("end", ["clear", "close", "shrink"])
+def test_an_iterator_ends_when_everything_goes(cache, end):
+    iterator = iter(cache.items())
+    assert next(iterator) == (0, "0")
+    {"clear": cache.clear, "close": cache.close, "shrink": lambda: cache.resize(1)}[end]()
+    assert list(iterator) == []
+    assert list(iterator) == []
+
+
+def test_a_refilled_cache_does_not_confuse_an_old_iterator(cache):
+    iterator = iter(cache)
+    next(iterator)
+    cache.clear()
+    cache.update({f"k{i}": i for i in range(500)})
+    assert list(iterator) == []
+
+
+def test_an_iterator_keeps_the_cache_but_not_its_entries():
+    class Value:
+        pass
+
+    cache = L1Cache(1_000_000)
+    cache.update({i: i for i in range(100)})
+    cache["v"] = Value()
+    ghost = weakref.ref(cache["v"])
+    iterator = cache.values().__iter__()
+    del cache["v"]
+    assert ghost() is None
+    cache = weakref.ref(cache)
+    assert len(list(iterator)) == 100
+    assert cache() is not None
+    del iterator
+    gc.collect()
+    assert cache() is None
+
+
+def test_a_length_hint_never_undercounts(cache):
+    iterator = iter(cache)
+    assert iterator.__length_hint__() == 100
+    next(iterator)
+    assert iterator.__length_hint__() == 99
+
+
+def test_evictions_while_iterating():
+    cache = L1Cache(20_000)
+    for i in range(100):
+        cache[i] = i
+    seen = []
+    for key in cache:
+        seen.append(key)
+        cache[f"more {key}"] = bytes(200)
+    assert seen == sorted(seen)
+    cache._check()

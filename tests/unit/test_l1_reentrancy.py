@@ -1,0 +1,325 @@
+"""User code that runs inside the cache may use the cache, fail, or both; nothing breaks.
+
+Each hostile action is tried from every place where the cache runs user code.
+"""
+
+import contextlib
+import gc
+
+import pytest
+
+from fastmem._core.l1 import L1Cache
+from fastmem.errors import ValueTooLargeError
+
+BUDGET = 20_000
+
+
+def filled():
+    cache = L1Cache(BUDGET)
+    for i in range(20):
+        cache[i] = bytes(100)
+    return cache
+
+
+def refused(cache):
+    with contextlib.suppress(ValueTooLargeError):
+        cache.put("huge", b"x" * BUDGET)
+
+
+ACTIONS = {
+    "get": lambda c: c.get(3),
+    "put new": lambda c: c.put("new", b"x" * 50),
+    "put same": lambda c: c.put("target", "inner"),
+    "put large": lambda c: c.put("large", b"x" * (BUDGET - 1000)),
+    "put too large": lambda c: refused(c),
+    "put many": lambda c: c.update({f"m{i}": i for i in range(300)}),
+    "delete": lambda c: [c.delete(i) for i in range(20)],
+    "pop": lambda c: c.popitem() if len(c) else None,
+    "clear": lambda c: c.clear(),
+    "resize": lambda c: c.resize(BUDGET),
+    "iterate": lambda c: list(c.items()),
+    "expire": lambda c: ([c._set_deadline(i, 1) for i in list(c) if i in range(9)], c.expire()),
+    "collect": lambda c: gc.collect(),
+}
+
+
+class Acts:
+    """Runs an action once, when `armed`, from the place a subclass chooses."""
+
+    def __init__(self, cache, action):
+        self.cache, self.action, self.armed, self.runs = cache, action, True, 0
+
+    def act(self):
+        if self.armed:
+            self.armed = False
+            self.runs += 1
+            self.action(self.cache)
+            self.cache._check()
+
+
+class ActsInEq(Acts):
+    def __hash__(self):
+        return 77
+
+    def __eq__(self, other):
+        self.act()
+        return self is other
+
+
+class ActsInHash(Acts):
+    def __hash__(self):
+        self.act()
+        return 77
+
+
+class ActsInDel(Acts):
+    def __del__(self):
+        self.act()
+
+
+def is_sound(cache):
+    cache._check()
+    assert cache.used_bytes <= cache.budget_bytes
+    cache["after"] = 1
+    assert cache["after"] == 1
+    for i in range(300):
+        cache[f"fill {i}"] = bytes(50)
+    cache._check()
+
+
+everywhere = pytest.mark.parametrize("action", ACTIONS.values(), ids=ACTIONS)
+
+OPERATIONS = {
+    "put": lambda c, k: c.put(k, 1),
+    "get": lambda c, k: c.get(k),
+    "subscript": lambda c, k: c[k] if k in c else None,
+    "pop": lambda c, k: c.pop(k, None),
+    "delete": lambda c, k: c.delete(k),
+    "touch": lambda c, k: c.touch(k, 60),
+    "setdefault": lambda c, k: c.setdefault(k, 1),
+    "contains": lambda c, k: k in c,
+}
+operations = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
+
+
+@operations
+@everywhere
+def test_eq_may_use_the_cache(action, operation):
+    cache = filled()
+    stored, other = ActsInEq(cache, action), ActsInEq(cache, action)
+    other.armed = stored.armed = False
+    cache[stored] = "target"
+    other.armed = True
+    operation(cache, other)
+    assert other.runs + stored.runs <= 1
+    is_sound(cache)
+
+
+@operations
+@everywhere
+def test_hash_may_use_the_cache(action, operation):
+    cache = filled()
+    key = ActsInHash(cache, action)
+    operation(cache, key)
+    assert key.runs == 1
+    is_sound(cache)
+
+
+LEAVINGS = {
+    "replaced": lambda c: c.put("target", "outer"),
+    "evicted": lambda c: c.put("big", b"x" * (BUDGET - 400)),
+    "deleted": lambda c: c.delete("target"),
+    "popped": lambda c: c.pop("target"),
+    "cleared": lambda c: c.clear(),
+    "resized": lambda c: ([c.get(i) for i in range(20)], c.resize(c.used_bytes - 1)),
+    "expired": lambda c: (c._set_deadline("target", 1), c.get("target")),
+    "expired by sweep": lambda c: (c._set_deadline("target", 1), c.expire()),
+    "popitem": lambda c: [c.popitem() for _ in range(len(c))],
+    "closed": lambda c: c.close(),
+}
+
+
+@pytest.mark.parametrize("leave", LEAVINGS.values(), ids=LEAVINGS)
+@everywhere
+def test_del_may_use_the_cache(action, leave):
+    cache = filled()
+    runs = []
+
+    def noted(c):
+        runs.append(1)
+        if not c.closed:
+            c.resize(BUDGET)
+            action(c)
+
+    cache["target"] = ActsInDel(cache, noted)
+    cache.get("target")
+    leave(cache)
+    gc.collect()
+    assert len(runs) == 1
+    if not cache.closed:
+        cache.resize(BUDGET)
+        is_sound(cache)
+
+
+@everywhere
+def test_a_sizer_may_use_the_cache(action):
+    armed = []
+
+    def sizer(value):
+        if armed:
+            armed.pop()
+            action(cache)
+        return 10
+
+    cache = L1Cache(BUDGET, sizer=sizer)
+    for i in range(20):
+        cache[i] = i
+    armed.append(1)
+    cache.put("target", "outer")
+    assert cache["target"] == "outer"
+    assert not armed
+    is_sound(cache)
+
+
+def test_a_sizer_that_closes_the_cache():
+    cache = L1Cache(BUDGET, sizer=lambda value: cache.close() or 1)
+    with pytest.raises(ValueError, match="closed"):
+        cache["a"] = 1
+    cache._check()
+
+
+def test_a_sizer_that_shrinks_the_budget_below_the_value():
+    cache = L1Cache(BUDGET, sizer=lambda value: cache.resize(100) or 500)
+    with pytest.raises(ValueError, match="limit of 100 bytes"):
+        cache["a"] = 1
+    assert len(cache) == 0
+    cache._check()
+
+
+class Raises:
+    def __init__(self, in_hash=False, in_eq=False):
+        self.in_hash, self.in_eq = in_hash, in_eq
+
+    def __hash__(self):
+        if self.in_hash:
+            raise ZeroDivisionError("hash")
+        return 500
+
+    def __eq__(self, other):
+        if self.in_eq:
+            raise ZeroDivisionError("eq")
+        return self is other
+
+
+@operations
+@pytest.mark.parametrize("trouble", ["in_hash", "in_eq"])
+def test_what_hash_and_eq_raise_comes_out_and_changes_nothing(operation, trouble):
+    cache = filled()
+    stored = Raises()
+    cache[stored] = "kept"
+    stored.in_eq = trouble == "in_eq"
+    before = list(cache.items()), cache.used_bytes
+    with pytest.raises(ZeroDivisionError, match=trouble[3:]):
+        operation(cache, Raises(**{trouble: True}))
+    assert (list(cache.items()), cache.used_bytes) == before
+    cache._check()
+
+
+def test_a_stored_key_whose_eq_raises_hurts_only_keys_of_its_hash():
+    cache = filled()
+    key = Raises()
+    cache[key] = 1
+    key.in_eq = True
+    with pytest.raises(ZeroDivisionError):
+        cache.get(Raises())
+    with pytest.raises(ZeroDivisionError):
+        cache.get(500)  # int of the same hash
+    assert cache[key] == 1  # identity asks nobody
+    assert cache[6] == bytes(100)
+
+
+def test_an_eq_that_always_changes_the_cache_ends_with_an_error():
+    class Churns:
+        def __hash__(self):
+            return 900
+
+        def __eq__(self, other):
+            cache.delete("x")
+            cache["x"] = 1
+            return False
+
+    cache = filled()
+    cache[Churns()] = 1
+    with pytest.raises(RuntimeError, match="comparing keys changed the cache"):
+        cache.get(Churns())
+    is_sound(cache)
+
+
+def test_an_eq_that_removes_the_entry_it_is_asked_about():
+    class Vanishes:
+        def __hash__(self):
+            return 9
+
+        def __eq__(self, other):
+            cache.clear()
+            return True
+
+    cache = filled()
+    cache[Vanishes()] = 1
+    assert cache.get(Vanishes(), "miss") == "miss"
+    cache[Vanishes()] = 2
+    cache[Vanishes()] = 3  # found equal, gone meanwhile: a new entry
+    assert list(cache.values()) == [3]
+    cache._check()
+
+
+def test_a_key_dropped_during_its_own_comparison():
+    """The stored key's last reference is the one the lookup holds; its __del__ changes the cache."""
+
+    class Key:
+        def __hash__(self):
+            return 9
+
+        def __eq__(self, other):
+            cache.clear()
+            return True
+
+        def __del__(self):
+            cache.update({i: i for i in range(50)})
+
+    cache = filled()
+    cache[Key()] = 1
+    query = Key()
+    cache.get(query)
+    del query
+    is_sound(cache)
+
+
+def test_nested_deletions_unwind():
+    """Each dying value replaces the next one, hundreds of levels down."""
+
+    class Chain:
+        def __init__(self, depth):
+            self.depth = depth
+
+        def __del__(self):
+            if self.depth:
+                cache.put(("level", self.depth - 1), None)
+
+    cache = L1Cache(10_000_000)
+    for depth in range(200):
+        cache["level", depth] = Chain(depth)
+    cache.put(("level", 199), None)
+    assert all(value is None for value in cache.values())
+    cache._check()
+
+
+def test_the_last_reference_to_the_cache_dies_inside_an_operation():
+    class Drops:
+        def __del__(self):
+            holder.clear()
+
+    holder = [L1Cache(1_000)]
+    holder[0]["a"] = Drops()
+    assert holder[0].delete("a") is True
+    assert holder == []
