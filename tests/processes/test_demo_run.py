@@ -1,0 +1,101 @@
+"""``fastmem demo`` as a user runs it, and interrupted."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+
+DEMO = [sys.executable, "-m", "fastmem", "demo"]
+
+
+def children_of(pid):
+    """Pids whose parent is *pid*, by /proc."""
+    with open(f"/proc/{pid}/task/{pid}/children") as listing:
+        return [int(child) for child in listing.read().split()]
+
+
+@pytest.fixture
+def environment(tmp_path):
+    """Temporary directories go below a directory that the test can look into."""
+    place = tmp_path / "temporary"
+    place.mkdir()
+    return {**os.environ, "TMPDIR": str(place)}
+
+
+def test_it_survives_its_kill_and_leaves_only_the_report(tmp_path, environment):
+    ran = subprocess.run(
+        [*DEMO, "--seconds", "9", "--report", str(tmp_path / "out.html")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert ran.stderr == ""
+    told = re.search(r"([\d,]+) acknowledged, ([\d,]+) recovered, 0 lost", ran.stdout)
+    assert told, ran.stdout
+    assert told[1] == told[2] != "0"
+    assert "wrong values         0 in" in ran.stdout
+    assert "were readable and equal after reopening" in ran.stdout
+    page = (tmp_path / "out.html").read_text(encoding="utf-8")
+    assert page.count("<svg") == 4
+    assert os.listdir(environment["TMPDIR"]) == []
+
+
+def test_a_kept_directory_starts_warm_and_can_be_looked_into(tmp_path, environment):
+    arguments = [
+        "--seconds",
+        "5",
+        "--dir",
+        str(tmp_path / "kept"),
+        "--report",
+        str(tmp_path / "r.html"),
+    ]
+    for _ in range(2):
+        ran = subprocess.run(
+            [*DEMO, *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+    looked = subprocess.run(
+        [sys.executable, "-m", "fastmem", "stats", str(tmp_path / "kept")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert looked.returncode == 0, looked.stderr
+    assert "entries" in looked.stdout
+
+
+def test_an_interrupt_ends_the_child_too(tmp_path, environment):
+    demo = subprocess.Popen(
+        [*DEMO, "--seconds", "60", "--report", str(tmp_path / "r.html")],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        for line in demo.stdout:
+            if line.startswith("cold, in a child"):
+                break
+        (child,) = children_of(demo.pid)
+        demo.send_signal(signal.SIGINT)
+        _, complaint = demo.communicate(timeout=60)
+    finally:
+        demo.kill()
+        demo.wait()
+    assert demo.returncode == 130
+    assert complaint == "fastmem: interrupted\n"
+    assert not os.path.exists(f"/proc/{child}")
+    assert os.listdir(environment["TMPDIR"]) == []
+    assert not (tmp_path / "r.html").exists()

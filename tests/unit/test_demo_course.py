@@ -1,0 +1,105 @@
+"""The course of a demonstration where it goes wrong: the pipe, and a child that dies by itself."""
+
+import os
+
+import pytest
+
+from fastmem import cli
+from fastmem.demo import run
+from fastmem.demo.run import DemoError, Settings
+
+
+@pytest.fixture
+def pipe():
+    reader, writer = os.pipe()
+    yield reader, writer
+    os.close(reader)
+
+
+def never():
+    pytest.fail("nothing was waited for")
+
+
+def test_a_line_cut_off_by_the_kill_is_no_report(pipe):
+    reader, writer = pipe
+    os.write(writer, b"one\ntwo\nthr")
+    os.close(writer)
+    assert list(run._lines(reader, never)) == [b"one", b"two"]
+
+
+def test_a_line_may_come_in_pieces(pipe):
+    reader, writer = pipe
+    lines = run._lines(reader, never)
+    os.write(writer, b"a\nhal")
+    assert next(lines) == b"a"
+    os.write(writer, b"f\n")
+    assert next(lines) == b"half"
+    os.close(writer)
+    assert list(lines) == []
+
+
+def test_silence_is_told(pipe):
+    reader, writer = pipe
+
+    def give_up():
+        raise DemoError("silence")
+
+    with pytest.raises(DemoError, match="silence"):
+        next(run._lines(reader, give_up))
+    os.close(writer)
+
+
+@pytest.fixture
+def library(tmp_path):
+    root = tmp_path / "library"
+    root.mkdir()
+    (root / "a.py").write_text("def a(): pass\n")
+    return root
+
+
+def settings(tmp_path, library, seconds=1.0):
+    place = tmp_path / "memory"
+    place.mkdir(mode=0o700, exist_ok=True)
+    return Settings(place, seconds=seconds, root=library)
+
+
+def test_a_child_that_ends_by_itself_is_an_error(tmp_path, library, monkeypatch):
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    with pytest.raises(DemoError, match="ended by itself with status 1"):
+        run.run(settings(tmp_path, library))
+
+
+def test_a_child_that_says_nothing_is_killed_in_time(tmp_path, library, monkeypatch):
+    sleeper = tmp_path / "sleeper"
+    sleeper.write_text("#!/bin/sh\nexec sleep 1000\n")
+    sleeper.chmod(0o700)
+    monkeypatch.setattr("sys.executable", str(sleeper))
+    children = []
+    start = run.subprocess.Popen
+
+    def popen(*arguments, **options):
+        children.append(start(*arguments, **options))
+        return children[-1]
+
+    monkeypatch.setattr(run.subprocess, "Popen", popen)
+    with pytest.raises(DemoError, match="reported nothing for 1 s"):
+        run.run(settings(tmp_path, library))
+    assert [child.returncode for child in children] == [-9]
+
+
+def test_a_library_without_modules_is_an_error(tmp_path):
+    with pytest.raises(DemoError, match="no Python modules"):
+        run.run(settings(tmp_path, tmp_path / "nothing"))
+
+
+@pytest.mark.parametrize("seconds", ["3.9", "3601", "nan", "soon"])
+def test_an_impossible_time_is_a_usage_error(capsys, seconds):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["demo", "--seconds", seconds])
+    assert stop.value.code == 2
+    assert "--seconds" in capsys.readouterr().err
+
+
+def test_a_report_that_cannot_be_written_is_told_before_the_run(tmp_path, capsys):
+    assert cli.main(["demo", "--report", str(tmp_path / "none" / "report.html")]) == 2
+    assert "cannot write a report there" in capsys.readouterr().err

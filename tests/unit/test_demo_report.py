@@ -1,0 +1,164 @@
+"""The report: well-formed, self-contained, and true to the outcome."""
+
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from fastmem.demo import charts, report
+from fastmem.demo.ledger import Ledger, Track
+from fastmem.demo.plot import Plot, nice_step
+from fastmem.demo.run import Outcome, Settings
+from fastmem.demo.tables import HEAD, facts, tier_rows, verdict
+
+S = 1_000_000_000
+KEY = ("module", "a.py", 1, 2, 3)
+
+
+def tiers(used):
+    common = {"entries": 7, "promotions": 1, "demotions": 2, "evictions": {"size": 3, "cleared": 4}}
+    return {
+        "l1": {**common, "bytes": used, "budget": 4 << 20},
+        "l2": {**common, "bytes": 2 * used, "budget": 16 << 20},
+        "l3": {**common, "bytes": 9 * used, "budget": None},
+    }
+
+
+@pytest.fixture
+def outcome():
+    ledger = Ledger(started=0)
+    ledger.computed(S // 10, 500, 20_000_000, 4000, KEY, "d")
+    for step in [*range(2, 50), *range(61, 100)]:
+        moment = step * S // 10
+        ledger.hit(moment, ("l1", "l2", "l3")[step % 3], 300 * step, KEY, "d")
+        ledger.sampled(moment, tiers(step * 30_000))
+    return Outcome(
+        Settings(Path("/d")),
+        ledger,
+        modules=1234,
+        killed=5 * S,
+        reopened=5 * S + 1000,
+        resumed=6 * S,
+        ended=10 * S,
+        opening=2_000_000,
+        promised=1,
+        recovered=1,
+        child_stats=tiers(1),
+        stats=tiers(3_000_000),
+        clock_ns=45,
+    )
+
+
+class Balance(HTMLParser):
+    """Collects the tags used and fails on one closed out of turn."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.seen, self.links = [], set(), []
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.add(tag)
+        self.links += [value for name, value in attrs if name in ("src", "href")]
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, _attrs):
+        self.seen.add(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_balanced_and_needs_nothing_else(outcome):
+    page = report.page(outcome)
+    balance = Balance()
+    balance.feed(page)
+    assert balance.open == []
+    assert not balance.seen & {"script", "link", "img", "iframe"}
+    assert not balance.links
+    for way_out in ("http", "url(", "@import"):
+        assert way_out not in page
+    assert page.count("<svg") == 4
+
+
+def test_paths_are_escaped(outcome):
+    outcome.settings = Settings(Path("/d"), root=Path("/lib & <co>"))
+    assert "/lib &amp; &lt;co&gt;" in report.page(outcome)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [charts.answers_over_time, charts.bytes_over_time, charts.latencies, charts.time_saved],
+)
+def test_every_chart_is_well_formed_and_inside_its_frame(outcome, draw):
+    svg = ElementTree.fromstring(draw(outcome))
+    _, _, width, height = map(float, svg.get("viewBox").split())
+    assert svg.get("aria-label")
+    for text in svg.iter("text"):
+        assert 0 <= float(text.get("x")) <= width
+        assert 0 <= float(text.get("y")) <= height
+    for box in svg.iter("rect"):
+        assert float(box.get("x")) + float(box.get("width")) <= width
+        assert float(box.get("y")) + float(box.get("height")) <= height
+
+
+def test_the_kill_is_marked_where_it_was(outcome):
+    svg = ElementTree.fromstring(charts.bytes_over_time(outcome))
+    (line,) = [part for part in svg.iter("line") if part.get("class") == "kill"]
+    frame = Plot("", x=(0, 10), y=(0, 1))
+    assert float(line.get("x1")) == pytest.approx(frame.px(5), abs=0.1)
+    lines = [part for part in svg.iter("path") if part.get("class") == "line l2"]
+    assert len(lines) == 2  # one before the kill and one after it
+
+
+def test_the_columns_of_a_moment_add_up(outcome):
+    svg = ElementTree.fromstring(charts.answers_over_time(outcome))
+    heights = {}
+    for box in svg.iter("rect"):
+        if box.get("class").startswith("fill"):
+            heights.setdefault(box.get("x"), []).append(float(box.get("height")))
+    frame = Plot("", x=(0, 1), y=(0, 1))
+    assert len(heights) == charts.MOMENTS - 5  # nothing happened for a second
+    for parts in heights.values():
+        assert sum(parts) == pytest.approx(frame.bottom - frame.top, abs=0.3)
+
+
+def test_a_source_that_never_answered_has_no_row_of_latencies(outcome):
+    outcome.ledger.tracks["l3"] = Track()
+    assert "L3 cold" not in charts.latencies(outcome)
+
+
+def test_rows_have_the_columns_of_the_head(outcome):
+    rows = tier_rows(outcome)
+    assert {len(row) for row in rows} == {len(HEAD)}
+    cells = {row[0]: row[1:] for row in rows}
+    assert cells["answers"] == ["29", "29", "29", "1"]
+    assert cells["evictions"] == ["14", "14", "14", ""]  # both processes, all causes
+    assert cells["budget"] == ["4.0 MiB", "16.0 MiB", "none", ""]
+
+
+def test_the_verdict_follows_the_ledger(outcome):
+    assert outcome.intact
+    assert verdict(outcome).startswith("All 1 values acknowledged before kill -9 were readable")
+    outcome.ledger.wrong.append(KEY)
+    assert not outcome.intact
+    assert verdict(outcome) == "FAILED: 0 of 1 values were lost, 1 wrong values were read."
+    outcome.ledger.wrong.clear()
+    outcome.ledger.lost.add(KEY)
+    outcome.recovered = 0
+    assert not outcome.intact
+    assert "1 acknowledged, 0 recovered, 1 lost" in dict(facts(outcome))["after kill -9"]
+    assert 'class="verdict failed"' in report.page(outcome)
+
+
+def test_write_replaces_the_file(outcome, tmp_path):
+    path = tmp_path / "report.html"
+    path.write_text("x" * 1_000_000)
+    report.write(outcome, path)
+    assert path.read_text(encoding="utf-8") == report.page(outcome)
+
+
+@pytest.mark.parametrize(("span", "step"), [(10, 2), (35, 10), (1, 0.2), (0.3, 0.1), (4000, 1000)])
+def test_nice_steps(span, step):
+    assert nice_step(span) == pytest.approx(step)
