@@ -1,4 +1,4 @@
-"""Memory for latency-sensitive Python: L1 in process, L2 in mapped segments, L3 in a zstd archive."""
+"""Memory for latency-sensitive Python: L1 in process, L2 in mapped segments, L3 a zstd archive."""
 
 import sys
 from collections.abc import MutableMapping

@@ -4,9 +4,9 @@
 
     FastmemError
     +-- ClosedError                 (ValueError)   used after close()
-    +-- KeyTypeError                (TypeError)    a key that is not str, bytes, int or a tuple of these
+    +-- KeyTypeError                (TypeError)    no str, bytes, int or tuple of these
     +-- ValueTooLargeError          (ValueError)   larger than every tier that could hold it
-    +-- SerializationError          (TypeError)    a value that cannot become bytes, or bytes no value
+    +-- SerializationError          (TypeError)    a value does not become bytes, or back
     |   +-- PickleRefusedError                     pickle needed while allow_pickle=False
     +-- UnsupportedPlatformError    (NotImplementedError)
     +-- MissingSymbolError          (ImportError)  a wheel without the C symbols fastmem binds to

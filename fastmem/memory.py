@@ -20,7 +20,6 @@ from collections.abc import (
     ValuesView,
 )
 from datetime import timedelta
-from types import TracebackType
 from typing import Any, Literal, Self
 
 from fastmem._core import scan
@@ -128,7 +127,7 @@ class TieredMemorySystem(TieredL1):
 
     # -- writing -----------------------------------------------------------------------------
 
-    def put(self, key: TierKey, value: Any, ttl_seconds: float | timedelta | None = None) -> None:
+    def put(self, key: Any, value: Any, ttl_seconds: float | timedelta | None = None) -> None:
         """Store a value under a key, replacing its value and deadline.
 
         In "process" and "disk" it is in L2's log when this returns (encoding, two hashes, one
@@ -164,7 +163,7 @@ class TieredMemorySystem(TieredL1):
             raise
         engine.settle()
 
-    def delete(self, key: TierKey) -> bool:
+    def delete(self, key: Any) -> bool:
         """Remove the key from every tier. True when it was there."""
         self._require_writable()
         encoded = encode_key(key)
@@ -175,7 +174,7 @@ class TieredMemorySystem(TieredL1):
         self._engine.settle()
         return there
 
-    def pop(self, key: TierKey, default: Any = MISSING) -> Any:
+    def pop(self, key: Any, default: Any = MISSING) -> Any:
         """Remove the key and return its value; `default`, or else KeyError, when it is absent."""
         self._require_writable()
         encoded = encode_key(key)
@@ -201,7 +200,7 @@ class TieredMemorySystem(TieredL1):
             if value is not MISSING:
                 return key, value
 
-    def setdefault(self, key: TierKey, default: Any = None) -> Any:
+    def setdefault(self, key: Any, default: Any = None) -> Any:
         """Return the key's value; when it is absent, put `default` and return it."""
         value = self.get(key, MISSING)
         if value is MISSING:
@@ -211,9 +210,9 @@ class TieredMemorySystem(TieredL1):
 
     def update(self, other: Any = (), /, **more: Any) -> None:
         """Put every pair of a mapping or of an iterable of pairs, then the keywords."""
-        MutableMapping.update(self, other, **more)  # type: ignore[arg-type]
+        MutableMapping.update(self, other, **more)
 
-    def touch(self, key: TierKey, ttl_seconds: float | timedelta | None = None) -> bool:
+    def touch(self, key: Any, ttl_seconds: float | timedelta | None = None) -> bool:
         """Make the key most recent and, with `ttl_seconds`, give it a new deadline everywhere.
 
         True when it was there. A new deadline rewrites the entry; without one this is a read.
@@ -389,12 +388,12 @@ class TieredMemorySystem(TieredL1):
             return MISSING, 0
         return self._decode(*found), found[0].word
 
-    def peek(self, key: TierKey, default: Any = None) -> Any:
+    def peek(self, key: Any, default: Any = None) -> Any:
         """Return the key's value from whatever tier, promoting and counting nothing."""
         value, _word = self._find(key, encode_key(key))
         return default if value is MISSING else value
 
-    def entry(self, key: TierKey) -> MemoryEntry | None:
+    def entry(self, key: Any) -> MemoryEntry | None:
         """Return what is known of a key, its value included, or None; it is not promoted."""
         encoded = encode_key(key)
         held = self._held(key)
@@ -452,7 +451,7 @@ class TieredMemorySystem(TieredL1):
 
     def keys(self) -> KeysView[Any]:
         """A view of the keys of all tiers."""
-        return KeysView(self)  # type: ignore[arg-type]
+        return KeysView(self)
 
     def values(self) -> ValuesView[Any]:
         """A view of the values of all tiers; iterating promotes nothing."""
@@ -462,10 +461,10 @@ class TieredMemorySystem(TieredL1):
         """A view of the entries of all tiers; iterating promotes nothing."""
         return _Items(self)
 
-    def __setitem__(self, key: TierKey, value: Any) -> None:
+    def __setitem__(self, key: Any, value: Any) -> None:
         self.put(key, value)
 
-    def __delitem__(self, key: TierKey) -> None:
+    def __delitem__(self, key: Any) -> None:
         if not self.delete(key):
             raise KeyError(key)
 
@@ -474,12 +473,7 @@ class TieredMemorySystem(TieredL1):
             raise ClosedError("the memory is closed")
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None = None,
-        error: BaseException | None = None,
-        trace: TracebackType | None = None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     # -- attributes and counts ---------------------------------------------------------------
@@ -574,7 +568,7 @@ class _Values(ValuesView[Any]):
     _mapping: TieredMemorySystem
 
     def __init__(self, memory: TieredMemorySystem) -> None:
-        super().__init__(memory)  # type: ignore[arg-type]
+        super().__init__(memory)
 
     def __iter__(self) -> Iterator[Any]:
         return (value for _key, value in self._mapping.items())
@@ -584,7 +578,7 @@ class _Items(ItemsView[Any, Any]):
     _mapping: TieredMemorySystem
 
     def __init__(self, memory: TieredMemorySystem) -> None:
-        super().__init__(memory)  # type: ignore[arg-type]
+        super().__init__(memory)
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
         for key in self._mapping:

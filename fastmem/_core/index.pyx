@@ -125,8 +125,7 @@ cdef bint wants_growth(const index_t* index) noexcept nogil:
 
 cdef int split_some(index_t* index) noexcept nogil:
     """Split a few buckets. 0 = done for now, 1 = buckets are needed, 2 = overflow is needed."""
-    cdef int step
-    for step in range(SPLITS_A_PUT):
+    for _ in range(SPLITS_A_PUT):
         if not wants_growth(index):
             return 0
         if bucket_count(index) >= index.bucket_room:

@@ -33,7 +33,7 @@ cdef extern from "Python.h":
         traverseproc tp_traverse
         inquiry tp_clear
     PyTypeObject* type_of "Py_TYPE"(object o) noexcept
-    int Py_EnterRecursiveCall(const char* where) except -1
+    bint Py_EnterRecursiveCall(const char* where) noexcept  # true, not -1, with RecursionError set
     void Py_LeaveRecursiveCall() noexcept
 
 POLICIES = ("lru",)
@@ -64,7 +64,8 @@ cdef int require_plain(object key) except -1:
         return 0
     if type(key) is not tuple:
         raise KeyTypeError(f"keys are str, bytes, int or tuples of these, not {type(key).__name__}")
-    Py_EnterRecursiveCall(" in a tuple key")
+    if Py_EnterRecursiveCall(" in a tuple key"):
+        return -1
     try:
         for part in <tuple>key:
             require_plain(part)

@@ -1,4 +1,4 @@
-"""The store's layout and shared-word operations, for every compiled unit that touches a file's bytes."""
+"""The store's layout and shared-word operations, for the units that touch a file's bytes."""
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 

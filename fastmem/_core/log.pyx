@@ -16,7 +16,7 @@ from libc.string cimport memcmp, memset
 from fastmem._core.clock cimport coarse_now_ns
 from fastmem._core.hashing cimport xxh3, xxh3_seeded
 from fastmem._core.index cimport (
-    bucket_count, cursor_t, first_slot, home_of, index_t, insert_word, next_slot, replace_word,
+    bucket_count, cursor_t, first_slot, home_of, insert_word, next_slot, replace_word,
     split_some, tag_of, wants_growth,
 )
 from fastmem._core.layout cimport (
@@ -27,7 +27,7 @@ from fastmem._core.layout cimport (
 )
 from fastmem._core.mapping cimport Mapping
 from fastmem._core.record cimport (
-    body_bytes, body_offset, body_valid, cold_of, header_valid, key_of, plausible, record_units,
+    body_bytes, body_offset, cold_of, header_valid, key_of, plausible, record_units,
     write_record,
 )
 

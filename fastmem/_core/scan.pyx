@@ -2,20 +2,19 @@
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint64_t
-from libc.string cimport memcmp
 from fastmem._core.index cimport (
     bucket_count, cursor_t, first_slot, home_of, insert_word, next_slot, recover_index,
     replace_word, split_some, tag_of, wants_growth,
 )
 from fastmem._core.layout cimport (
-    FM_COLD, FM_LOCATION_MASK, FM_POINTER, FM_RECORD_HEADER, FM_SEAL, FM_TAG_SHIFT, FM_TIER_BIT,
-    FM_TOMBSTONE, FM_UNIT, FM_VALUE, fm_load_acquire, fm_record, fm_store_release,
+    FM_COLD, FM_LOCATION_MASK, FM_POINTER, FM_SEAL, FM_TAG_SHIFT, FM_TIER_BIT,
+    FM_TOMBSTONE, FM_VALUE, fm_load_acquire, fm_record, fm_store_release,
 )
 from fastmem._core.log cimport (
     COLD, NEED_OVERFLOW, WARM, Log, Record, place_t, tier_t,
 )
 from fastmem._core.record cimport (
-    body_valid, cold_of, header_valid, key_of, plausible, record_units,
+    body_valid, cold_of, header_valid, key_of, record_units,
 )
 
 cdef enum:

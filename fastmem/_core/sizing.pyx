@@ -10,6 +10,8 @@ reference points to cannot be met twice and needs no note in the set of seen one
 
 import sys
 from array import array as _array
+from collections import OrderedDict as _OrderedDict
+from collections import defaultdict as _defaultdict
 from collections import deque as _deque
 from types import SimpleNamespace as _SimpleNamespace
 
@@ -33,7 +35,6 @@ cdef extern from *:
     static inline int64_t fm_header_bytes(PyObject *o) {
         PyTypeObject *type = Py_TYPE(o);
         if (!PyType_HasFeature(type, Py_TPFLAGS_HAVE_GC)) return 0;
-        if (type->tp_is_gc != NULL && !type->tp_is_gc(o)) return 0;
         return 16 + (type->tp_flags & FM_HEADER_FLAGS ? 16 : 0);
     }
 
@@ -148,6 +149,9 @@ cdef extern from "Python.h":
 
 import_datetime()
 
+# The constants of the .pxd, for Python too.
+globals().update(FORM_OPAQUE=FORM_OPAQUE, FORM_DIRECT=FORM_DIRECT, FORM_PLAIN=FORM_PLAIN)
+
 
 class _Instance:
     """Any class written in Python shares this one's way of being traversed."""
@@ -159,7 +163,7 @@ cdef enum:
     DIRECT_DEPTH = 100
     NEEDS_PLAIN = 1
     NEEDS_OPAQUE = 2
-    DATA_COUNT = 8
+    DATA_COUNT = 10
 
 cdef int64_t HUGE = <int64_t>1 << 61       # sizes saturate here; two of them still add up
 cdef PyTypeObject* DEQUE = <PyTypeObject*>_deque
@@ -181,6 +185,8 @@ DATA[4] = PySet_Type.tp_traverse
 DATA[5] = DEQUE.tp_traverse
 DATA[6] = (<PyTypeObject*>_SimpleNamespace).tp_traverse
 DATA[7] = (<PyTypeObject*>BaseException).tp_traverse
+DATA[8] = (<PyTypeObject*>_OrderedDict).tp_traverse
+DATA[9] = (<PyTypeObject*>_defaultdict).tp_traverse
 
 cdef struct Frame:
     PyObject* object           # a strong reference

@@ -1,7 +1,7 @@
 """Views of a cache that count nothing, and survive every change made while they are iterated."""
 
 from collections.abc import ItemsView, Iterator, KeysView, ValuesView
-from typing import Any, TypeVar
+from typing import Any, TypeVar, final
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -17,6 +17,7 @@ class CacheItems(ItemsView[_K, _V]):
     def __contains__(self, item: object) -> bool: ...
     def __iter__(self) -> Iterator[tuple[_K, _V]]: ...
 
+@final
 class EntryIterator(Iterator[Any]):
     def __next__(self) -> Any: ...
     def __length_hint__(self) -> int: ...

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from fastmem.codecs import ValueCodec
 from fastmem.protocols import Serializer
 from fastmem.storage.catalogue import Catalogue
+from fastmem.storage.counters import TierCounters
 from fastmem.storage.engine import Engine
 from fastmem.storage.keyed import KeyedStore
 from fastmem.storage.segments import COLD
@@ -56,7 +57,7 @@ class Archive(KeyedStore):
         super().__init__(engine, codec)
 
     @property
-    def _counters(self) -> Any:
+    def _counters(self) -> TierCounters:
         return self._engine.counters[COLD]
 
     def _write(self, key: bytes, codec_id: int, body: bytes, deadline_ns: int) -> None:

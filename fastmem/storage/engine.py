@@ -140,6 +140,14 @@ class Engine:
                     f"than 8 of them"
                 )
 
+    def require_writable(self) -> None:
+        """ReadOnlyError when opened so, ClosedError after close."""
+        if self.log.closed:
+            raise ClosedError("the store is closed")
+        if self.read_only:
+            path = self.files.directory.path
+            raise ReadOnlyError("opened with read_only=True", path, errno.EROFS)
+
     # -- writing -----------------------------------------------------------------------------
 
     def prepare(self, key: bytes, codec: int, body: bytes, deadline_ns: int) -> Prepared:
@@ -203,7 +211,7 @@ class Engine:
             self.files.warm_values.remove(Pointer.unpack(prepared.body).number)
 
     def append(self, key: bytes, prepared: Prepared, expected: int | None = None) -> int:
-        """Append a prepared record. Return its word, 0 when `expected` is not the key's any more."""
+        """Append a prepared record. Return its word, 0 when `expected` is not current."""
         try:
             word = self.provided(self.log.put, key, *prepared, expected)
         except BaseException:
@@ -377,15 +385,17 @@ class Engine:
 
         None is also what a corrupt record gives: counted, and logged once for each place.
         """
+        record = None
         for _attempt in range(3):
             record = self.log.get(key)
             if record is None:
                 if len(self.log.corrupt_places) != len(self._corrupt_reported):
                     self._report_corrupt()
                 return None
-            if record.kind == VALUE and not record.mac_key and not record.flags & COMPRESSED:
-                if self.authenticator is None:
-                    return record, record.body
+            if record.kind == VALUE and not (
+                record.mac_key or record.flags & COMPRESSED or self.authenticator
+            ):
+                return record, record.body
             try:
                 return record, self.content(record)
             except FileNotFoundError:
@@ -393,7 +403,8 @@ class Engine:
             except (CorruptRecordError, SerializationError) as error:
                 self.note_lost(record, str(error))
                 return None
-        self.note_lost(record, "its value file is missing")
+        if record is not None:
+            self.note_lost(record, "its value file is missing")
         return None
 
     def content(self, record: Record) -> bytes:

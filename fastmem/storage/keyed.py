@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, MutableMapping
 from datetime import timedelta
 from types import TracebackType
@@ -14,6 +15,7 @@ from fastmem._core.log import Record
 from fastmem._core.sizing import measure
 from fastmem.codecs import ValueCodec
 from fastmem.errors import ClosedError
+from fastmem.storage.counters import TierCounters
 from fastmem.storage.engine import Engine
 
 TierKey = str | bytes | int | tuple[Any, ...]
@@ -41,8 +43,9 @@ class KeyedStore(MutableMapping[TierKey, Any]):
         codec_id, body = self._codec.encode(value, measure(value)[1])
         self._write(encoded, codec_id, body, deadline)
 
+    @abstractmethod
     def _write(self, key: bytes, codec_id: int, body: bytes, deadline_ns: int) -> None:
-        raise AssertionError("a store says where it writes")
+        """Append an encoded value to this store's tier."""
 
     def get(self, key: TierKey, default: Any = None) -> Any:
         """Return a fresh copy of the key's value, `default` when it is absent or expired.
@@ -63,8 +66,9 @@ class KeyedStore(MutableMapping[TierKey, Any]):
         return self._codec.decode(record.codec, content)
 
     @property
-    def _counters(self) -> Any:
-        raise AssertionError("a store says which tier it is")
+    @abstractmethod
+    def _counters(self) -> TierCounters:
+        """The counters of this store's tier."""
 
     def delete(self, key: TierKey) -> bool:
         """Remove the key. True when it was there."""

@@ -273,7 +273,7 @@ class StoreFiles:
 
     def _rebuild_index(self) -> None:
         """Make a new index from the log: every whole record, the newest version of each key."""
-        self.rebuilt = True
+        self.rebuilt = any(tier.numbers for tier in (self.warm, self.cold) if tier)
         buckets = 1 << self.initial_level
         head = bytearray(PAGE_BYTES)
         _INDEX_HEAD.pack_into(head, 0, _INDEX_MAGIC, FORMAT, self.initial_level, self.super.uuid)
@@ -404,7 +404,9 @@ class StoreFiles:
     def _remove_orphans(self) -> None:
         """Remove value files that no record leads to: their writer died before it could."""
         for values in (self.warm_values, self.cold_values):
-            for number in values.numbers() if values else []:
+            if values is None:
+                continue
+            for number in values.numbers():
                 key = values.key_of(number)
                 record = self.log.get(key) if key is not None else None
                 if (

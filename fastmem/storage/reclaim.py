@@ -60,7 +60,7 @@ class Reclaimer:
                     f"no room for {wanted_bytes:,} bytes in the warm budget",
                     segments.directory.path,
                     errno.ENOSPC,
-                )
+                ) from None
             mapping = segments.create(number, sync=engine.durability == "disk")
             engine.log.add_segment(WARM, number, mapping)
             engine.log.roll()
@@ -138,7 +138,7 @@ class Reclaimer:
         engine = self._engine
         if not engine.log.remove(record.key, record.word):
             return
-        if record.kind == POINTER and record.body is not None and engine.files.warm_values:
+        if record.kind == POINTER and engine.files.warm_values:
             engine.files.warm_values.remove(Pointer.unpack(record.body).number)
         if record.flags & SHADOWS_L3:
             self._shadow(record)

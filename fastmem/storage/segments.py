@@ -20,7 +20,7 @@ MIN_SEGMENT_BYTES, MAX_SEGMENT_BYTES = 1 << 20, 64 << 20
 
 
 def segment_bytes_for(budget_bytes: int | None) -> int:
-    """Return the segment size of a budget: a sixteenth, 1 to 64 MiB, rounded down to a power of two.
+    """Return the segment size of a budget: a sixteenth, 1 to 64 MiB, down to a power of two.
 
     An unbounded tier takes 16 MiB: small archives stay small.
     """
@@ -104,7 +104,7 @@ def read_head(mapping: Mapping, which: int) -> tuple[int, bytes, int, int] | Non
 
 
 def recover_identity(directory: Directory, which: int) -> tuple[int, bytes, int] | None:
-    """Return (segment_bytes, uuid, salt) as the segments of a directory tell it, None if none does."""
+    """Return (segment_bytes, uuid, salt) as any sound segment tells it, None if there is none."""
     pattern = re.compile(rf"{_PREFIX[which]}\.\d+")
     for name in sorted(directory.names()):
         if not pattern.fullmatch(name) or directory.stat(name).st_size < SEGMENT_HEADER_BYTES:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from fastmem.codecs import ValueCodec
 from fastmem.protocols import Serializer
+from fastmem.storage.counters import TierCounters
 from fastmem.storage.engine import Engine
 from fastmem.storage.keyed import KeyedStore
 from fastmem.storage.segments import WARM
@@ -55,7 +56,7 @@ class SegmentStore(KeyedStore):
         super().__init__(engine, codec)
 
     @property
-    def _counters(self) -> Any:
+    def _counters(self) -> TierCounters:
         return self._engine.counters[WARM]
 
     def _write(self, key: bytes, codec_id: int, body: bytes, deadline_ns: int) -> None:

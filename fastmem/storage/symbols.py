@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import functools
+import importlib
+import os
+
+import xxhash
 
 from fastmem._core import hashing
 from fastmem.errors import MissingSymbolError
@@ -14,10 +18,8 @@ def bind_xxh3() -> None:
 
     The bound functions are checked against the wheel's Python API before anything trusts them.
     """
-    import xxhash
-    from xxhash import _xxhash
-
-    missing = hashing.bind(_xxhash.__file__.encode())
+    extension = importlib.import_module("xxhash._xxhash").__file__
+    missing = hashing.bind(os.fsencode(extension)) if extension else ["(no extension)"]
     if missing:
         raise MissingSymbolError(
             f"the installed xxhash {xxhash.VERSION} does not export {', '.join(missing)}; "

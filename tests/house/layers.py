@@ -9,7 +9,7 @@ from tests.house.imports import imports_of
 # Lowest first. Names that share a row are siblings and do not import each other.
 ORDER: tuple[tuple[str, ...], ...] = (
     ("errors",),
-    ("protocols",),
+    ("protocols", "entries"),
     ("_core",),
     ("codecs",),
     ("storage",),

@@ -40,6 +40,10 @@ VALUES = st.one_of(st.none(), st.booleans(), st.binary(max_size=300), st.lists(s
 ABSENT = object()
 
 
+def entry_size(key, value):
+    return deep_size(key) + deep_size(value) + OVERHEAD
+
+
 class Model:
     """What the cache should be: key -> (value, size, expired), least recent first."""
 
@@ -61,11 +65,8 @@ class Model:
         return value
 
     def put(self, key, value):
-        size = deep_size(key) + deep_size(value) + OVERHEAD
-        if size > self.budget:
-            raise ValueTooLargeError(size, self.budget)
         self.entries.pop(key, None)
-        self.entries[key] = (value, size, False)
+        self.entries[key] = (value, entry_size(key, value), False)
         self.shrink()
 
     def shrink(self):
@@ -95,14 +96,14 @@ class L1Machine(RuleBasedStateMachine):
             "item": lambda: cache.__setitem__(key, value),
             "update": lambda: cache.update([(key, value)]),
         }[how]
-        try:
-            self.model.put(key, value)
-        except ValueTooLargeError as expected:
+        size, limit = entry_size(key, value), self.model.budget
+        if size > limit:
             with pytest.raises(ValueTooLargeError) as raised:
                 act()
-            assert (raised.value.size, raised.value.limit) == (expected.size, expected.limit)
+            assert (raised.value.size, raised.value.limit) == (size, limit)
         else:
             act()
+            self.model.put(key, value)
 
     @rule(key=KEYS)
     def get(self, key):
@@ -140,7 +141,7 @@ class L1Machine(RuleBasedStateMachine):
         expected = self.model.get(key)
         if expected is not ABSENT:
             assert self.cache.setdefault(key, value) is expected
-        elif deep_size(key) + deep_size(value) + OVERHEAD <= self.model.budget:
+        elif entry_size(key, value) <= self.model.budget:
             self.model.put(key, value)
             assert self.cache.setdefault(key, value) is value
 

@@ -74,7 +74,7 @@ def test_resize_evicts_to_the_new_budget_and_grows_again():
         cache[i] = b"x" * 100
     cache.resize(cache.used_bytes // 2)
     assert len(cache) == 500
-    assert list(cache)[0] == 500
+    assert next(iter(cache)) == 500
     cache._check()
     cache.resize(1_000_000)
     cache[0] = 1
@@ -96,13 +96,13 @@ def test_a_sizer_replaces_the_deep_size_of_values():
 @pytest.mark.parametrize(
     ("garbage", "error"),
     [
-        (lambda v: -1, ValueError),
-        (lambda v: 1.5, TypeError),
-        (lambda v: None, TypeError),
-        (lambda v: True, TypeError),
-        (lambda v: "1", TypeError),
-        (lambda v: 2**200, ValueTooLargeError),
-        (lambda v: 1 // 0, ZeroDivisionError),
+        (lambda _: -1, ValueError),
+        (lambda _: 1.5, TypeError),
+        (lambda _: None, TypeError),
+        (lambda _: True, TypeError),
+        (lambda _: "1", TypeError),
+        (lambda _: 2**200, ValueTooLargeError),
+        (lambda _: 1 // 0, ZeroDivisionError),
     ],
 )
 def test_a_sizer_that_fails_changes_nothing(garbage, error):

@@ -58,10 +58,14 @@ def test_a_cycle_through_a_key_is_collected(make):
 
 
 def test_a_cycle_through_the_sizer_is_collected():
-    node = Node()
-    node.cache = L1Cache(100_000, sizer=lambda value: 1 if node else 0)
-    ghost = weakref.ref(node)
-    del node
+    class Sizer:
+        def __call__(self, _):
+            return 1
+
+    sizer = Sizer()
+    sizer.cache = L1Cache(100_000, sizer=sizer)
+    ghost = weakref.ref(sizer)
+    del sizer
     gc.collect()
     assert ghost() is None
 
@@ -157,7 +161,7 @@ def test_collections_during_every_allocation_change_nothing():
             cache.get((i // 2, "k"))
             if i % 7 == 0:
                 cache.popitem()
-        assert [value for value in cache.values()] == [[key[0]] for key in cache]
+        assert list(cache.values()) == [[key[0]] for key in cache]
         cache._check()
     finally:
         gc.set_threshold(700, 10, 10)

@@ -27,11 +27,15 @@ def as_dict_does(keys):
 
 
 def test_numbers_of_all_types_match_as_in_a_dict():
-    as_dict_does([1, True, 1.0, 1 + 0j, 0, False, -0.0, -1, -2, 2**61 - 1, 0, 2**61, 2**64, -(2**64)])
+    as_dict_does(
+        [1, True, 1.0, 1 + 0j, 0, False, -0.0, -1, -2, 2**61 - 1, 0, 2**61, 2**64, -(2**64)]
+    )
 
 
 def test_integers_of_every_length():
-    as_dict_does([sign * (2**bits + d) for bits in range(130) for d in (-1, 0, 1) for sign in (1, -1)])
+    as_dict_does(
+        [sign * (2**bits + d) for bits in range(130) for d in (-1, 0, 1) for sign in (1, -1)]
+    )
 
 
 def test_text_and_bytes_of_equal_content_differ():

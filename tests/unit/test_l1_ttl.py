@@ -108,7 +108,7 @@ def test_touch_sets_a_new_deadline_or_keeps_the_old(cache):
 )
 def test_no_time_or_less_is_a_value_error(cache, ttl):
     cache["k"] = "old"
-    for use in (cache.put, lambda k, v, t: cache.touch(k, t)):
+    for use in (cache.put, lambda k, _, t: cache.touch(k, t)):
         with pytest.raises(ValueError, match="ttl_seconds"):
             use("k", "new", ttl)
     assert cache["k"] == "old"

@@ -1,0 +1,182 @@
+"""Objects that lie about their size, fail, or change things while they are measured."""
+
+import gc
+import logging
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from fastmem._core.l1 import L1Cache
+from fastmem._core.sizing import deep_size, measure
+
+
+def sized(answer):
+    class Sized:
+        __slots__ = ("calls",)
+
+        def __sizeof__(self):
+            return answer()
+
+    return Sized()
+
+
+def honest():
+    class Sized:
+        __slots__ = ("calls",)
+
+    return deep_size(Sized())
+
+
+def fail():
+    raise ValueError("no size today")
+
+
+@pytest.mark.parametrize("lie", [fail, lambda: -1, lambda: "x", lambda: None, lambda: 1.5])
+def test_a_failing_or_impossible_size_is_the_basic_size(lie):
+    assert deep_size(sized(lie)) == honest()
+    assert deep_size([sized(lie)]) > honest()
+
+
+def test_a_size_is_believed():
+    assert deep_size(sized(lambda: 10_000)) == 10_000 + 16
+
+
+def test_a_huge_size_saturates_and_fits_no_budget():
+    huge = sized(lambda: 10**40)
+    assert deep_size(huge) >= 2**60
+    assert deep_size([huge, huge, sized(lambda: 2**62)]) >= 2**60
+    cache = L1Cache(2**61)
+    with pytest.raises(ValueError, match="larger than the limit"):
+        cache["a"] = [huge, huge]
+    with pytest.raises(ValueError, match="larger than the limit"):
+        cache[(huge,)] = huge
+    assert len(cache) == 0
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, MemoryError])
+def test_what_is_no_ordinary_failure_comes_out(error):
+    def interrupt():
+        raise error
+
+    cache = L1Cache(10_000)
+    for value in (sized(interrupt), [1, [sized(interrupt)], 2]):
+        with pytest.raises(error):
+            deep_size(value)
+        with pytest.raises(error):
+            measure(value)
+        with pytest.raises(error):
+            cache["a"] = value
+    assert len(cache) == 0
+
+
+def test_a_size_that_empties_the_containers_being_measured():
+    def empty():
+        for each in (values, mapping, outer):
+            each.clear()
+        gc.collect()
+        return 10
+
+    values = [object(), sized(empty), [1.5], {"a": [2.5]}]
+    mapping = {"a": values, "b": [sized(empty)], "c": [3.5]}
+    outer = [mapping, values, [mapping]]
+    assert deep_size(outer) > 0
+    assert outer == []
+
+
+def test_a_size_that_measures_and_stores():
+    cache = L1Cache(100_000)
+
+    def store():
+        cache["inner"] = [1, 2, 3]
+        return deep_size([1, 2])
+
+    cache["outer"] = [sized(store)] * 2
+    assert list(cache) == ["inner", "outer"]
+    cache._check()
+
+
+def test_attributes_are_not_asked_for():
+    class Watchful:
+        def __init__(self):
+            self.seen = []
+
+        def __getattribute__(self, name):
+            raise AssertionError(f"asked for {name}")
+
+    assert deep_size(Watchful()) > 50
+
+
+def test_a_class_that_pretends_to_be_another():
+    class Pretends:
+        __class__ = dict
+
+    class NoIteration(dict):
+        def __iter__(self):
+            raise AssertionError
+
+        items = keys = values = __len__ = __iter__
+
+    assert deep_size(Pretends()) > 0
+    assert deep_size(NoIteration(a=[1.5])) > deep_size([1.5])
+
+
+def test_a_value_that_knows_the_cache_does_not_count_it():
+    class Session:
+        pass
+
+    class Sub(L1Cache):
+        pass
+
+    for make in (L1Cache, Sub):
+        cache, session = make(10**9), Session()
+        session.cache = cache
+        alone = deep_size(session)
+        cache["big"] = bytes(10**6)
+        assert deep_size(session) == alone < 2_000
+
+
+def test_the_program_is_not_counted():
+    def generator():
+        yield sys.modules
+
+    class Handler:
+        def __init__(self):
+            self.log = logging.Logger("alone")
+            self.run = test_the_program_is_not_counted
+            self.module = sys
+            self.type = Handler
+            self.lock = threading.Lock()
+            self.steps = generator()
+            self.frame = sys._getframe()
+
+    assert deep_size(Handler()) < 10_000
+
+
+def test_failing_allocations_come_out_as_memory_errors():
+    script = """
+from _testcapi import set_nomemory, remove_mem_hooks
+from fastmem._core.sizing import deep_size
+values = [list(range(1000, 9000)), [[i] for i in range(500)]]
+values.append({str(i): (i, [i]) for i in range(300)})
+refused = 0
+for value in values:
+    expected = deep_size(value)
+    for nth in range(30):
+        set_nomemory(nth, nth + 1)
+        try:
+            found = deep_size(value)
+        except MemoryError:
+            found = None
+        remove_mem_hooks()
+        assert found in (None, expected)
+        refused += found is None
+    assert deep_size(value) == expected
+print(refused)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 5
