@@ -204,7 +204,7 @@ def _lines(pipe: int, waiting: Callable[[], None]) -> Iterator[bytes]:
         yield from lines
 
 
-def _verify(outcome: Outcome, memory: TieredMemorySystem, inherited: set[Key]) -> None:
+def _verify(outcome: Outcome, memory: TieredMemorySystem, inherited: set[Any]) -> None:
     """Read back everything that the child had reported, without promoting it, and compare."""
     ledger = outcome.ledger
     with progress("verifying after kill -9", outcome.promised) as show:
@@ -215,7 +215,8 @@ def _verify(outcome: Outcome, memory: TieredMemorySystem, inherited: set[Key]) -
             else:
                 outcome.recovered += ledger.check(key, digest_of(entry.value))
             show(number, f"{len(ledger.lost):,} lost, {len(ledger.wrong):,} wrong")
-    for key in set(memory) - set(ledger.digests) - inherited:
+    unreported: set[Any] = set(memory) - set(ledger.digests) - inherited
+    for key in unreported:
         entry, anew = memory.entry(key), recompute(outcome.settings.root, key)
         if entry is not None and anew is not None:
             ledger.digests[key] = digest_of(anew)

@@ -1,11 +1,14 @@
 """The course of a demonstration where it goes wrong: the pipe, and a child that dies by itself."""
 
 import os
+import sys
 
 import pytest
 
-from fastmem import cli
-from fastmem.demo import run
+from fastmem import MemoryEntry, MemoryTier, cli
+from fastmem.demo import command, run
+from fastmem.demo.analysis import analyse_module
+from fastmem.demo.ledger import Ledger, digest_of
 from fastmem.demo.run import DemoError, Settings
 
 
@@ -103,3 +106,53 @@ def test_an_impossible_time_is_a_usage_error(capsys, seconds):
 def test_a_report_that_cannot_be_written_is_told_before_the_run(tmp_path, capsys):
     assert cli.main(["demo", "--report", str(tmp_path / "none" / "report.html")]) == 2
     assert "cannot write a report there" in capsys.readouterr().err
+
+
+class Remains:
+    """What a broken memory could hold after the kill: one value gone, one wrong, one beyond."""
+
+    def __init__(self, held):
+        self.held = held
+
+    def entry(self, key):
+        value = self.held.get(key)
+        return None if value is None else MemoryEntry(key, value, MemoryTier.L2_WARM, 0.0)
+
+    def __iter__(self):
+        return iter(self.held)
+
+
+@pytest.fixture
+def broken(tmp_path, library):
+    outcome = run.Outcome(settings(tmp_path, library), Ledger(started=0))
+    for key in ("gone", "wrong", "right"):
+        outcome.ledger.computed(1, 1, 1, 1, (key,), digest_of(key))
+    outcome.promised = 3
+    run._verify(outcome, Remains({("wrong",): "rwong", ("right",): "right"}), set())
+    return outcome
+
+
+def test_the_verification_finds_what_is_gone_and_what_is_wrong(broken):
+    assert broken.ledger.lost == {("gone",)}
+    assert broken.ledger.wrong == [("wrong",)]
+    assert broken.recovered == 1
+    assert not broken.intact
+
+
+def test_a_loss_is_status_1(broken, monkeypatch, tmp_path):
+    monkeypatch.setattr(command, "run", lambda _settings: broken)
+    monkeypatch.setattr(command, "_print", lambda _outcome: None)
+    monkeypatch.setattr(command, "write", lambda _outcome, _path: None)
+    assert cli.main(["demo", "--dir", str(tmp_path / "memory")]) == 1
+
+
+@pytest.mark.parametrize(("whole", "wrong"), [(True, 0), (False, 1)])
+def test_a_value_beyond_the_promise_is_computed_anew_and_compared(tmp_path, library, whole, wrong):
+    path = library / "a.py"
+    facts = path.stat()
+    key = ("module", "a.py", facts.st_size, facts.st_mtime_ns, sys.hexversion)
+    value = analyse_module(path) if whole else {"path": "torn"}
+    outcome = run.Outcome(settings(tmp_path, library), Ledger(started=0))
+    run._verify(outcome, Remains({key: value, ("inherited",): "old"}), {("inherited",)})
+    assert outcome.beyond == 1
+    assert len(outcome.ledger.wrong) == wrong
