@@ -50,7 +50,7 @@ class Directory:
     def __init__(self, path: str | os.PathLike[str], *, read_only: bool = False) -> None:
         self.path = Path(os.path.abspath(os.fspath(path)))
         self.read_only = read_only
-        self._lock_fd = -1
+        self._fd = self._lock_fd = -1
         _refuse_links(self.path)
         if not read_only:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -111,6 +111,9 @@ class Directory:
                 errno.EAGAIN,
             ) from None
 
+    def __del__(self) -> None:
+        self.close()
+
     def close(self) -> None:
         """Give up the lock and the directory. Idempotent."""
         for fd in (self._lock_fd, self._fd):
@@ -148,10 +151,11 @@ class Directory:
         """Make names created, renamed and removed so far survive power loss."""
         os.fsync(self._fd)
 
-    def read(self, name: str) -> bytes:
+    def read(self, name: str, limit: int) -> bytes:
+        """Return a file's first `limit` bytes, or all when it has fewer."""
         fd = self.open(name, os.O_RDONLY)
-        with open(fd, "rb", buffering=0) as file:
-            return file.readall()
+        with open(fd, "rb") as file:
+            return file.read(min(limit, os.fstat(fd).st_size))
 
     def write(self, name: str, parts: list[bytes | memoryview], *, sync: bool) -> None:
         """Write a whole file under `name`, all or nothing: temporary file, then rename."""
