@@ -197,6 +197,11 @@ cdef bint index_sound(const index_t* index) noexcept nogil:
         return False
     if split_of(index) >= 1ULL << level or bucket_count(index) > index.bucket_room:
         return False
+    # Files far larger than the table needs were not made by its growth.
+    if index.bucket_room > 4 * bucket_count(index):
+        return False
+    if index.overflow_room > max(4 * head.overflow_next, index.bucket_room):
+        return False
     return 0 < head.overflow_next <= index.overflow_room
 
 

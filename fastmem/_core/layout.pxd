@@ -71,6 +71,7 @@ cdef extern from "layout.h" nogil:
         uint64_t cold_tail
         uint64_t cold_head
         uint64_t cold_synced
+        int64_t latest_wall_ns
 
     ctypedef struct fm_index:
         uint32_t initial_level

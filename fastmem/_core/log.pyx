@@ -215,10 +215,16 @@ cdef class Log:
         return 0
 
     cdef bint expired(self, const fm_record* record) noexcept:
-        return (
-            record.deadline_ns != 0
-            and record.deadline_ns <= coarse_now_ns() + self.wall_offset_ns
-        )
+        cdef int64_t now
+        if record.deadline_ns == 0:
+            return False
+        now = coarse_now_ns() + self.wall_offset_ns
+        if record.deadline_ns > now:
+            return False
+        # What was once seen expired stays so, wherever the clock stands at the next boot.
+        if self.sup.latest_wall_ns < now:
+            self.sup.latest_wall_ns = now
+        return True
 
     cdef uint64_t version_at(self, uint64_t word) noexcept:
         """The version of a validated record: its address, or its origin when it is cold."""
@@ -442,6 +448,28 @@ cdef class Log:
             raise LogNeeds(NEED_OVERFLOW)
         return word if word else 1
 
+    def shadow(self, bytes key not None, uint64_t version, uint32_t archived_s):
+        """Append a cold tombstone of a version. The index stays as it is.
+
+        It keeps older copies of the key dead at a rebuild, and none newer. Raises LogNeeds.
+        """
+        cdef fm_record head
+        cdef fm_cold cold
+        cdef char* room
+        self.require_open()
+        fill_head(&head, key, b"", 0, 0, 0, FM_TOMBSTONE, FM_COLD, 0, 0)
+        cold.origin = version
+        cold.raw_len = 0
+        cold.archived_s = archived_s
+        room = self.tail_room(COLD, &head)
+        self.lock()
+        write_record(
+            room, self.sup.cold_tail, self.tier[COLD].salt, &head, &cold,
+            PyBytes_AS_STRING(key), b"",
+        )
+        self.advance(COLD, record_units(&head, self.sup.cold_tail))
+        self.unlock()
+
     cdef int ready_to_erase(self, bytes key) except -1:
         """Raise LogNeeds now rather than in an erase of the key that follows at once."""
         cdef fm_record head
@@ -539,15 +567,22 @@ cdef class Log:
         self.unlock()
         return word
 
-    def roll(self):
-        """Seal the tail's segment and begin the next. Raises LogNeeds when there is none yet."""
+    def roll(self, int which):
+        """Seal a tier's last segment and begin the next. Raises LogNeeds when there is none yet.
+
+        False when nothing was written to the last one so far.
+        """
         cdef fm_record head
+        cdef uint64_t tail
         self.require_open()
+        tail = self.sup.cold_tail if which == COLD else self.sup.tail
+        if (tail & ((1ULL << self.tier[which].shift) - 1)) <= HEADER_UNITS:
+            return False
         memset(&head, 0, sizeof(head))
         # Longer than what is left of the segment, whatever that is.
-        head.klen = <uint32_t>self.tier[WARM].segment_bytes
-        if (self.sup.tail & ((1ULL << self.tier[WARM].shift) - 1)) > HEADER_UNITS:
-            self.tail_room(WARM, &head)
+        head.klen = <uint32_t>self.tier[which].segment_bytes
+        self.tail_room(which, &head)
+        return True
 
     cdef char* tail_room(self, int which, const fm_record* head) except NULL:
         """Where the next record of a tier goes; LogNeeds when its segment is missing.

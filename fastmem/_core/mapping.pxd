@@ -7,3 +7,4 @@ cdef class Mapping:
     cdef Py_ssize_t exports
     cdef bint closed
     cdef int unmap(self) except -1
+    cdef int give_back(self) except -1

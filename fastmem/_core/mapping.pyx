@@ -7,6 +7,8 @@ Nothing here opens a file: callers hand over descriptors, and a mapping outlives
 from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.exc cimport PyErr_SetFromErrno
 
+from libc.string cimport strerror
+
 cdef extern from * nogil:
     """
     #define _FASTMEM_MAPPING 1
@@ -83,13 +85,17 @@ cdef class Mapping:
         if offset + length > self.size or self.base == NULL:
             raise ValueError(f"populate of {length} bytes at {offset} outside {self.size}")
         cdef int failed
+        cdef int reason
         cdef char* start = self.base + offset
+        self.exports += 1  # a close() by another thread must wait
         with nogil:
             failed = madvise(start, length, MADV_POPULATE_WRITE)
-        if failed and errno == EINVAL:
+            reason = errno
+        self.give_back()
+        if failed and reason == EINVAL:
             return False
         if failed:
-            PyErr_SetFromErrno(OSError)
+            raise_errno(reason)
         return True
 
     def sync(self, size_t offset, size_t length):
@@ -100,13 +106,17 @@ cdef class Mapping:
         """
         cdef size_t start = offset & ~<size_t>4095
         cdef int failed
+        cdef int reason
         cdef char* base = self.base
         if offset + length > self.size or base == NULL:
             raise ValueError(f"sync of {length} bytes at {offset} outside {self.size}")
+        self.exports += 1  # a close() by another thread must wait
         with nogil:
             failed = msync(base + start, offset + length - start, MS_SYNC)
+            reason = errno
+        self.give_back()
         if failed:
-            PyErr_SetFromErrno(OSError)
+            raise_errno(reason)
 
     def __getbuffer__(self, Py_buffer* view, int flags):
         if self.closed or self.base == NULL:
@@ -115,9 +125,17 @@ cdef class Mapping:
         self.exports += 1
 
     def __releasebuffer__(self, Py_buffer* view):
+        self.give_back()
+
+    cdef int give_back(self) except -1:
         self.exports -= 1
         if self.closed and self.exports == 0:
             self.unmap()
+        return 0
+
+
+cdef int raise_errno(int reason) except -1:
+    raise OSError(reason, strerror(reason).decode())
 
 
 def fallocate(int fd, long long offset, long long length):

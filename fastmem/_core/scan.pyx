@@ -242,7 +242,7 @@ def sweep(Log log not None):
 def next_record(Log log not None, int which, uint64_t at):
     """Return (record, address after it) for the first whole record at or after `at`.
 
-    (None, 0) at the end of the segment. `live` tells whether the index leads to it; only live
+    (None, address) at the seal or the end of the segment. `live` tells whether the index leads to it; only live
     records carry their body.
     """
     cdef tier_t* tier = &log.tier[which]
@@ -267,7 +267,30 @@ def next_record(Log log not None, int which, uint64_t at):
         else:
             record = head_only(log, word, &place)
         return record, at + record_units(place.record, at)
-    return None, 0
+    return None, at
+
+
+def forget(Log log not None, int which, uint64_t number):
+    """Clear every slot that leads into a segment, which is about to go. Return how many.
+
+    Only damage leaves such slots: a record whose header does not validate is met by no walk.
+    """
+    cdef uint64_t home
+    cdef uint64_t word = 0
+    cdef uint64_t cleared = 0
+    cdef cursor_t cursor
+    log.require_open()
+    for home in range(bucket_count(&log.index)):
+        first_slot(&log.index, home, &cursor)
+        while next_slot(&log.index, &cursor, &word):
+            if word == 0 or (COLD if word & FM_TIER_BIT else WARM) != which:
+                continue
+            if (word & FM_LOCATION_MASK) >> log.tier[which].shift == number:
+                log.lock()
+                replace_word(&log.index, &cursor, word, 0)
+                log.unlock()
+                cleared += 1
+    return cleared
 
 
 cdef Record head_only(Log log, uint64_t word, const place_t* place):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import logging
 import time
 from typing import TYPE_CHECKING
 
 from fastmem._core import scan
-from fastmem._core.log import INLINE_LIMIT_BYTES, MAC_BYTES, Record
+from fastmem._core.log import INLINE_LIMIT_BYTES, MAC_BYTES, LogNeeds, Record
 from fastmem.codecs import FrameCompressor
-from fastmem.errors import CorruptRecordError, SerializationError, ValueTooLargeError
+from fastmem.errors import CorruptRecordError, SerializationError, StoreError
 from fastmem.storage.dictionaries import Dictionaries
 from fastmem.storage.segments import COLD, Segments
 from fastmem.storage.values import Pointer, ValueFiles
@@ -21,7 +23,8 @@ log_to = logging.getLogger("fastmem.storage")
 
 VALUE, TOMBSTONE, POINTER = 1, 2, 4
 COMPRESSED = 2
-HEADER_UNITS = 4
+HEADER_UNITS, COLD_SEAL_UNITS = 4, 4
+LOCATION_MASK = (1 << 46) - 1
 
 
 class ColdWriter:
@@ -40,6 +43,8 @@ class ColdWriter:
         self._frames = frames
         # Of the values archived by this process, before and after compression.
         self.raw_bytes = 0
+        self._cursor = 0
+        self._damaged = False
         self.stored_bytes = 0
         self.dictionaries = Dictionaries(segments.directory, frames, read_only=engine.read_only)
 
@@ -77,8 +82,7 @@ class ColdWriter:
         kind = VALUE
         written: int | None = None
         if len(body) > INLINE_LIMIT_BYTES:
-            self._make_room(self._values.footprint(len(body) + len(key)))
-            pointer = self._values.write(key, body, sync=self._engine.durability == "disk")
+            pointer = self._engine.write_cold_value(key, body)
             body, kind, written = pointer.pack(), POINTER, pointer.number
         try:
             word = self._append(
@@ -96,12 +100,15 @@ class ColdWriter:
             self._values.remove(written)
         return word
 
-    def tombstone(self, key: bytes, *, if_absent: bool) -> None:
-        """Append a tombstone, so that no older copy of the key comes back at a rebuild.
+    def tombstone(self, key: bytes) -> None:
+        """Delete the key, and append a tombstone so that no older copy returns at a rebuild."""
+        self._append(key, b"", 0, 0, 0, TOMBSTONE, 0, 0, 0, 0, None)
 
-        `if_absent`: do nothing when the key is (again) in the index; else delete it.
-        """
-        self._append(key, b"", 0, 0, 0, TOMBSTONE, 0, 0, 0, 0, 0 if if_absent else None)
+    def shadow(self, key: bytes, version: int) -> None:
+        """Append a tombstone of an old version, so that none older returns at a rebuild."""
+        self._engine.provided(
+            self._engine.log.shadow, key, version, int(time.time()) & 0xFFFFFFFF
+        )
 
     def _append(
         self, key: bytes, body: bytes, codec: int, deadline_ns: int, written_ms: int, kind: int,
@@ -129,44 +136,106 @@ class ColdWriter:
             number += 1
             if engine.log.mapping(COLD, number) is not None:
                 return
-        self._make_room(self._segments.segment_bytes)
+        self.make_room(self._segments.segment_bytes, spare=False)
         mapping = self._segments.create(number, sync=engine.durability == "disk")
         engine.log.add_segment(COLD, number, mapping)
         if engine.files.archive is not None:
             engine.files.archive.own(engine.files.super.uuid, engine.files.version_floor())
 
-    def _make_room(self, wanted_bytes: int) -> None:
+    def make_room(self, wanted_bytes: int, *, spare: bool) -> None:
+        """Evict, oldest first, until `wanted_bytes` more (and `spare` a segment) fit in the budget.
+
+        Call it under the engine's lock. StoreError when they cannot.
+        """
         engine = self._engine
         budget = engine.cold_budget_bytes
         if budget is None:
             return
-        if wanted_bytes > budget:
-            raise ValueTooLargeError(wanted_bytes, budget)
-        while engine.cold_bytes + wanted_bytes > budget and len(self._segments.numbers) > 1:
-            self._drop_oldest()
+        wanted_bytes += spare * self._segments.segment_bytes
+        engine.release_freed()
+        while engine.cold_bytes + wanted_bytes > budget:
+            if engine.has_doomed:
+                engine.sync()
+                continue
+            if not self._segments.numbers or (
+                self._segments.numbers[0] >= self._tail_segment() and not self._leave_tail()
+            ):
+                raise StoreError(
+                    f"no room for {wanted_bytes:,} bytes in the archive's budget",
+                    self._segments.directory.path,
+                    errno.ENOSPC,
+                )
+            self._evict_next()
 
-    def _drop_oldest(self) -> None:
-        """Evict what is live in the oldest cold segment and unlink it."""
+    def _tail_segment(self) -> int:
+        return self._engine.files.super.get("cold_tail") // self._segments.segment_units
+
+    def _leave_tail(self) -> bool:
+        """Only the tail's segment is left: begin another. False when there is no room for it."""
         engine = self._engine
-        counters = engine.counters[COLD]
+        try:
+            return engine.log.roll(COLD)
+        except LogNeeds:
+            budget = engine.cold_budget_bytes or 0
+            if engine.cold_bytes + self._segments.segment_bytes > budget:
+                return False
+            mapping = self._segments.create(
+                self._tail_segment() + 1, sync=engine.durability == "disk"
+            )
+            engine.log.add_segment(COLD, self._segments.numbers[-1], mapping)
+            return engine.log.roll(COLD)
+
+    def _evict_next(self) -> None:
+        """Evict the next record of the oldest segment; unlink the segment after its last."""
+        engine = self._engine
         number = self._segments.numbers[0]
-        at = number * self._segments.segment_units + HEADER_UNITS
-        while True:
-            record, after = scan.next_record(engine.log, COLD, at)
-            if record is None:
-                break
-            if record.live and engine.log.remove(record.key, record.word):
-                counters.evictions["size"] += 1
-                if record.kind == POINTER and record.body is not None:
-                    self._values.remove(Pointer.unpack(record.body).number)
-            if after % self._segments.segment_units == 0:
-                break
-            at = after
+        first = number * self._segments.segment_units
+        if not first <= self._cursor < first + self._segments.segment_units:
+            self._cursor = first + HEADER_UNITS
+            self._damaged = False
+        record, after = scan.next_record(engine.log, COLD, self._cursor)
+        if record is None:
+            self._damaged |= after - self._cursor > COLD_SEAL_UNITS
+            self._unlink_oldest()
+            return
+        self._damaged |= record.word & LOCATION_MASK != self._cursor
+        if record.kind == TOMBSTONE:
+            self._keep_shadow(record)
+        elif record.live and self._evict(record):
+            engine.counters[COLD].evictions["size"] += 1
+            if record.kind == POINTER and record.body is not None:
+                self._values.remove(Pointer.unpack(record.body).number)
+        self._cursor = after
+        if after % self._segments.segment_units == 0:
+            self._unlink_oldest()
+
+    def _evict(self, record: Record) -> bool:
+        """Take a record out of the index. False when it was replaced meanwhile."""
+        self._keep_shadow(record)
+        return self._engine.log.remove(record.key, record.word)
+
+    def _keep_shadow(self, record: Record) -> None:
+        """What leaves the archive may be newer than a copy in the warm log (a value that went
+        straight to the archive): a tombstone keeps that copy dead.
+
+        Not if the tombstone needs another segment, which would have to evict first.
+        """
+        engine = self._engine
+        if engine.files.warm is not None and record.version >= engine.files.super.get("head"):
+            with contextlib.suppress(LogNeeds):
+                engine.log.shadow(record.key, record.version, int(time.time()) & 0xFFFFFFFF)
+
+    def _unlink_oldest(self) -> None:
+        engine = self._engine
+        number = self._segments.numbers[0]
+        if self._damaged:
+            engine.counters[COLD].errors["dropped"] += scan.forget(engine.log, COLD, number)
         engine.files.super.set(
             "cold_head", self._segments.numbers[1] * self._segments.segment_units
         )
         engine.log.drop_segment(COLD, number).close()
         self._segments.unlink(number)
+        self._cursor = 0
 
     def close(self) -> None:
         """Wait for a dictionary being trained."""

@@ -37,6 +37,8 @@ class Dictionaries:
         self._sampled_bytes = 0
         self._training: threading.Thread | None = None
         self.damaged = 0
+        self.linked_bytes = 0
+        self._last = 0
         self.current = 0
         for name in sorted(directory.names()):
             match = _NAME.fullmatch(name)
@@ -45,6 +47,8 @@ class Dictionaries:
         self._wants_samples = not read_only and self.current == 0
 
     def _load(self, name: str, number: int) -> None:
+        self._last = max(self._last, number)
+        self.linked_bytes += self._directory.allocated_bytes(name)
         data = self._directory.read(name, _LARGEST_FILE)
         body = data[_HEAD.size :]
         sound = len(data) >= _HEAD.size and _HEAD.unpack_from(data) == (
@@ -86,11 +90,12 @@ class Dictionaries:
             body = train_dictionary(samples)
             if body is None:
                 return
-            number = self.current + 1
+            number = self._last + 1  # above a damaged one too: frames still name that
             head = _HEAD.pack(_MAGIC, FORMAT, number, len(body), digest(body))
             self._directory.write(f"dict.{number}", [head, body], sync=True)
+            self.linked_bytes += self._directory.allocated_bytes(f"dict.{number}")
             self._frames.add_dictionary(number, body)
-            self.current = number
+            self.current = self._last = number
         except OSError as error:
             log_to.warning("no dictionary for %s: %s", self._directory.path, error)
 

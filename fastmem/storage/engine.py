@@ -16,7 +16,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from fastmem._core.log import INLINE_LIMIT_BYTES, MAC_BYTES, UNIT_BYTES, LogNeeds, Record
+from fastmem._core.log import (
+    INLINE_LIMIT_BYTES,
+    MAC_BYTES,
+    PAGE_BYTES,
+    UNIT_BYTES,
+    LogNeeds,
+    Record,
+)
 from fastmem.codecs import Authenticator, CodecId, FrameCompressor
 from fastmem.errors import (
     ClosedError,
@@ -28,7 +35,7 @@ from fastmem.errors import (
 )
 from fastmem.storage.cold import ColdWriter
 from fastmem.storage.counters import TierCounters
-from fastmem.storage.opening import StoreFiles
+from fastmem.storage.opening import BUCKET_BYTES, StoreFiles
 from fastmem.storage.reclaim import Reclaimer
 from fastmem.storage.segments import COLD, WARM, segment_bytes_for
 from fastmem.storage.values import Pointer, ValueFiles
@@ -104,14 +111,15 @@ class Engine:
         self.durability = durability
         self.read_only = read_only
         self.counters = (TierCounters(), TierCounters())
-        self.authenticator = Authenticator(secret_key) if secret_key is not None else None
+        self.authenticator: Authenticator | None = None
         self._lock = threading.RLock()
-        self._sync_lock = threading.Lock()
         self._sync_failed = False
         self._corrupt_reported: set[int] = set()
         self._populated = 0
         try:
             self._refuse_small_budgets()
+            if secret_key is not None:
+                self.authenticator = Authenticator(secret_key)
             self.frames = FrameCompressor(level)
             self.cold = (
                 ColdWriter(self, self.files.cold, self.files.cold_values, self.frames)
@@ -119,14 +127,23 @@ class Engine:
                 else None
             )
             self.reclaimer = Reclaimer(self)
+            if self.files.dropped_records:
+                self.counters[WARM].errors["dropped"] += self.files.dropped_records
+            if not read_only:
+                self._fit_budgets()
+                self._set_pace()
         except BaseException:
             self.files.close(clean=False)
             raise
-        if self.files.dropped_records:
-            self.counters[WARM].errors["dropped"] += self.files.dropped_records
-        if not read_only:
-            self._set_pace()
         _engines.add(self)
+
+    def _fit_budgets(self) -> None:
+        """Reclaim what a budget smaller than the last one has no room for."""
+        try:
+            self._make_room(WARM, 0)
+            self._make_room(COLD, 0)
+        except OSError as error:
+            self._note_failure(error)
 
     def _refuse_small_budgets(self) -> None:
         for segments, budget in (
@@ -182,9 +199,19 @@ class Engine:
         assert values is not None
         if len(body) > self.warm_value_limit:
             raise ValueTooLargeError(len(body), self.warm_value_limit)
+        with self._lock:  # until the file counts: another thread may want the same room
+            self.require_writable()
+            self._make_room(WARM, values.footprint(len(body) + len(key)), spare=True)
+            return values.write(key, body, sync=self.durability == "disk")
+
+    def write_cold_value(self, key: bytes, body: bytes) -> Pointer:
+        """Write a large value of the archive to a file of its own, within the archive's budget."""
+        values = self.files.cold_values
+        assert values is not None
         with self._lock:
-            self.reclaimer.make_room(values.footprint(len(body) + len(key)))
-        return values.write(key, body, sync=self.durability == "disk")
+            self.require_writable()
+            self._make_room(COLD, values.footprint(len(body) + len(key)), spare=True)
+            return values.write(key, body, sync=self.durability == "disk")
 
     def archive_put(self, key: bytes, codec: int, body: bytes, deadline_ns: int) -> int:
         """Put encoded bytes straight into the archive. Return the word."""
@@ -206,9 +233,16 @@ class Engine:
         return word
 
     def discard(self, prepared: Prepared) -> None:
-        """Undo `prepare` for a record that is not going to be appended."""
-        if prepared.kind == POINTER and self.files.warm_values is not None:
-            self.files.warm_values.remove(Pointer.unpack(prepared.body).number)
+        """Undo `prepare` for a record that was not appended, if it really was not.
+
+        An exception may have come (KeyboardInterrupt, say) when the append was done already.
+        """
+        values = self.files.warm_values
+        if prepared.kind != POINTER or values is None or self.log.closed:
+            return
+        number = Pointer.unpack(prepared.body).number
+        if self.files.is_orphan(values, number):
+            values.remove(number)
 
     def append(self, key: bytes, prepared: Prepared, expected: int | None = None) -> int:
         """Append a prepared record. Return its word, 0 when `expected` is not current."""
@@ -233,7 +267,7 @@ class Engine:
             assert self.cold is not None
             deleted = self.log.seek(key) != 0
             if deleted:
-                self.cold.tombstone(key, if_absent=False)
+                self.cold.tombstone(key)
         else:
             deleted = self.provided(self.log.delete, key)
         if deleted:
@@ -263,7 +297,7 @@ class Engine:
             if self.log.closed:
                 raise ClosedError("the store is closed")
             if need == NEED_OVERFLOW:
-                self.files.grow("overflow")
+                self._grow("overflow")
             elif need == NEED_COLD_SEGMENT:
                 assert self.cold is not None
                 self.cold.add_segment()
@@ -271,6 +305,25 @@ class Engine:
                 self._add_segment()
             else:
                 raise AssertionError(f"the log needs {need}")
+
+    def _grow(self, name: str) -> None:
+        """Double the index or its overflow file, at the cost of records if the budget asks it."""
+        _, buckets, _, overflow = self.log.buckets
+        tier = COLD if self.files.warm is None else WARM
+        extra = BUCKET_BYTES * (buckets if name == "index" else overflow)
+        self._make_room(tier, extra, spare=True)
+        self.files.grow(name)
+
+    def _make_room(self, tier: int, wanted_bytes: int, *, spare: bool = False) -> None:
+        """Reclaim until `wanted_bytes` more fit in a tier's budget. StoreError when they cannot.
+
+        `spare`: and a segment on top, so that the log can always move on; what is no segment
+        leaves that much free.
+        """
+        if tier == WARM and self.files.warm is not None:
+            self.reclaimer.make_room(wanted_bytes + spare * self.files.warm.segment_bytes)
+        elif tier == COLD and self.cold is not None:
+            self.cold.make_room(wanted_bytes, spare=spare)
 
     def tail_segment(self) -> int:
         """The number of the warm segment that the tail lies in (or would)."""
@@ -285,7 +338,7 @@ class Engine:
             number += 1
             if self.log.mapping(WARM, number) is not None:
                 return  # another thread was here first
-        self.reclaimer.make_room(segments.segment_bytes)
+        self._make_room(WARM, segments.segment_bytes)
         mapping = segments.create(number, sync=self.durability == "disk")
         self.log.add_segment(WARM, number, mapping)
         self._populated = 0
@@ -298,7 +351,7 @@ class Engine:
         """Reclaim a little with every few puts once the budget is nearly full."""
         segments = self.files.warm
         if segments is not None:
-            near = self.warm_bytes + 2 * segments.segment_bytes > self.warm_budget_bytes
+            near = self.warm_bytes + 3 * segments.segment_bytes > self.warm_budget_bytes
             self.log.pace_bytes = segments.segment_bytes // 64 if near else 0
 
     @property
@@ -310,6 +363,7 @@ class Engine:
             self.files.warm.linked_bytes
             + self.files.warm_values.linked_bytes
             + self.files.index_bytes
+            + PAGE_BYTES
         )
 
     @property
@@ -317,15 +371,27 @@ class Engine:
         """Bytes of linked files of the cold tier."""
         if self.files.cold is None or self.files.cold_values is None:
             return 0
-        index = self.files.index_bytes if self.files.warm is None else 0
-        return self.files.cold.linked_bytes + self.files.cold_values.linked_bytes + index
+        index = self.files.index_bytes + PAGE_BYTES if self.files.warm is None else 0
+        return (
+            self.files.cold.linked_bytes
+            + self.files.cold_values.linked_bytes
+            + self.cold_extra_bytes
+            + index
+            + PAGE_BYTES
+        )
+
+    @property
+    def cold_extra_bytes(self) -> int:
+        """Bytes of the archive's dictionaries."""
+        return self.cold.dictionaries.linked_bytes if self.cold else 0
 
     def _do_chores(self) -> None:
         if not self._lock.acquire(blocking=False):
             return  # another thread is at it
         try:
-            if self.log.freed:
-                self._doom_freed()
+            if self.log.closed:
+                return  # the append came before that, and is whole
+            self.release_freed()
             chores = self.log.chores
             if chores & CHORE_PACE:
                 self.reclaimer.step(2 * self.log.take_appended())
@@ -335,13 +401,16 @@ class Engine:
             for bit, name in ((CHORE_BUCKETS, "index"), (CHORE_OVERFLOW, "overflow")):
                 if self.log.chores & bit:
                     self.log.chores &= ~bit
-                    self.files.grow(name)
+                    self._grow(name)
         except OSError as error:
             # The append is done; what could not be done now is tried again when it must be.
-            self.counters[WARM].errors[errno.errorcode.get(error.errno or 0, "OSError")] += 1
-            log_to.warning("%s: %s", self.files.directory.path, error)
+            self._note_failure(error)
         finally:
             self._lock.release()
+
+    def _note_failure(self, error: OSError) -> None:
+        self.counters[WARM].errors[errno.errorcode.get(error.errno or 0, "OSError")] += 1
+        log_to.warning("%s: %s", self.files.directory.path, error)
 
     def _populate(self) -> None:
         """Fault in the pages ahead of the tail in large steps: seven times cheaper than singly."""
@@ -360,7 +429,7 @@ class Engine:
         mapping.populate(offset & -4096, length)
         self.log.populate_mark = start + ((offset & -4096) + length) // UNIT_BYTES
 
-    def _doom_freed(self) -> None:
+    def release_freed(self) -> None:
         """Unlink the value files whose records were replaced, once that cannot be undone."""
         super_ = self.files.super
         while self.log.freed:
@@ -371,12 +440,22 @@ class Engine:
             number = Pointer.unpack(entry[8:]).number
             synced = super_.get("cold_synced" if word & TIER_BIT else "synced")
             if word & LOCATION_MASK >= synced and self.durability != "disk":
-                values.remove(number)  # its record was never promised to survive power loss
+                values.doom(number, 0)  # its record was never promised to survive power loss
             else:
                 values.doom(number, super_.get("tail"))
-        for values_of in (self.files.warm_values, self.files.cold_values):
-            if values_of is not None:
-                values_of.reap(super_.get("synced"))
+        self._reap()
+
+    def _reap(self) -> None:
+        for values in (self.files.warm_values, self.files.cold_values):
+            if values is not None:
+                values.reap(self.files.super.get("synced"))
+
+    @property
+    def has_doomed(self) -> bool:
+        """True while value files wait for a sync before they can go."""
+        return any(
+            values.doomed for values in (self.files.warm_values, self.files.cold_values) if values
+        )
 
     # -- reading -----------------------------------------------------------------------------
 
@@ -438,7 +517,8 @@ class Engine:
     def place(self, word: int) -> tuple[Path, int]:
         """The file and the offset in it that a word leads to."""
         segments = self.files.cold if word & TIER_BIT else self.files.warm
-        assert segments is not None
+        if segments is None:  # a damaged slot
+            return self.files.directory.path / "index", 0
         number, units = divmod(word & LOCATION_MASK, segments.segment_units)
         return segments.directory.path / segments.name(number), units * UNIT_BYTES
 
@@ -515,9 +595,9 @@ class Engine:
         After a failure nothing here is promised again: the pages count as clean, so a retry
         would lie. Every later call raises until the store is opened anew.
         """
-        end = self.files.super.get("tail")
-        cold_end = self.files.super.get("cold_tail")
-        with self._sync_lock:
+        end, cold_end = self._ends()
+        with self._lock:  # reclaim must not move a record past what is being synced
+            ended = self._ends()
             super_ = self.files.super
             if super_.get("synced") >= end and super_.get("cold_synced") >= cold_end:
                 return
@@ -525,7 +605,7 @@ class Engine:
                 raise StoreError(
                     "an earlier sync failed; reopen the store", self.files.directory.path
                 )
-            end, cold_end = super_.get("tail"), super_.get("cold_tail")
+            end, cold_end = ended
             try:
                 self._sync_range(COLD, super_.get("cold_synced"), cold_end)
                 self._sync_range(WARM, super_.get("synced"), end)
@@ -534,6 +614,12 @@ class Engine:
                 raise
             super_.set("synced", end)
             super_.set("cold_synced", cold_end)
+            self._reap()
+
+    def _ends(self) -> tuple[int, int]:
+        if self.log.closed:
+            raise ClosedError("the store is closed")
+        return self.files.super.get("tail"), self.files.super.get("cold_tail")
 
     def _sync_range(self, tier: int, start: int, end: int) -> None:
         segments = self.files.cold if tier == COLD else self.files.warm
@@ -558,15 +644,26 @@ class Engine:
                 return
             if self.cold is not None:
                 self.cold.close()
+            clean = self.read_only or self._settle_values()
             if not self.read_only:
-                if self.log.freed:
-                    self._doom_freed()
-                self.files.super.note_time(time.time_ns())
-            self.files.close(clean=True)
+                boot_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+                self.files.super.note_time(boot_ns + self.log.wall_offset_ns)
+            self.files.close(clean=clean)
         _engines.discard(self)
+
+    def _settle_values(self) -> bool:
+        """Unlink the value files that wait for it. False: the next open has to look for them."""
+        try:
+            self.release_freed()
+            if self.has_doomed:
+                self.sync()
+        except OSError as error:
+            self._note_failure(error)
+        return not self.has_doomed and not self.log.freed
 
     def abandon(self) -> None:
         """In a forked child: give up without a trace. The parent's lock stays the parent's."""
+        self._lock = threading.RLock()  # another thread of the parent may have held it
         self.files.close(clean=False)
 
 

@@ -147,6 +147,15 @@ class Directory:
     def rename(self, old: str, new: str) -> None:
         os.rename(old, new, src_dir_fd=self._fd, dst_dir_fd=self._fd)
 
+    def sync_file(self, name: str) -> None:
+        """Make a file's bytes survive power loss; one that is gone already is no error."""
+        with contextlib.suppress(FileNotFoundError):
+            fd = self.open(name, os.O_RDONLY)
+            try:
+                os.fdatasync(fd)
+            finally:
+                os.close(fd)
+
     def sync(self) -> None:
         """Make names created, renamed and removed so far survive power loss."""
         os.fsync(self._fd)

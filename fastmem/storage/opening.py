@@ -40,6 +40,8 @@ _INDEX_HEAD = struct.Struct("<8sII16s")
 _INDEX_SEAL = struct.Struct("<QQ")  # check of the head, times the store was opened
 _OVERFLOW_NEXT_AT = 144
 _POINTER_KIND = 4
+_TIER_BIT = 1 << 47
+_GROUPS_A_STEP = 64
 _MOST_BUCKETS = 1 << MOST_LEVEL  # the mapping reserves addresses for these: 4 GiB, no memory
 _MOST_UNITS = 1 << 46  # what a slot can hold of an address
 _LEFTOVER = re.compile(
@@ -336,6 +338,7 @@ class StoreFiles:
         scan.sweep(self.log)
         self._place_tail(newest)
         self.super.set("lock", 0)
+        self._drop_dangling_pointers()
         if not self.read_only:
             self.directory.rename(self._index_name, "index")
             self.directory.rename(self._overflow_name, "overflow")
@@ -442,19 +445,50 @@ class StoreFiles:
         return (last + 1) * self.warm.segment_units
 
     def _remove_orphans(self) -> None:
-        """Remove value files that no record leads to: their writer died before it could."""
+        """Remove value files that no record leads to: their writer died before it could.
+
+        If anything was ever synced, the record that it led to may come back with a power loss, so
+        the file stays until what replaced that record is synced too.
+        """
         for values in (self.warm_values, self.cold_values):
             if values is None:
                 continue
             for number in values.numbers():
-                key = values.key_of(number)
-                record = self.log.get(key) if key is not None else None
-                if (
-                    record is None
-                    or record.kind != _POINTER_KIND
-                    or Pointer.unpack(record.body).number != number
-                ):
-                    values.remove(number)
+                if self.is_orphan(values, number):
+                    values.doom(number, self.super.get("tail") if self.ever_synced else 0)
+            values.reap(self.super.get("synced"))
+
+    @property
+    def ever_synced(self) -> bool:
+        return any(self.super.get(field) for field in ("synced", "cold_synced"))
+
+    def is_orphan(self, values: ValueFiles, number: int) -> bool:
+        """True when no record leads to a value file."""
+        key = values.key_of(number)
+        record = self.log.get(key) if key is not None else None
+        return (
+            record is None
+            or record.kind != _POINTER_KIND
+            or Pointer.unpack(record.body).number != number
+        )
+
+    def _drop_dangling_pointers(self) -> None:
+        """After a rebuild: a record evicted lately is found again, but its value file is gone."""
+        numbers = [values.numbers() if values else [] for values in self._both_values]
+        held = [set(listed) for listed in numbers]
+        groups, level = scan.directory(self.log)
+        for first in range(0, groups, _GROUPS_A_STEP):
+            for head in scan.entries(self.log, groups, level, first, _GROUPS_A_STEP):
+                record = self.log.get(head.key) if head.kind == _POINTER_KIND else None
+                if record is None:
+                    continue
+                number = Pointer.unpack(record.body).number
+                if number not in held[COLD if record.word & _TIER_BIT else WARM]:
+                    self.log.remove(record.key, record.word)
+
+    @property
+    def _both_values(self) -> tuple[ValueFiles | None, ValueFiles | None]:
+        return self.warm_values, self.cold_values
 
     def close(self, *, clean: bool) -> None:
         """Unmap and unlock. `clean` records that nothing is left to look for at the next open."""

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 VALUE, TOMBSTONE, POINTER = 1, 2, 4
 SHADOWS_L3 = 1
-HEADER_UNITS = 4
+HEADER_UNITS, SEAL_UNITS = 4, 3
+LOCATION_MASK = (1 << 46) - 1
+RECLAIM_BYTES = 64 << 10  # at least so much of the log at a time when room is needed
 
 
 class Reclaimer:
@@ -31,39 +33,45 @@ class Reclaimer:
         self._engine = engine
         self._cursor = 0
         self._forwarded_bytes = 0
+        self._damaged = False
 
     def make_room(self, wanted_bytes: int) -> None:
         """Reclaim until `wanted_bytes` more fit in the warm budget. StoreError when they cannot."""
         engine = self._engine
         segments = engine.files.warm
         assert segments is not None
+        engine.release_freed()
         while engine.warm_bytes + wanted_bytes > engine.warm_budget_bytes:
-            if not segments.numbers:
-                raise StoreError(
-                    "the warm budget is too small", segments.directory.path, errno.ENOSPC
-                )
-            if segments.numbers[0] >= engine.tail_segment():
-                self._leave_tail(wanted_bytes)
-            self.step(segments.segment_bytes, forward=False)
-
-    def _leave_tail(self, wanted_bytes: int) -> None:
-        """Only the tail's segment is left: begin another, so that this one can be reclaimed."""
-        engine = self._engine
-        segments = engine.files.warm
-        assert segments is not None
-        try:
-            engine.log.roll()
-        except LogNeeds:
-            number = engine.tail_segment() + 1
-            if engine.warm_bytes + segments.segment_bytes > engine.warm_budget_bytes:
+            if engine.has_doomed:
+                engine.sync()
+                continue
+            if not segments.numbers or (
+                segments.numbers[0] >= engine.tail_segment() and not self._leave_tail()
+            ):
                 raise StoreError(
                     f"no room for {wanted_bytes:,} bytes in the warm budget",
                     segments.directory.path,
                     errno.ENOSPC,
-                ) from None
-            mapping = segments.create(number, sync=engine.durability == "disk")
-            engine.log.add_segment(WARM, number, mapping)
-            engine.log.roll()
+                )
+            self.step(RECLAIM_BYTES, forward=False)
+            engine.release_freed()
+
+    def _leave_tail(self) -> bool:
+        """Only the tail's segment is left: begin another, so that this one can be reclaimed.
+
+        False when it is empty, or there is no room for another.
+        """
+        engine = self._engine
+        segments = engine.files.warm
+        assert segments is not None
+        try:
+            return engine.log.roll(WARM)
+        except LogNeeds:
+            if engine.warm_bytes + segments.segment_bytes > engine.warm_budget_bytes:
+                return False
+            mapping = segments.create(engine.tail_segment() + 1, sync=engine.durability == "disk")
+            engine.log.add_segment(WARM, segments.numbers[-1], mapping)
+            return engine.log.roll(WARM)
 
     def step(self, budget_bytes: int, *, forward: bool = True) -> None:
         """Settle about `budget_bytes` of the oldest segment's records; unlink it when it is done.
@@ -81,11 +89,14 @@ class Reclaimer:
         if not first <= self._cursor < first + segments.segment_units:
             self._cursor = first + HEADER_UNITS
             self._forwarded_bytes = 0
+            self._damaged = False
         while budget_bytes > 0:
             record, after = scan.next_record(engine.log, WARM, self._cursor)
             if record is None:
+                self._damaged |= after - self._cursor > SEAL_UNITS
                 self._finish(number)
                 return
+            self._damaged |= record.word & LOCATION_MASK != self._cursor
             length = (after - self._cursor) * UNIT_BYTES
             self._settle(record, length, forward)
             self._cursor = after
@@ -98,8 +109,12 @@ class Reclaimer:
         engine = self._engine
         counters = engine.counters[WARM]
         if not record.live:
-            # A tombstone may go, but not what it shadows: the archive gets one of its own.
-            if record.kind == TOMBSTONE and record.flags & SHADOWS_L3:
+            # It may go, but what it shadows in the archive must stay dead. A value that is not
+            # live needs that only if its key is gone: a process may have died between the two
+            # steps of `_drop`.
+            if record.flags & SHADOWS_L3 and (
+                record.kind == TOMBSTONE or not engine.log.seek(record.key)
+            ):
                 self._shadow(record)
         elif record.body is None:
             engine.note_lost(record, "record does not validate")
@@ -138,16 +153,16 @@ class Reclaimer:
         engine = self._engine
         if not engine.log.remove(record.key, record.word):
             return
-        if record.kind == POINTER and engine.files.warm_values:
+        # A corrupt pointer names no file: an orphan, which the next open finds.
+        if record.kind == POINTER and record.body is not None and engine.files.warm_values:
             engine.files.warm_values.remove(Pointer.unpack(record.body).number)
         if record.flags & SHADOWS_L3:
             self._shadow(record)
 
     def _shadow(self, record: Record) -> None:
-        """Leave a tombstone in the archive, unless the key has come back."""
-        engine = self._engine
-        if engine.cold is not None:
-            engine.cold.tombstone(record.key, if_absent=True)
+        """Leave a tombstone of the record's version in the archive."""
+        if self._engine.cold is not None:
+            self._engine.cold.shadow(record.key, record.version)
 
     def _finish(self, number: int) -> None:
         """Unlink an empty segment, after what left it is as durable as it was."""
@@ -155,6 +170,8 @@ class Reclaimer:
         segments = engine.files.warm
         assert segments is not None
         super_ = engine.files.super
+        if self._damaged:
+            engine.counters[WARM].errors["dropped"] += scan.forget(engine.log, WARM, number)
         if super_.get("synced") > number * segments.segment_units:
             engine.sync()
         rest = [other for other in segments.numbers if other > number]

@@ -20,6 +20,7 @@ _TRUST = struct.Struct("<16sQQ16s")
 _U64 = struct.Struct("<Q")
 _CLOCK = struct.Struct("<qqq")
 _TRUST_AT, _CLEAN_AT, _CLOCK_AT = 64, 120, 320
+_COARSE_TICK_NS = 10_000_000  # how far the clock that checks deadlines may lag
 FIRST_BYTES = 12  # magic and format: what tells a foreign or a newer page
 NO_UUID = bytes(16)
 _FIELDS = {
@@ -139,7 +140,7 @@ class Superblock:
         wall, boot, latest = _CLOCK.unpack_from(self._view, _CLOCK_AT)
         if anchor or not wall:
             boot = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-            wall = max(time.time_ns(), latest)
+            wall = max(time.time_ns(), latest + _COARSE_TICK_NS)
             if anchor:
                 _CLOCK.pack_into(self._view, _CLOCK_AT, wall, boot, max(latest, wall))
         return int(wall - boot)

@@ -71,8 +71,12 @@ class ValueFiles:
         head = _HEAD.pack(_MAGIC, FORMAT, len(key), *pointer)
         head += _CHECK.pack(digest(head)) + key
         name = self._name(number)
-        self.directory.write(name, [head, bytes(-len(head) % _ALIGNMENT), content], sync=sync)
-        self._bytes[number] = self.directory.allocated_bytes(name)
+        try:
+            self.directory.write(name, [head, bytes(-len(head) % _ALIGNMENT), content], sync=sync)
+            self._bytes[number] = self.directory.allocated_bytes(name)
+        except BaseException:
+            self.directory.unlink(name)
+            raise
         self.linked_bytes += self._bytes[number]
         if not sync:
             self.unsynced.add(number)
@@ -108,15 +112,21 @@ class ValueFiles:
         """Unlink a file once the log is synced up to `until` (its record must not come back)."""
         self._doomed.append((until, number))
 
+    @property
+    def doomed(self) -> bool:
+        """True while files wait to be unlinked."""
+        return bool(self._doomed)
+
     def reap(self, synced: int) -> None:
-        """Unlink what `synced` (the log's synced address) has set free."""
-        waiting = []
-        for until, number in self._doomed:
-            if until > synced:
-                waiting.append((until, number))
-            else:
+        """Unlink what `synced` (the log's synced address) has set free.
+
+        OSError leaves a file among the doomed.
+        """
+        for entry in list(self._doomed):
+            until, number = entry
+            if until <= synced:
                 self.remove(number)
-        self._doomed = waiting
+                self._doomed.remove(entry)
 
     def remove(self, number: int) -> None:
         """Unlink a value file now."""
@@ -127,11 +137,7 @@ class ValueFiles:
     def sync(self) -> None:
         """Make every value written so far survive power loss."""
         for number in list(self.unsynced):
-            fd = self.directory.open(self._name(number), os.O_RDONLY)
-            try:
-                os.fdatasync(fd)
-            finally:
-                os.close(fd)
+            self.directory.sync_file(self._name(number))
             self.unsynced.discard(number)
 
     @staticmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import struct
@@ -107,7 +108,12 @@ def rebuilt_contents(source: Path, target: Path, opener: Opener) -> dict[Any, An
 
 
 def linked_bytes(folder: Path) -> int:
-    return sum(file.stat().st_blocks * 512 for file in folder.iterdir())
+    """What `du` counts of a store's files; other threads may be at work on them."""
+    total = 0
+    for entry in os.scandir(folder):
+        with contextlib.suppress(FileNotFoundError):
+            total += entry.stat().st_blocks * 512
+    return total
 
 
 def snapshot(folder: Path) -> dict[str, tuple[int, int, bytes]]:
