@@ -109,7 +109,6 @@ class Engine:
         self._sync_lock = threading.Lock()
         self._sync_failed = False
         self._corrupt_reported: set[int] = set()
-        self._populated = 0
         try:
             self._refuse_small_budgets()
             self.frames = FrameCompressor(level)
@@ -263,7 +262,7 @@ class Engine:
             if self.log.closed:
                 raise ClosedError("the store is closed")
             if need == NEED_OVERFLOW:
-                self.files.grow("overflow")
+                self._grow("overflow")
             elif need == NEED_COLD_SEGMENT:
                 assert self.cold is not None
                 self.cold.add_segment()
@@ -271,6 +270,12 @@ class Engine:
                 self._add_segment()
             else:
                 raise AssertionError(f"the log needs {need}")
+
+    def _grow(self, name: str) -> None:
+        """Double the file of the buckets or of the overflow buckets, within the budget."""
+        if self.files.warm is not None:
+            self.reclaimer.make_room(self.files.growth_bytes(name))
+        self.files.grow(name)
 
     def tail_segment(self) -> int:
         """The number of the warm segment that the tail lies in (or would)."""
@@ -285,10 +290,9 @@ class Engine:
             number += 1
             if self.log.mapping(WARM, number) is not None:
                 return  # another thread was here first
-        self.reclaimer.make_room(segments.segment_bytes)
+        self.reclaimer.make_room(segments.segment_bytes, for_segment=True)
         mapping = segments.create(number, sync=self.durability == "disk")
         self.log.add_segment(WARM, number, mapping)
-        self._populated = 0
         self.log.populate_mark = 0
         if self.files.archive is not None:
             self.files.archive.own(self.files.super.uuid, self.files.version_floor())
@@ -325,7 +329,7 @@ class Engine:
             return  # another thread is at it
         try:
             if self.log.freed:
-                self._doom_freed()
+                self.free_values()
             chores = self.log.chores
             if chores & CHORE_PACE:
                 self.reclaimer.step(2 * self.log.take_appended())
@@ -335,7 +339,7 @@ class Engine:
             for bit, name in ((CHORE_BUCKETS, "index"), (CHORE_OVERFLOW, "overflow")):
                 if self.log.chores & bit:
                     self.log.chores &= ~bit
-                    self.files.grow(name)
+                    self._grow(name)
         except OSError as error:
             # The append is done; what could not be done now is tried again when it must be.
             self.counters[WARM].errors[errno.errorcode.get(error.errno or 0, "OSError")] += 1
@@ -360,7 +364,7 @@ class Engine:
         mapping.populate(offset & -4096, length)
         self.log.populate_mark = start + ((offset & -4096) + length) // UNIT_BYTES
 
-    def _doom_freed(self) -> None:
+    def free_values(self) -> None:
         """Unlink the value files whose records were replaced, once that cannot be undone."""
         super_ = self.files.super
         while self.log.freed:
@@ -560,7 +564,7 @@ class Engine:
                 self.cold.close()
             if not self.read_only:
                 if self.log.freed:
-                    self._doom_freed()
+                    self.free_values()
                 self.files.super.note_time(time.time_ns())
             self.files.close(clean=True)
         _engines.discard(self)

@@ -153,6 +153,23 @@ class Directory:
         with open(fd, "rb", buffering=0) as file:
             return file.readall()
 
+    def read_at(self, name: str, offset: int, length: int) -> bytes:
+        """Return up to `length` bytes at `offset`, fewer when the file ends before.
+
+        Never allocates more than the file holds, whatever `length` says.
+        """
+        fd = self.open(name, os.O_RDONLY)
+        try:
+            length = min(length, max(os.fstat(fd).st_size - offset, 0))
+            data = os.pread(fd, length, offset)
+            while len(data) < length and (
+                more := os.pread(fd, length - len(data), offset + len(data))
+            ):
+                data += more
+            return data
+        finally:
+            os.close(fd)
+
     def write(self, name: str, parts: list[bytes | memoryview], *, sync: bool) -> None:
         """Write a whole file under `name`, all or nothing: temporary file, then rename."""
         temporary = f"new.{name}"

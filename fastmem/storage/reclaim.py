@@ -32,11 +32,17 @@ class Reclaimer:
         self._cursor = 0
         self._forwarded_bytes = 0
 
-    def make_room(self, wanted_bytes: int) -> None:
-        """Reclaim until `wanted_bytes` more fit in the warm budget. StoreError when they cannot."""
+    def make_room(self, wanted_bytes: int, *, for_segment: bool = False) -> None:
+        """Reclaim until `wanted_bytes` more fit in the warm budget. StoreError when they cannot.
+
+        What is not a segment leaves room for one: only behind a new segment can the one that the
+        tail lies in be reclaimed.
+        """
         engine = self._engine
         segments = engine.files.warm
         assert segments is not None
+        if not for_segment:
+            wanted_bytes += segments.segment_bytes
         while engine.warm_bytes + wanted_bytes > engine.warm_budget_bytes:
             if not segments.numbers:
                 raise StoreError(
@@ -45,6 +51,10 @@ class Reclaimer:
             if segments.numbers[0] >= engine.tail_segment():
                 self._leave_tail(wanted_bytes)
             self.step(segments.segment_bytes, forward=False)
+            engine.free_values()
+            if engine.files.warm_values and engine.files.warm_values.doomed:
+                engine.sync()
+                engine.free_values()
 
     def _leave_tail(self, wanted_bytes: int) -> None:
         """Only the tail's segment is left: begin another, so that this one can be reclaimed."""

@@ -81,9 +81,8 @@ class ValueFiles:
     def read(self, key: bytes, pointer: Pointer) -> bytes:
         """Return a value, its checksum verified. CorruptRecordError or FileNotFoundError else."""
         name = self._name(pointer.number)
-        data = self.directory.read(name)
         start = -(-(_HEAD.size + _CHECK.size + len(key)) // _ALIGNMENT) * _ALIGNMENT
-        content = data[start : start + pointer.length]
+        content = self.directory.read_at(name, start, pointer.length)
         if len(content) != pointer.length or digest(content) != pointer.checksum:
             raise CorruptRecordError(
                 f"value of {pointer.length:,} bytes does not match its checksum",
@@ -108,6 +107,11 @@ class ValueFiles:
     def doom(self, number: int, until: int) -> None:
         """Unlink a file once the log is synced up to `until` (its record must not come back)."""
         self._doomed.append((until, number))
+
+    @property
+    def doomed(self) -> bool:
+        """True while a file waits for a sync to be unlinked."""
+        return bool(self._doomed)
 
     def reap(self, synced: int) -> None:
         """Unlink what `synced` (the log's synced address) has set free."""
