@@ -19,7 +19,7 @@ class Segments(InDirectory):
 
     def setup(self, size: str) -> None:
         make = need("SegmentStore")
-        self.store = self.open(lambda path: make(path, budget_bytes=256 << 20))
+        self.store = self.open(lambda path: make(path, budget_bytes=1 << 30))
         self.count = RECORDS[size]
         self.values = workloads.blobs(min(self.count, 64), workloads.SIZES[size])
         keys = workloads.session_keys(self.count)
@@ -90,6 +90,17 @@ class Cold(InDirectory):
         keys = workloads.session_keys(len(self.records), next(self.starts))
         put_all(self.archive.put, list(zip(keys, self.records, strict=True)))
 
+
+class ColdRatio(InDirectory):
+    """Record bytes for each byte of their frames."""
+
+    def setup(self) -> None:
+        self.archive = self.open(need("Archive"))
+        if "stored_bytes" not in self.archive.stats():
+            raise NotImplementedError("Archive.stats() of this commit does not count frames")
+        self.records = workloads.session_bytes(6000)
+        keys = workloads.session_keys(len(self.records))
+        put_all(self.archive.put, list(zip(keys, self.records, strict=True)))
+
     def track_ratio(self) -> float:
-        """Record bytes for each byte stored."""
-        return sum(map(len, self.records)) / float(self.archive.stats()["bytes"])
+        return sum(map(len, self.records)) / float(self.archive.stats()["stored_bytes"])

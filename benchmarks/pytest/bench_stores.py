@@ -27,7 +27,7 @@ def put_all(put: Callable[[str, Any], Any], pairs: Sequence[tuple[str, Any]]) ->
 @pytest.fixture
 def segments(need: Any, opened: Any) -> Any:
     make = need("SegmentStore")
-    return opened(lambda path: make(path, budget_bytes=256 << 20))
+    return opened(lambda path: make(path, budget_bytes=1 << 30))
 
 
 @pytest.mark.parametrize("size", RECORDS)

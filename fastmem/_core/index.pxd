@@ -80,5 +80,6 @@ cdef void replace_word(
 ) noexcept nogil
 cdef bint wants_growth(const index_t* index) noexcept nogil
 cdef int split_some(index_t* index) noexcept nogil
+cdef bint index_sound(const index_t* index) noexcept nogil
 cdef bint recover_index(index_t* index) noexcept nogil
 cdef uint64_t bucket_count(const index_t* index) noexcept nogil

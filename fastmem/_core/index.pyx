@@ -189,6 +189,17 @@ cdef void drop_moved(index_t* index, uint64_t home, uint64_t bit) noexcept nogil
     fm_store_release(&index.buckets[home].version, (version | 1) + 1)
 
 
+cdef bint index_sound(const index_t* index) noexcept nogil:
+    """False when the header makes no sense for the files at hand: rebuild. Writes nothing."""
+    cdef const fm_index* head = index.head
+    cdef uint64_t level = level_of(index)
+    if level < head.initial_level or level > head.initial_level + 16:
+        return False
+    if split_of(index) >= 1ULL << level or bucket_count(index) > index.bucket_room:
+        return False
+    return 0 < head.overflow_next <= index.overflow_room
+
+
 cdef bint recover_index(index_t* index) noexcept nogil:
     """Finish what a dead writer had begun. False when the header makes no sense: rebuild."""
     cdef fm_index* head = index.head
@@ -197,11 +208,7 @@ cdef bint recover_index(index_t* index) noexcept nogil:
     cdef uint64_t position
     cdef uint64_t bucket_id
     cdef fm_bucket* bucket
-    if level < head.initial_level or level > head.initial_level + 16:
-        return False
-    if split >= 1ULL << level or bucket_count(index) > index.bucket_room:
-        return False
-    if head.overflow_next == 0 or head.overflow_next > index.overflow_room:
+    if not index_sound(index):
         return False
     if head.redo_armed:
         position = head.redo_slot - 1

@@ -3,8 +3,8 @@
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint64_t
 from fastmem._core.index cimport (
-    bucket_count, cursor_t, first_slot, home_of, insert_word, next_slot, recover_index,
-    replace_word, split_some, tag_of, wants_growth,
+    bucket_count, cursor_t, first_slot, home_of, index_sound, insert_word, next_slot,
+    recover_index, replace_word, split_some, tag_of, wants_growth,
 )
 from fastmem._core.layout cimport (
     FM_COLD, FM_LOCATION_MASK, FM_POINTER, FM_SEAL, FM_TAG_SHIFT, FM_TIER_BIT,
@@ -32,6 +32,11 @@ cdef bint valid_at(Log log, int which, uint64_t at, place_t* place) noexcept:
 
 cdef inline uint64_t word_at(Log log, int which, uint64_t digest, uint64_t at) noexcept:
     return tag_of(&log.index, digest) | (FM_TIER_BIT if which == COLD else 0) | at
+
+
+def sound(Log log not None):
+    """True when the index header makes sense. Writes nothing: for read-only opens."""
+    return index_sound(&log.index)
 
 
 def recover(Log log not None):

@@ -38,6 +38,9 @@ class ColdWriter:
         self._segments = segments
         self._values = values
         self._frames = frames
+        # Of the values archived by this process, before and after compression.
+        self.raw_bytes = 0
+        self.stored_bytes = 0
         self.dictionaries = Dictionaries(segments.directory, frames, read_only=engine.read_only)
 
     def demote(self, record: Record) -> bool:
@@ -86,7 +89,10 @@ class ColdWriter:
             if written is not None:
                 self._values.remove(written)
             raise
-        if not word and written is not None:
+        if word:
+            self.raw_bytes += len(content)
+            self.stored_bytes += len(content if frame is None else frame)
+        elif written is not None:
             self._values.remove(written)
         return word
 

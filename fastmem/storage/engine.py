@@ -502,6 +502,8 @@ class Engine:
             "files": len(files.cold.numbers) if files.cold else 0,
             "value_files": len(files.cold_values.numbers()) if files.cold_values else 0,
             "dictionaries": list(self.cold.dictionaries.numbers) if self.cold else [],
+            "raw_bytes": self.cold.raw_bytes if self.cold else 0,
+            "stored_bytes": self.cold.stored_bytes if self.cold else 0,
             **self.counters[COLD].as_dict(),
         }
 

@@ -236,6 +236,8 @@ class StoreFiles:
         return not missing
 
     def _recover(self) -> bool:
+        if self.read_only:  # nobody died under the lock, or the index would not have been adopted
+            return scan.sound(self.log)
         while True:
             redone = scan.recover(self.log)
             if redone < 0:
