@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from fastmem._core.log import INLINE_LIMIT_BYTES, MAC_BYTES, UNIT_BYTES, LogNeeds, Record
+from fastmem._core.log import FORMAT, INLINE_LIMIT_BYTES, MAC_BYTES, UNIT_BYTES, LogNeeds, Record
 from fastmem.codecs import Authenticator, CodecId, FrameCompressor
 from fastmem.errors import (
     ClosedError,
@@ -110,7 +110,8 @@ class Engine:
         self._sync_failed = False
         self._corrupt_reported: set[int] = set()
         try:
-            self._refuse_small_budgets()
+            if not read_only:
+                self._refuse_small_budgets()
             self.frames = FrameCompressor(level)
             self.cold = (
                 ColdWriter(self, self.files.cold, self.files.cold_values, self.frames)
@@ -491,6 +492,8 @@ class Engine:
             "budget": self.warm_budget_bytes,
             "files": len(files.warm.numbers) if files.warm else 0,
             "value_files": len(files.warm_values.numbers()) if files.warm_values else 0,
+            "format": FORMAT,
+            "unsynced_bytes": UNIT_BYTES * (files.super.get("tail") - files.super.get("synced")),
             "redone_records": files.redone_records,
             "dropped_records": files.dropped_records,
             "rebuilt": files.rebuilt,
