@@ -15,6 +15,8 @@ from typing import Any, ClassVar, Final, Generic, Literal, Self, TypeAlias, Type
 
 from typing_extensions import disjoint_base
 
+from fastmem._core.entries import Entries
+
 _K = TypeVar("_K", bound=Hashable)
 _V = TypeVar("_V")
 _D = TypeVar("_D")
@@ -24,7 +26,7 @@ POLICIES: Final[tuple[str, ...]]
 MISSING: Final[object]
 
 @disjoint_base
-class L1Cache(Generic[_K, _V]):
+class L1Cache(Entries, Generic[_K, _V]):
     __hash__: ClassVar[None]  # type: ignore[assignment]
 
     def __init__(
@@ -77,8 +79,4 @@ class L1Cache(Generic[_K, _V]):
     def __eq__(self, other: object, /) -> bool: ...
     def __enter__(self) -> Self: ...
     def __exit__(self, *_: object) -> None: ...
-    def _check(self) -> None: ...
-    def _longest_probe(self) -> int: ...
-    def _arena_bytes(self) -> int: ...
-    def _set_deadline(self, key: object, deadline_ns: int) -> None: ...
     def _iterate(self, kind: int) -> Iterator[Any]: ...
