@@ -1,6 +1,7 @@
 """`L1Cache`: an exact LRU of Python objects within a byte budget. What it holds is in entries.pxd."""
 
 from collections.abc import Mapping, MutableMapping
+from types import GenericAlias
 
 from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
@@ -15,6 +16,11 @@ from fastmem._core.table cimport (
 from fastmem._core.views cimport KEYS, iterate
 
 from fastmem._core.views import CacheItems, CacheKeys, CacheValues
+
+cdef extern from "Python.h":
+    ctypedef struct PyTypeObject:
+        unsigned long tp_flags
+    unsigned long Py_TPFLAGS_MAPPING
 
 POLICIES = ("lru",)
 
@@ -344,6 +350,11 @@ cdef class L1Cache(Entries):
     def __exit__(self, *_):
         self.close()
 
+    @classmethod
+    def __class_getitem__(cls, types):
+        """``L1Cache[str, int]``, for annotations."""
+        return GenericAlias(cls, types)
+
     def __repr__(self):
         cdef str name = type(self).__name__
         if self.closed_:
@@ -355,3 +366,5 @@ cdef class L1Cache(Entries):
 
 
 MutableMapping.register(L1Cache)
+# register() leaves static types alone; with the flag, `match` takes a cache for a mapping.
+(<PyTypeObject*>L1Cache).tp_flags |= Py_TPFLAGS_MAPPING
