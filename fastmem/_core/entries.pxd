@@ -7,10 +7,8 @@ are neither exact str, bytes, int nor exact tuples of these; with `strict_keys` 
 others, and find + install is ATOMIC too.
 
     cdef Displaced out = [0, 0, 0]
-    try:
-        self.install(key, value, size, deadline, version, DIRTY, &out)
-    finally:
-        self.release(&out)                # on_victims, then the references go
+    self.install(key, value, size, deadline, version, DIRTY, &out)   # raising, it leaves out empty
+    self.release(&out)                                   # on_victims, then the references go
 """
 
 cimport cython
@@ -29,15 +27,13 @@ cdef extern from "Python.h":
 cdef enum:
     HITS_FULL = 0xFFFFFF00
 
-# KeyTypeError unless the key is exact str, bytes, int or an exact tuple of these. Runs no user code.
+# KeyTypeError unless the key is exact str, bytes, int or an exact tuple of these. No user code.
 cdef int require_plain(object key) except -1
 # A count of bytes: an int from 0, saturated at 2**61; TypeError or ValueError naming `what`.
 cdef int64_t whole_number(object number, str what) except -1
 
 # Lookups return 4294967295 when they raise; no entry has that index.
-
-
-# Declared here, where subclasses in other units see it: chains of caches of any length can be dropped.
+# trashcan is declared here, where subclasses in other units see it: chains of caches can be dropped.
 @cython.trashcan(True)
 cdef class Entries:
     cdef Table table
@@ -47,7 +43,7 @@ cdef class Entries:
     cdef uint64_t sizer_errors
     cdef uint64_t too_large
     # Set by a subclass before first use: keys other than exact str, bytes, int and exact tuples of
-    # these are a KeyTypeError in every call, so that True or 1.0 never matches 1. Free for exact keys.
+    # these are a KeyTypeError in every call: True or 1.0 never matches 1. Free for exact keys.
     cdef bint strict_keys
     cdef bint closed_
 
@@ -78,7 +74,7 @@ cdef class Entries:
     # ATOMIC. Displaces everything.
     cdef void discard_all(self, Displaced* out) noexcept
     # Ends a change: calls on_victims if entries were evicted or expired, then drops every displaced
-    # reference (which runs `__del__`), the hook's exception notwithstanding; safe on an empty `out`.
+    # reference (which runs `__del__`), also when the hook raises; does nothing on an empty `out`.
     cdef int release(self, Displaced* out) except -1
 
     # --- hook, called with the structure whole; does nothing here
@@ -88,6 +84,7 @@ cdef class Entries:
     #     while index:
     #         entry = self.entry_at(index)    # entry.prev is the CAUSE_*, entry.meta the flags
     #         index = entry.next
+    # Until it returns, other threads (if it lets them run) find a victim neither here nor below.
     cdef int on_victims(self, Displaced* out) except -1
 
     # --- shared by the public methods
@@ -102,9 +99,7 @@ cdef class Entries:
     cdef int empty(self) except -1
 
 
-cdef inline uint32_t lookup(
-    Entries self, object key, uint32_t* fragment
-) except? 4294967295:
+cdef inline uint32_t lookup(Entries self, object key, uint32_t* fragment) except? 4294967295:
     """`find`, giving the key's fragment too."""
     cdef Slot* slot
     cdef int same

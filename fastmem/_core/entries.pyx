@@ -7,14 +7,16 @@ import os
 
 cimport cython
 from cpython.bool cimport PyBool_Check
-from cpython.number cimport PyIndex_Check
+from cpython.long cimport PyLong_AsLongLongAndOverflow
+from cpython.number cimport PyIndex_Check, PyNumber_Index
 from cpython.object cimport Py_EQ, PyObject_RichCompareBool
 from cpython.ref cimport Py_INCREF
 
 from fastmem._core.clock cimport coarse_now_ns
 from fastmem._core.sizing cimport size_of
 from fastmem._core.table cimport (
-    CAUSE_CLEARED, CAUSE_EXPIRED, CAUSE_SIZE, ENTRY_OVERHEAD, FLAG_MASK, Slot, first_slot, is_exact, same_key,
+    CAUSE_CLEARED, CAUSE_EXPIRED, CAUSE_SIZE, ENTRY_OVERHEAD, FLAG_MASK, Slot, first_slot,
+    is_exact, same_key,
     table_check, table_clear, table_displace, table_free, table_give_back, table_init,
     table_insert, table_longest_probe, table_release, table_replace, table_reserve, table_shrink,
     table_take, table_trim,
@@ -57,12 +59,14 @@ cdef int require_plain(object key) except -1:
 
 cdef int64_t whole_number(object number, str what) except -1:
     """A caller's or a sizer's count of bytes, saturated at SIZE_MAX."""
+    cdef int64_t size
+    cdef int overflow = 0
     if PyBool_Check(number) or not PyIndex_Check(number):
         raise TypeError(f"{what} must be an int, not {type(number).__name__}")
-    number = number.__index__()
-    if number < 0:
-        raise ValueError(f"{what} must not be negative, got {number}")
-    return SIZE_MAX if number > SIZE_MAX else <int64_t>number
+    size = PyLong_AsLongLongAndOverflow(PyNumber_Index(number), &overflow)
+    if overflow < 0 or (size < 0 and overflow == 0):
+        raise ValueError(f"{what} must not be negative, got {number!r}")
+    return SIZE_MAX if overflow or size > SIZE_MAX else size
 
 
 @cython.trashcan(True)
@@ -99,7 +103,7 @@ cdef class Entries:
                 if same < 0:
                     stored = <object>t.entries[index].key
                     same = PyObject_RichCompareBool(stored, key, Py_EQ)
-                    stored = None  # perhaps the last reference: may run __del__, so before the check
+                    stored = None  # perhaps the last reference, with a __del__: before the check
                     if t.stamp != stamp:
                         break
                 if same:
@@ -281,4 +285,3 @@ cdef inline Table* table_of(PyObject* self) noexcept:
 
 (<PyTypeObject*>Entries).tp_traverse = traverse
 (<PyTypeObject*>Entries).tp_clear = clear
-

@@ -1,4 +1,4 @@
-"""`L1Cache`: an exact LRU of Python objects within a byte budget. What it holds is in entries.pxd."""
+"""`L1Cache`: an exact LRU of Python objects within a byte budget, over `Entries`."""
 
 from collections.abc import Mapping, MutableMapping
 from types import GenericAlias
@@ -187,7 +187,7 @@ cdef class L1Cache(Entries):
         cdef Displaced out = [0, 0, 0]
         cdef Entry* entry
         cdef uint32_t index
-        # Made first: a failing allocation changes nothing, and a collection happens before the look.
+        # Made first: if it fails nothing has changed, and a collection comes before the look.
         cdef tuple item = PyTuple_New(2)
         while True:
             self.require_open()
@@ -338,7 +338,7 @@ cdef class L1Cache(Entries):
         }
 
     def close(self):
-        """Removes everything; every later use raises ``ClosedError``. Closing again does nothing."""
+        """Removes everything; later uses raise ``ClosedError``. Closing again does nothing."""
         if not self.closed_:
             self.closed_ = True
             self.empty()
