@@ -33,7 +33,10 @@ cdef int require_plain(object key) except -1
 cdef int64_t whole_number(object number, str what) except -1
 
 # Lookups return 4294967295 when they raise; no entry has that index.
-# trashcan is declared here, where subclasses in other units see it: chains of caches can be dropped.
+
+
+# The trashcan is asked for here, where subclasses in other units see it: chains of any length can
+# be dropped.
 @cython.trashcan(True)
 cdef class Entries:
     cdef Table table
