@@ -3,7 +3,7 @@
 from libc.stdint cimport uint64_t
 from fastmem._core.layout cimport (
     FM_LINK_BIT, FM_LOCATION_MASK, FM_OVERFLOW_ID, FM_TAG_SHIFT, FM_TIER_BIT, fm_bucket, fm_index,
-    fm_load_acquire,
+    fm_load_acquire, fm_load_relaxed,
 )
 
 cdef enum:
@@ -29,6 +29,18 @@ ctypedef struct cursor_t:   # one slot of one chain
 cdef inline uint64_t tag_of(const index_t* index, uint64_t digest) noexcept nogil:
     """The slot tag of a key, already shifted into place: the bits just above the index bits."""
     return ((digest >> index.head.initial_level) & 0xFFFF) << FM_TAG_SHIFT
+
+
+cdef inline bint tag_fits(const index_t* index, uint64_t home, uint64_t word) noexcept nogil:
+    """True when the bits that tag and bucket number share agree."""
+    cdef uint64_t level = fm_load_relaxed(&index.head.directory) >> 56
+    cdef uint64_t split = fm_load_relaxed(&index.head.directory) & ((1ULL << 56) - 1)
+    if home < split or home >= 1ULL << level:
+        level += 1
+    level -= index.head.initial_level
+    return ((word >> FM_TAG_SHIFT) ^ (home >> index.head.initial_level)) & (
+        (1ULL << level) - 1
+    ) & 0xFFFF == 0
 
 
 cdef inline uint64_t home_of(const index_t* index, uint64_t digest) noexcept nogil:

@@ -10,7 +10,7 @@ each slot and reads no record. Sixteen tag bits allow sixteen doublings.
 
 from libc.stdint cimport uint64_t
 from fastmem._core.layout cimport (
-    FM_LINK_BIT, FM_OVERFLOW_ID, FM_TAG_SHIFT, FM_TIER_BIT, fm_bucket, fm_index,
+    FM_LINK_BIT, FM_MOST_LEVEL, FM_OVERFLOW_ID, FM_TAG_SHIFT, FM_TIER_BIT, fm_bucket, fm_index,
     fm_load_relaxed, fm_store_relaxed, fm_store_release,
 )
 
@@ -116,8 +116,8 @@ cdef bint wants_growth(const index_t* index) noexcept nogil:
     """True while the table should be split: it is too full, or a doubling is under way."""
     if split_of(index):
         return True
-    if level_of(index) >= index.head.initial_level + 16:
-        return False  # the tag bits are used up: chains grow longer instead
+    if level_of(index) >= min(index.head.initial_level + 16, <uint64_t>FM_MOST_LEVEL):
+        return False  # the tag bits or the addresses are used up: chains grow longer instead
     return (
         index.head.warm_entries + index.head.cold_entries > FILL * (1ULL << level_of(index))
     )

@@ -21,6 +21,7 @@
 #define FM_KEY_LIMIT 65536u
 #define FM_MAC_BYTES 16u
 #define FM_BODY_ALIGNMENT 64u
+#define FM_MOST_LEVEL 26u /* 2^26 buckets, some 335 million entries; then chains grow */
 
 enum fm_kind { FM_VALUE = 1, FM_TOMBSTONE = 2, FM_SEAL = 3, FM_POINTER = 4 };
 enum fm_flag { FM_SHADOWS_L3 = 1, FM_COMPRESSED = 2, FM_ALIGNED = 4, FM_COLD = 8 };
@@ -67,7 +68,7 @@ typedef struct {       /* super: 4 KiB; each group on a cache line of its own */
     uint64_t salt;
     uint64_t created_ns;
     uint64_t check;    /* XXH3 of the 48 bytes before it */
-    uint64_t spare0;
+    uint64_t opens;    /* times opened for writing; the index counts along */
 
     uint8_t boot_id[16];  /* the index is trusted only on this boot, device and inode */
     uint64_t index_dev;
@@ -103,7 +104,9 @@ typedef struct {       /* first page of the index */
     uint32_t format;
     uint32_t initial_level;
     uint8_t uuid[16];  /* the store's */
-    uint64_t spare0[4];
+    uint64_t check;    /* XXH3 of the 32 bytes before it */
+    uint64_t opens;    /* as in the super, or one more: an older index put back is behind */
+    uint64_t spare0[2];
 
     uint64_t directory; /* level:8 | split:56 */
     uint64_t spare1[7];

@@ -22,6 +22,7 @@ cdef extern from "layout.h" nogil:
         FM_KEY_LIMIT
         FM_MAC_BYTES
         FM_BODY_ALIGNMENT
+        FM_MOST_LEVEL
         FM_VALUE
         FM_TOMBSTONE
         FM_SEAL

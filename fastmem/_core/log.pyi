@@ -7,6 +7,7 @@ SEGMENT_HEADER_BYTES: int
 INLINE_LIMIT_BYTES: int
 KEY_LIMIT_BYTES: int
 MAC_BYTES: int
+MOST_LEVEL: int
 
 class LogNeeds(Exception):
     what: int

@@ -20,7 +20,8 @@ from fastmem._core.index cimport (
     split_some, tag_of, wants_growth,
 )
 from fastmem._core.layout cimport (
-    FM_COLD, FM_FORMAT, FM_INLINE_LIMIT, FM_KEY_LIMIT, FM_LOCATION_MASK, FM_MAC_BYTES, FM_PAGE,
+    FM_COLD, FM_FORMAT, FM_INLINE_LIMIT, FM_KEY_LIMIT, FM_LOCATION_MASK, FM_MAC_BYTES,
+    FM_MOST_LEVEL, FM_PAGE,
     FM_POINTER, FM_RECORD_HEADER, FM_SEAL, FM_SEGMENT_HEADER, FM_SHADOWS_L3, FM_TAG_SHIFT,
     FM_TIER_BIT, FM_TOMBSTONE, FM_UNIT, FM_UNIT_SHIFT, FM_VALUE, fm_bucket, fm_cold, fm_index,
     fm_load_acquire, fm_record, fm_store_release, fm_super, fm_swap_acquire,
@@ -28,7 +29,7 @@ from fastmem._core.layout cimport (
 from fastmem._core.mapping cimport Mapping
 from fastmem._core.record cimport (
     body_bytes, body_offset, cold_of, header_valid, key_of, plausible, record_units,
-    write_record,
+    void_record, write_record,
 )
 
 from fastmem.errors import ClosedError
@@ -45,6 +46,7 @@ SEGMENT_HEADER_BYTES = FM_SEGMENT_HEADER
 INLINE_LIMIT_BYTES = FM_INLINE_LIMIT
 KEY_LIMIT_BYTES = FM_KEY_LIMIT
 MAC_BYTES = FM_MAC_BYTES
+MOST_LEVEL = FM_MOST_LEVEL
 
 
 class LogNeeds(Exception):
@@ -375,6 +377,8 @@ cdef class Log:
             inserted = insert_word(&self.index, home_of(&self.index, digest), word)
         if inserted:
             self.advance(WARM, record_units(head, self.sup.tail))
+        else:
+            void_record(<fm_record*>room)
         self.unlock()
         if not inserted:
             raise LogNeeds(NEED_OVERFLOW)
@@ -431,6 +435,8 @@ cdef class Log:
             if expected is None:
                 fm_store_release(&self.sup.tail, self.sup.tail + 1)
             self.advance(COLD, record_units(&head, self.sup.cold_tail))
+        else:
+            void_record(<fm_record*>room)
         self.unlock()
         if not inserted:
             raise LogNeeds(NEED_OVERFLOW)

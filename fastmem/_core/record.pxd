@@ -51,6 +51,7 @@ cdef bint header_valid(
     const fm_record* record, uint64_t at, uint64_t room, uint64_t salt
 ) noexcept nogil
 cdef bint body_valid(const fm_record* record, uint64_t at) noexcept nogil
+cdef void void_record(fm_record* record) noexcept nogil
 cdef void write_record(
     char* place, uint64_t at, uint64_t salt, fm_record* head, const fm_cold* cold,
     const char* key, const char* body

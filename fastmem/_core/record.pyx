@@ -55,3 +55,8 @@ cdef void write_record(
     memcpy(<char*>key_of(record), key, head.klen)
     memcpy(place + body_offset(record, at), body, body_bytes(record))
     record.hcheck = header_digest(record, salt ^ at)
+
+
+cdef void void_record(fm_record* record) noexcept nogil:
+    """Take back a record that was written but not applied, so that no recovery finds it."""
+    record.hcheck = ~record.hcheck

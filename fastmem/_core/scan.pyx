@@ -4,7 +4,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport uint64_t
 from fastmem._core.index cimport (
     bucket_count, cursor_t, first_slot, home_of, index_sound, insert_word, next_slot,
-    recover_index, replace_word, split_some, tag_of, wants_growth,
+    recover_index, replace_word, split_some, tag_fits, tag_of, wants_growth,
 )
 from fastmem._core.layout cimport (
     FM_COLD, FM_LOCATION_MASK, FM_POINTER, FM_SEAL, FM_TAG_SHIFT, FM_TIER_BIT,
@@ -14,7 +14,7 @@ from fastmem._core.log cimport (
     COLD, NEED_OVERFLOW, WARM, Log, Record, place_t, tier_t,
 )
 from fastmem._core.record cimport (
-    body_valid, cold_of, header_valid, key_of, record_units,
+    body_valid, cold_of, header_valid, key_of, record_units, void_record,
 )
 
 cdef enum:
@@ -35,8 +35,58 @@ cdef inline uint64_t word_at(Log log, int which, uint64_t digest, uint64_t at) n
 
 
 def sound(Log log not None):
-    """True when the index header makes sense. Writes nothing: for read-only opens."""
-    return index_sound(&log.index)
+    """True when the index and the log's bounds belong together. Reads the index, and the headers
+    of the tail's segments; writes nothing.
+
+    Every slot leads into a mapped segment and below the tail, its tag fits its bucket, the counts
+    are exact, and no record lies across a tail. A damaged bound or counter would otherwise have
+    live records overwritten, or the table grown without end.
+    """
+    cdef uint64_t home
+    cdef uint64_t word = 0
+    cdef uint64_t tally[2]
+    cdef cursor_t cursor
+    cdef place_t place
+    cdef int which
+    if not index_sound(&log.index):
+        return False
+    tally[0] = tally[1] = 0
+    for home in range(bucket_count(&log.index)):
+        first_slot(&log.index, home, &cursor)
+        while next_slot(&log.index, &cursor, &word):
+            if word == 0:
+                continue
+            which = COLD if word & FM_TIER_BIT else WARM
+            tally[which] += 1
+            if not tag_fits(&log.index, home, word) or not log.locate(word, &place):
+                return False
+            if place.at >= (log.sup.cold_tail if which == COLD else log.sup.tail):
+                return False
+    if tally[0] != log.index.head.warm_entries or tally[1] != log.index.head.cold_entries:
+        return False
+    return tail_sound(log, WARM) and tail_sound(log, COLD)
+
+
+cdef bint tail_sound(Log log, int which) noexcept:
+    """True when the records of the tail's segment, read one after the other, end at the tail."""
+    cdef tier_t* tier = &log.tier[which]
+    cdef uint64_t tail = log.sup.cold_tail if which == COLD else log.sup.tail
+    cdef uint64_t at
+    cdef place_t place
+    if tier.segment_bytes == 0:
+        return True
+    at = tail & ~((1ULL << tier.shift) - 1)
+    if tail <= at + HEADER_UNITS:
+        return True
+    at += HEADER_UNITS
+    while at < tail:
+        if not log.locate_tail(which, at, &place):
+            return False
+        if header_valid(place.record, at, place.room, tier.salt):
+            at += record_units(place.record, at)
+        else:
+            at += 1
+    return at == tail
 
 
 def recover(Log log not None):
@@ -71,6 +121,7 @@ def recover(Log log not None):
             if not redo(log, which, at, &place):
                 if log.need:
                     return redone
+                void_record(<fm_record*>place.record)
                 break
             redone += 1
             log.advance(which, record_units(place.record, at))
@@ -88,7 +139,8 @@ cdef bint redo(Log log, int which, uint64_t at, place_t* place) except? 1:
     cdef place_t older
     cdef uint64_t old = log.find(key, klen, digest, &cursor, &older)
     if place.record.kind == FM_TOMBSTONE:
-        if old:
+        # A cold one may stand for a version that a newer one has replaced since.
+        if old and log.version_at(old) <= log.version_at(word):
             replace_word(&log.index, &cursor, old, 0)
     elif which == COLD:
         # A cold record is a move or an archive's put: applied already, or never visible.

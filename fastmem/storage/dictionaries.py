@@ -20,6 +20,7 @@ _HEAD = struct.Struct("<8sIIQQ")  # magic, format, dictionary, length, checksum
 _NAME = re.compile(r"dict\.(\d{1,10})")
 SAMPLE_LIMIT_BYTES = 8 << 10
 TRAINING_BYTES = 2 << 20
+_LARGEST_FILE = 1 << 20
 
 
 class Dictionaries:
@@ -44,7 +45,7 @@ class Dictionaries:
         self._wants_samples = not read_only and self.current == 0
 
     def _load(self, name: str, number: int) -> None:
-        data = self._directory.read(name)
+        data = self._directory.read(name, _LARGEST_FILE)
         body = data[_HEAD.size :]
         sound = len(data) >= _HEAD.size and _HEAD.unpack_from(data) == (
             _MAGIC,

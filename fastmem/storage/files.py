@@ -50,7 +50,7 @@ class Directory:
     def __init__(self, path: str | os.PathLike[str], *, read_only: bool = False) -> None:
         self.path = Path(os.path.abspath(os.fspath(path)))
         self.read_only = read_only
-        self._lock_fd = -1
+        self._fd = self._lock_fd = -1
         _refuse_links(self.path)
         if not read_only:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -111,6 +111,9 @@ class Directory:
                 errno.EAGAIN,
             ) from None
 
+    def __del__(self) -> None:
+        self.close()
+
     def close(self) -> None:
         """Give up the lock and the directory. Idempotent."""
         for fd in (self._lock_fd, self._fd):
@@ -148,19 +151,14 @@ class Directory:
         """Make names created, renamed and removed so far survive power loss."""
         os.fsync(self._fd)
 
-    def read(self, name: str) -> bytes:
-        fd = self.open(name, os.O_RDONLY)
-        with open(fd, "rb", buffering=0) as file:
-            return file.readall()
+    def read(self, name: str, limit: int, offset: int = 0) -> bytes:
+        """Return up to `limit` bytes of a file from `offset` on, fewer when it ends before.
 
-    def read_at(self, name: str, offset: int, length: int) -> bytes:
-        """Return up to `length` bytes at `offset`, fewer when the file ends before.
-
-        Never allocates more than the file holds, whatever `length` says.
+        Never allocates more than the file holds, whatever `limit` says.
         """
         fd = self.open(name, os.O_RDONLY)
         try:
-            length = min(length, max(os.fstat(fd).st_size - offset, 0))
+            length = min(limit, max(os.fstat(fd).st_size - offset, 0))
             data = os.pread(fd, length, offset)
             while len(data) < length and (
                 more := os.pread(fd, length - len(data), offset + len(data))

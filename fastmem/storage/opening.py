@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
+import re
 import struct
 from pathlib import Path
 
 from fastmem._core import scan
-from fastmem._core.log import FORMAT, PAGE_BYTES, Log
+from fastmem._core.hashing import digest
+from fastmem._core.log import FORMAT, MOST_LEVEL, PAGE_BYTES, Log
 from fastmem._core.mapping import Mapping
-from fastmem.errors import FormatError
+from fastmem.errors import FormatError, StoreError
 from fastmem.storage import files
 from fastmem.storage.files import Directory
 from fastmem.storage.segments import COLD, WARM, Segments, recover_identity
 from fastmem.storage.superblock import (
     ARCHIVE_MAGIC,
+    FIRST_BYTES,
     NO_UUID,
     STORE_MAGIC,
     Superblock,
     boot_id,
     new_identity,
+    refuse_foreign,
 )
 from fastmem.storage.symbols import bind_xxh3
 from fastmem.storage.values import Pointer, ValueFiles
@@ -32,9 +37,15 @@ BUCKET_BYTES = 64
 HEADER_UNITS = 4
 _INDEX_MAGIC = b"FMINDEX\0"
 _INDEX_HEAD = struct.Struct("<8sII16s")
+_INDEX_SEAL = struct.Struct("<QQ")  # check of the head, times the store was opened
 _OVERFLOW_NEXT_AT = 144
 _POINTER_KIND = 4
-_MOST_BUCKETS = 1 << 26  # the mapping reserves addresses for these: 4 GiB, no memory
+_MOST_BUCKETS = 1 << MOST_LEVEL  # the mapping reserves addresses for these: 4 GiB, no memory
+_MOST_UNITS = 1 << 46  # what a slot can hold of an address
+_LEFTOVER = re.compile(
+    r"(new\.(rebuilt\.)?|rebuilt\.)"
+    r"(super|archive|index|overflow|(seg|cold|dict)\.\d+|val\.[0-9a-f]{16})"
+)
 _NEED_OVERFLOW = 2
 # A crash may have used versions that the archive was not told of; this many are skipped.
 VERSION_RESERVE = 1 << 22
@@ -67,24 +78,29 @@ class StoreFiles:
         self._supers: list[Superblock] = []
         self._segment_bytes = (warm_segment_bytes, cold_segment_bytes)
         try:
-            self.warm_directory = self._enter(warm_path)
-            self.cold_directory = self._enter(cold_path)
+            first = ("super", STORE_MAGIC)
+            self.warm_directory = self._enter(warm_path, first)
+            self.cold_directory = self._enter(
+                cold_path, ("archive", ARCHIVE_MAGIC), *([] if self.warm_directory else [first])
+            )
             self.directory = self._directories[0]
             self._open()
         except BaseException:
             self.close(clean=False)
             raise
 
-    def _enter(self, path: str | os.PathLike[str] | None) -> Directory | None:
+    def _enter(
+        self, path: str | os.PathLike[str] | None, *pages: tuple[str, bytes]
+    ) -> Directory | None:
+        """Lock a directory, once none of its first pages is foreign: those are left untouched."""
         if path is None:
             return None
         directory = Directory(path, read_only=self.read_only)
         self._directories.append(directory)
+        for name, magic in pages:
+            with contextlib.suppress(FileNotFoundError):
+                refuse_foreign(directory.read(name, FIRST_BYTES), directory.path / name, magic)
         directory.lock()
-        if not self.read_only:
-            for name in directory.names():
-                if name.startswith("new."):
-                    directory.unlink(name)
         return directory
 
     def _open(self) -> None:
@@ -100,6 +116,7 @@ class StoreFiles:
         self.cold_values = ValueFiles(self.cold_directory) if self.cold_directory else None
         boot = boot_id()
         self._same_boot = self.super.same_boot(boot)
+        self._other_boot = self.super.owner()[0] not in (boot, NO_UUID)
         trusted = self.super.trusts(boot, *self._index_place(), self._partner())
         if not trusted or not self._adopt_index():
             self._rebuild_index()
@@ -117,18 +134,17 @@ class StoreFiles:
         """Map a first page, making a new one where there is none, healing one that is damaged."""
         path = directory.path / name
         try:
-            page = directory.read(name)[:PAGE_BYTES]
+            page = directory.read(name, PAGE_BYTES)
         except FileNotFoundError:
             page = b""
-        if len(page) == PAGE_BYTES and any(page[:8]):
-            found = Superblock(self._page(directory, name, page), path, magic)
+        refuse_foreign(page, path, magic)
+        if len(page) == PAGE_BYTES and any(page[: len(magic)]):
+            found = Superblock(self._page(directory, name, page))
             self._supers.append(found)
             if found.sound:
                 return found
             self._supers.pop()
             found.release()
-        elif any(page[:8]) and not magic.startswith(page[:8]):
-            raise FormatError(f"not fastmem's: it begins with {page[:8]!r}", path, errno.EINVAL)
         # A new directory, or a page that was cut or damaged: the segments tell the identity too.
         own = COLD if name == "archive" or which == COLD else WARM
         known = recover_identity(directory, own) if name == "archive" or which == WARM else None
@@ -140,7 +156,7 @@ class StoreFiles:
         page = new_identity(magic, segment_bytes, uuid, salt)
         if not self.read_only:
             directory.write(name, [page], sync=True)
-        made = Superblock(self._page(directory, name, page), path, magic)
+        made = Superblock(self._page(directory, name, page))
         self._supers.append(made)
         return made
 
@@ -178,6 +194,7 @@ class StoreFiles:
 
     def _make_log(self, index: Mapping, overflow: Mapping) -> None:
         warm, cold = self.warm, self.cold
+        self._index = index
         self.log = Log(
             self.super.mapping,
             index,
@@ -196,63 +213,80 @@ class StoreFiles:
             return False
         if not {"index", "overflow"} <= set(self.directory.names()):
             return False
+        if any(self.super.get(field) > _MOST_UNITS for field in ("tail", "cold_tail")):
+            return False
         sizes = [self.directory.stat(name).st_size for name in ("index", "overflow")]
         if sizes[0] < PAGE_BYTES + BUCKET_BYTES or sizes[1] < BUCKET_BYTES:
             return False
         index, overflow = self._map_index("index", "overflow")
-        with memoryview(index) as view:
-            magic, form, level, uuid = _INDEX_HEAD.unpack_from(view)
-        if (magic, form, uuid) != (_INDEX_MAGIC, FORMAT, self.super.uuid) or level > 26:
-            index.close()
-            overflow.close()
+        if not self._is_own_index(index):
             return False
+        rooms = [
+            min(size // BUCKET_BYTES, _MOST_BUCKETS) for size in (sizes[0] - PAGE_BYTES, sizes[1])
+        ]
         self._make_log(index, overflow)
-        self.log.set_room((sizes[0] - PAGE_BYTES) // BUCKET_BYTES, sizes[1] // BUCKET_BYTES)
-        if not (self._add_segments(WARM) and self._add_segments(COLD)) or not self._recover():
-            self.log.close()
+        self.log.set_room(*rooms)
+        if self._add_segments(WARM) and self._add_segments(COLD) and self._recover():
+            return True
+        self.log.close()
+        return False
+
+    def _is_own_index(self, index: Mapping) -> bool:
+        """True for the index that the last opener of this store left, its head undamaged."""
+        with memoryview(index) as view:
+            head = bytes(view[: _INDEX_HEAD.size])
+            check, opens = _INDEX_SEAL.unpack_from(view, _INDEX_HEAD.size)
+        magic, form, level, uuid = _INDEX_HEAD.unpack(head)
+        if (magic, form, uuid) != (_INDEX_MAGIC, FORMAT, self.super.uuid) or level > MOST_LEVEL:
             return False
-        return True
+        # One more than the store counts: a process died between the two stores of `_claim`.
+        ahead = (opens - self.super.get("opens")) % (1 << 64)
+        return check == digest(head) and ahead in (0, 1)
 
     def _add_segments(self, which: int) -> bool:
-        """Map the segments from head to tail. False when one of them is missing or foreign."""
+        """Map the segments that are linked. False when one of them is foreign."""
         segments = self.cold if which == COLD else self.warm
         if segments is None:
             return True
-        prefix = "cold_" if which == COLD else ""
-        units = segments.segment_units
-        head = self.super.get(f"{prefix}head") // units
-        tail = self.super.get(f"{prefix}tail")
-        last = (tail - 1) // units if tail else -1
-        for number in list(segments.numbers):
-            if number < head:  # reclaimed, but the process died before it could unlink
-                if not self.read_only:
-                    segments.unlink(number)
-                continue
+        for number in segments.numbers:
             mapping = segments.open(number)
             if mapping is None:
                 return False
             self.log.add_segment(which, number, mapping)
-        missing = set(range(head, last + 1)) - set(segments.numbers)
-        return not missing
+        prefix = "cold_" if which == COLD else ""
+        self._set_bounds(prefix, segments, self.super.get(f"{prefix}tail"))
+        return True
+
+    def _set_bounds(self, prefix: str, segments: Segments, tail: int) -> None:
+        """Set a tier's tail, and its head and synced address as far as they can be believed."""
+        first = segments.numbers[0] * segments.segment_units if segments.numbers else tail
+        self.super.set(f"{prefix}head", first)
+        self.super.set(f"{prefix}tail", tail)
+        # What another boot finds in the files has reached the device.
+        synced = tail if self._other_boot else self.super.get(f"{prefix}synced")
+        self.super.set(f"{prefix}synced", min(synced, tail))
 
     def _recover(self) -> bool:
-        if self.read_only:  # nobody died under the lock, or the index would not have been adopted
-            return scan.sound(self.log)
-        while True:
+        """Finish what a dead writer had begun, then check that index and log belong together."""
+        # Read-only: nobody died under the lock, or the index would not have been adopted.
+        while not self.read_only:
             redone = scan.recover(self.log)
             if redone < 0:
                 return False
             self.redone_records += redone
             if self.log.need != _NEED_OVERFLOW:
-                return True
+                break
             self.grow("overflow")
+        return scan.sound(self.log)
 
     def grow(self, name: str) -> None:
         """Double the file of the buckets ("index") or of the overflow buckets ("overflow").
 
-        OSError (no space) leaves it as it was.
+        OSError (no space, or as large as it may get) leaves it as it was.
         """
         _, buckets, _, overflow = self.log.buckets
+        if 2 * (buckets if name == "index" else overflow) > _MOST_BUCKETS:
+            raise StoreError(f"{name} cannot grow any more", self.directory.path, errno.ENOSPC)
         if name == "index":
             if not self._private_index:
                 start = PAGE_BYTES + buckets * BUCKET_BYTES
@@ -347,12 +381,9 @@ class StoreFiles:
                 )
             newest = max(newest, counts[3])
             tail = counts[2] or tail
-        first = segments.numbers[0] * segments.segment_units if segments.numbers else 0
-        self.super.set(f"{prefix}head", first)
-        self.super.set(f"{prefix}tail", tail or first)
-        # What another boot finds in the files has reached the device.
-        synced = self.super.get(f"{prefix}synced") if self._same_boot else tail
-        self.super.set(f"{prefix}synced", min(synced, tail))
+        if not tail and segments.numbers:
+            tail = segments.numbers[0] * segments.segment_units
+        self._set_bounds(prefix, segments, tail)
         return newest
 
     def _quarantine(self, segments: Segments, number: int) -> None:
@@ -369,7 +400,7 @@ class StoreFiles:
         floor = self.archive.owner()[1] if self.archive else 0
         newest = max(newest + 1, floor)
         if self.warm is None:
-            self.super.set("tail", max(self.super.get("tail"), newest, HEADER_UNITS))
+            self.super.set("tail", max(newest, HEADER_UNITS))
         elif newest > self.super.get("tail") + 1:
             units = self.warm.segment_units
             after = max([-1, *self.warm.numbers]) + 1
@@ -384,22 +415,29 @@ class StoreFiles:
         if self.archive:
             self.archive.own(self.super.uuid, self.version_floor())
         self.super.trust(boot, *self._index_place(), self._partner())
+        # Counted in both, the index first: an index put back from elsewhere is behind.
+        with memoryview(self._index) as view:
+            head = bytes(view[: _INDEX_HEAD.size])
+            opens = (self.super.get("opens") + 1) % (1 << 64)
+            _INDEX_SEAL.pack_into(view, _INDEX_HEAD.size, digest(head), opens)
+        self.super.set("opens", opens)
         self.super.clean = False
+        for directory in self._directories:
+            for name in directory.names():
+                if _LEFTOVER.fullmatch(name):
+                    directory.unlink(name)
         for segments in (self.warm, self.cold):
-            if segments is not None and segments.numbers:
-                tail = self.super.get("cold_tail" if segments is self.cold else "tail")
-                number = tail // segments.segment_units
-                if number in segments.numbers and self._is_short(segments, number):
-                    segments.restore_size(number)
-                    self.log.drop_segment(segments.which, number).close()
-                    mapping = segments.open(number)
-                    if mapping is not None:
-                        self.log.add_segment(segments.which, number, mapping)
+            if segments is not None:
+                self._make_writable(segments)
 
-    @staticmethod
-    def _is_short(segments: Segments, number: int) -> bool:
-        size = segments.directory.stat(segments.name(number)).st_size
-        return size < segments.segment_bytes
+    def _make_writable(self, segments: Segments) -> None:
+        """Allocate and map in full the segments from the tail's on."""
+        tail = self.super.get("cold_tail" if segments is self.cold else "tail")
+        for number in segments.numbers:
+            if number >= tail // segments.segment_units and segments.allocate_all(number):
+                mapping = segments.open(number)
+                if mapping is not None:
+                    self.log.add_segment(segments.which, number, mapping)
 
     def version_floor(self) -> int:
         """A bound that no version given out before the archive hears again will reach."""

@@ -3,13 +3,19 @@ never overwritten; their numbers are never reused."""
 
 from __future__ import annotations
 
+import logging
 import re
 import struct
+from collections import Counter
+from pathlib import Path
 
 from fastmem._core.hashing import digest
 from fastmem._core.log import FORMAT, SEGMENT_HEADER_BYTES, UNIT_BYTES
 from fastmem._core.mapping import Mapping
 from fastmem.storage.files import Directory
+from fastmem.storage.superblock import refuse_newer
+
+log_to = logging.getLogger("fastmem.storage")
 
 WARM, COLD = 0, 1
 _PREFIX = ("seg", "cold")
@@ -74,44 +80,62 @@ class Segments:
         size = self.directory.stat(self.name(number)).st_size
         if size <= SEGMENT_HEADER_BYTES:
             return None
-        mapping = self.directory.map(self.name(number), min(size, self.segment_bytes))
-        facts = read_head(mapping, self.which)
-        if facts is None or facts[:3] != (self.segment_bytes, self.uuid, number):
+        name = self.name(number)
+        mapping = self.directory.map(name, min(size, self.segment_bytes))
+        facts = read_head(mapping, self.which, self.directory.path / name)
+        if facts is None:
+            # The records vouch for themselves: none validates but where this store wrote it.
+            log_to.warning("%s has a damaged header", self.directory.path / name)
+        elif facts[:3] != (self.segment_bytes, self.uuid, number):
             mapping.close()
             return None
         return mapping
 
-    def restore_size(self, number: int) -> None:
-        """Give a segment that was cut short its allocated size back (zeros at the end)."""
-        size = self.directory.stat(self.name(number)).st_size
-        if size < self.segment_bytes:
-            self.directory.extend(self.name(number), size, self.segment_bytes)
+    def allocate_all(self, number: int) -> bool:
+        """Give a segment that was cut short, or copied with holes, all its blocks back (zeros).
+
+        Writing to a hole of a full file system would be a SIGBUS. False when nothing was missing.
+        """
+        name = self.name(number)
+        size = self.directory.stat(name).st_size
+        whole = size >= self.segment_bytes
+        if whole and self.directory.allocated_bytes(name) >= self.segment_bytes:
+            return False
+        self.directory.extend(name, 0, self.segment_bytes)
+        return not whole
 
     def unlink(self, number: int) -> None:
         self.directory.unlink(self.name(number))
         self.numbers.remove(number)
 
 
-def read_head(mapping: Mapping, which: int) -> tuple[int, bytes, int, int] | None:
-    """Return (segment_bytes, uuid, number, salt) of a segment's header, None when unsound."""
+def read_head(
+    mapping: Mapping, which: int, path: Path
+) -> tuple[int, bytes, int, int] | None:
+    """Return (segment_bytes, uuid, number, salt) of a segment's header, None when unsound.
+
+    FormatError when it is sound and of a newer format.
+    """
     with memoryview(mapping) as view:
         head = bytes(view[: _HEAD.size])
         (check,) = _CHECK.unpack_from(view, _HEAD.size)
-    magic, _format, segment_bytes, uuid, number, salt, _spare = _HEAD.unpack(head)
+    magic, form, segment_bytes, uuid, number, salt, _spare = _HEAD.unpack(head)
     if magic != _MAGIC[which] or check != digest(head):
         return None
+    refuse_newer(form, path)
     return segment_bytes, uuid, number, salt
 
 
 def recover_identity(directory: Directory, which: int) -> tuple[int, bytes, int] | None:
-    """Return (segment_bytes, uuid, salt) as any sound segment tells it, None if there is none."""
-    pattern = re.compile(rf"{_PREFIX[which]}\.\d+")
-    for name in sorted(directory.names()):
+    """Return (segment_bytes, uuid, salt) as most sound segments tell it, None if there is none."""
+    pattern = re.compile(rf"{_PREFIX[which]}\.\d{{1,18}}")
+    told: Counter[tuple[int, bytes, int]] = Counter()
+    for name in directory.names():
         if not pattern.fullmatch(name) or directory.stat(name).st_size < SEGMENT_HEADER_BYTES:
             continue
-        mapping = directory.map(name)
-        facts = read_head(mapping, which)
+        mapping = directory.map(name, SEGMENT_HEADER_BYTES)
+        facts = read_head(mapping, which, directory.path / name)
         mapping.close()
         if facts is not None:
-            return facts[0], facts[1], facts[3]
-    return None
+            told[facts[0], facts[1], facts[3]] += 1
+    return told.most_common(1)[0][0] if told else None

@@ -20,8 +20,10 @@ _TRUST = struct.Struct("<16sQQ16s")
 _U64 = struct.Struct("<Q")
 _CLOCK = struct.Struct("<qqq")
 _TRUST_AT, _CLEAN_AT, _CLOCK_AT = 64, 120, 320
+FIRST_BYTES = 12  # magic and format: what tells a foreign or a newer page
 NO_UUID = bytes(16)
 _FIELDS = {
+    "opens": 56,
     "lock": 128,
     "tail": 192,
     "head": 200,
@@ -42,6 +44,26 @@ def new_identity(magic: bytes, segment_bytes: int, uuid: bytes = NO_UUID, salt: 
     return (identity + _U64.pack(digest(identity))).ljust(PAGE_BYTES, b"\0")
 
 
+def refuse_foreign(head: bytes, path: Path, magic: bytes) -> None:
+    """FormatError when a first page begins as no page of ours, or with a newer format.
+
+    A page of zeros, or cut within the magic, is damaged rather than foreign. Only magic and format
+    count here: a newer format may have moved the check.
+    """
+    if any(head[: len(magic)]) and not magic.startswith(head[: len(magic)]):
+        found = head[: len(magic)]
+        raise FormatError(f"not fastmem's: it begins with {found!r}", path, errno.EINVAL)
+    refuse_newer(int.from_bytes(head[len(magic) : len(magic) + 4], "little"), path)
+
+
+def refuse_newer(number: int, path: Path) -> None:
+    """FormatError when a file's format number is higher than this version's."""
+    if number > FORMAT:
+        raise FormatError(
+            f"has format {number}, this version reads up to {FORMAT}", path, errno.EINVAL
+        )
+
+
 def boot_id() -> bytes:
     """Return the 16 bytes that name this boot of the machine."""
     text = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -51,20 +73,12 @@ def boot_id() -> bytes:
 class Superblock:
     """A view of a mapped first page. Fields are read and written in place, in units of 16 bytes."""
 
-    def __init__(self, mapping: Mapping, path: Path, magic: bytes) -> None:
+    def __init__(self, mapping: Mapping) -> None:
         self.mapping = mapping
-        self.path = path
         self._view = memoryview(mapping)
-        found, self.format, self.segment_bytes, self.uuid, self.salt, self.created_ns = (
+        _magic, _format, self.segment_bytes, self.uuid, self.salt, self.created_ns = (
             _IDENTITY.unpack_from(self._view)
         )
-        if found != magic:
-            raise FormatError(f"not fastmem's: it begins with {found!r}", path, errno.EINVAL)
-        if self.format > FORMAT:
-            raise FormatError(
-                f"has format {self.format}, this version reads up to {FORMAT}", path, errno.EINVAL
-            )
-        # The check comes last: a newer format may have moved it.
         (check,) = _U64.unpack_from(self._view, _IDENTITY.size)
         self.sound = check == digest(self._view[: _IDENTITY.size])
 

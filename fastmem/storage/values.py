@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from fastmem._core.hashing import digest
-from fastmem._core.log import FORMAT
+from fastmem._core.log import FORMAT, KEY_LIMIT_BYTES
 from fastmem.errors import CorruptRecordError
 from fastmem.storage.files import Directory
 
@@ -82,7 +82,7 @@ class ValueFiles:
         """Return a value, its checksum verified. CorruptRecordError or FileNotFoundError else."""
         name = self._name(pointer.number)
         start = -(-(_HEAD.size + _CHECK.size + len(key)) // _ALIGNMENT) * _ALIGNMENT
-        content = self.directory.read_at(name, start, pointer.length)
+        content = self.directory.read(name, pointer.length, start)
         if len(content) != pointer.length or digest(content) != pointer.checksum:
             raise CorruptRecordError(
                 f"value of {pointer.length:,} bytes does not match its checksum",
@@ -93,16 +93,15 @@ class ValueFiles:
 
     def key_of(self, number: int) -> bytes | None:
         """Return the encoded key a value file was written for, None when its head is damaged."""
-        fd = self.directory.open(self._name(number), os.O_RDONLY)
-        with open(fd, "rb") as file:
-            head = file.read(_HEAD.size + _CHECK.size)
-            if len(head) != _HEAD.size + _CHECK.size:
-                return None
-            magic, _format, klen, *_pointer = _HEAD.unpack_from(head)
-            (check,) = _CHECK.unpack_from(head, _HEAD.size)
-            if magic != _MAGIC or check != digest(head[: _HEAD.size]):
-                return None
-            return file.read(klen)
+        start = _HEAD.size + _CHECK.size
+        head = self.directory.read(self._name(number), start + KEY_LIMIT_BYTES)
+        if len(head) < start:
+            return None
+        magic, _format, klen, *_pointer = _HEAD.unpack_from(head)
+        (check,) = _CHECK.unpack_from(head, _HEAD.size)
+        if magic != _MAGIC or check != digest(head[: _HEAD.size]):
+            return None
+        return head[start : start + klen]
 
     def doom(self, number: int, until: int) -> None:
         """Unlink a file once the log is synced up to `until` (its record must not come back)."""
