@@ -1,88 +1,18 @@
-"""The compiled in-process cache, and the seam on which the tiers are built.
+"""The compiled in-process cache. What the tiers build on is inherited: see entries.pxd."""
 
-Composition rule: everything here runs under the GIL and never releases it by itself. The functions
-marked ATOMIC run no user code at all, so any sequence of them is one step to every other thread.
-`find` (and `install` through it) may run the `__hash__` and `__eq__` of keys, but only of keys that
-are neither exact str, bytes, int nor exact tuples of these; with `strict_keys` set there are no
-others, and find + install is ATOMIC too.
+from libc.stdint cimport int64_t, uint64_t
 
-    cdef Displaced out = [0, 0, 0]
-    try:
-        self.install(key, value, size, deadline, version, DIRTY, &out)
-    finally:
-        self.release(&out)                # on_victims, then the references go
-"""
-
-from libc.stdint cimport int64_t, uint32_t, uint64_t
-
-from fastmem._core.table cimport Displaced, Entry, Table
-
-# Lookups return 4294967295 when they raise; no entry has that index.
+from fastmem._core.entries cimport Entries
 
 
-cdef class L1Cache:
-    cdef Table table
-    cdef object sizer
-    cdef object __weakref__
-    cdef int64_t budget
+cdef class L1Cache(Entries):
     cdef uint64_t hits
     cdef uint64_t misses
-    cdef uint64_t sizer_errors
-    cdef uint64_t too_large
-    # Set by a subclass before first use: keys other than exact str, bytes, int and exact tuples of
-    # these are a KeyTypeError in every call, so that True or 1.0 never matches 1. Free for exact keys.
-    cdef bint strict_keys
-    cdef bint closed_
 
-    # --- lookup
-    # Index of the live entry, expired or not, or 0. Raises what `__hash__` or `__eq__` raise,
-    # KeyTypeError under strict_keys.
-    cdef uint32_t find(self, object key) except? 4294967295
-    # ATOMIC. Valid until the next install; an index lives until its entry is displaced.
-    cdef Entry* entry_at(self, uint32_t index) noexcept
-    # ATOMIC. Marks a use: recency and hit count.
-    cdef void use(self, uint32_t index) noexcept
-
-    # --- changes
-    # Inserts or replaces as most recent, then evicts until within budget. Raises ValueTooLargeError
-    # (size over budget), ClosedError or MemoryError with nothing changed.
-    # Victims and the replaced entry are appended to `out` whole: key, value, deadline_ns,
-    # size_bytes, version, put_ns and flags stay readable in the entries.
-    cdef int install(
-        self, object key, object value, int64_t size_bytes, int64_t deadline_ns, uint64_t version,
-        uint32_t flags, Displaced* out,
-    ) except -1
-    # Removes; 1 if it was there, 0 if not.
-    cdef int discard(self, object key, uint32_t cause, Displaced* out) except -1
-    # ATOMIC. Removes the live entry at `index`.
-    cdef void discard_at(self, uint32_t index, uint32_t cause, Displaced* out) noexcept
-    # ATOMIC. Evicts least recent entries until at most `budget_bytes` are used.
-    cdef void shrink_to(self, int64_t budget_bytes, Displaced* out) noexcept
-    # ATOMIC. Displaces everything.
-    cdef void discard_all(self, Displaced* out) noexcept
-    # Ends a change: calls on_victims if entries were evicted or expired, then drops every displaced
-    # reference (which runs `__del__`), the hook's exception notwithstanding; safe on an empty `out`.
-    cdef int release(self, Displaced* out) except -1
-
-    # --- hooks, called with the structure whole; the base does nothing in them
-    # What a get that missed returns: MISSING for a miss.
+    # What a get that missed returns: MISSING (see l1.pyi) for a miss. The base class knows nothing
+    # further down. Called with the structure whole.
     cdef object on_miss(self, object key)
-    # Looks at what is on its way out, before any reference is dropped. Walk it so (user code may
-    # move the arena between steps, indices stay):
-    #     index = out.head
-    #     while index:
-    #         entry = self.entry_at(index)    # entry.prev is the CAUSE_*, entry.meta the flags
-    #         index = entry.next
-    cdef int on_victims(self, Displaced* out) except -1
-
-    # --- shared by the public methods
-    cdef int require_open(self) except -1
-    # Size of an entry as the budget counts it: key, value by the sizer or deeply, ENTRY_OVERHEAD.
-    # Runs user code; ATOMIC for plain values without a sizer.
-    cdef int64_t entry_size(self, object key, object value) except -1
-    cdef uint32_t find_live(self, object key) except? 4294967295
-    cdef uint32_t find_by_eq(self, object key, uint32_t fragment) except? 4294967295
-    cdef int expire_at(self, uint32_t index) except -1
     # The tail of a get that found nothing: counts, then asks on_miss.
     cdef object miss(self, object key)
+    # A put: measures, installs, releases. `ttl` in nanoseconds, 0 for ever.
     cdef int store(self, object key, object value, int64_t ttl) except -1

@@ -11,9 +11,12 @@ from collections.abc import (
     ValuesView,
 )
 from datetime import timedelta
+from types import GenericAlias
 from typing import Any, ClassVar, Final, Generic, Literal, Self, TypeAlias, TypeVar, overload
 
 from typing_extensions import disjoint_base
+
+from fastmem._core.entries import Entries
 
 _K = TypeVar("_K", bound=Hashable)
 _V = TypeVar("_V")
@@ -24,7 +27,7 @@ POLICIES: Final[tuple[str, ...]]
 MISSING: Final[object]
 
 @disjoint_base
-class L1Cache(Generic[_K, _V]):
+class L1Cache(Entries, Generic[_K, _V]):
     __hash__: ClassVar[None]  # type: ignore[assignment]
 
     def __init__(
@@ -77,8 +80,6 @@ class L1Cache(Generic[_K, _V]):
     def __eq__(self, other: object, /) -> bool: ...
     def __enter__(self) -> Self: ...
     def __exit__(self, *_: object) -> None: ...
-    def _check(self) -> None: ...
-    def _longest_probe(self) -> int: ...
-    def _arena_bytes(self) -> int: ...
-    def _set_deadline(self, key: object, deadline_ns: int) -> None: ...
+    @classmethod
+    def __class_getitem__(cls, types: object) -> GenericAlias: ...
     def _iterate(self, kind: int) -> Iterator[Any]: ...

@@ -40,8 +40,8 @@ class Log:
     populate_mark: int
     wall_offset_ns: int
     closed: bool
-    def __init__(
-        self,
+    def __new__(
+        cls,
         sup: Mapping,
         index: Mapping,
         overflow: Mapping,
@@ -49,7 +49,7 @@ class Log:
         warm_salt: int,
         cold_segment_bytes: int,
         cold_salt: int,
-    ) -> None: ...
+    ) -> Log: ...
     def set_room(self, buckets: int, overflow: int) -> None: ...
     def add_segment(self, which: int, number: int, mapping: Mapping) -> None: ...
     def drop_segment(self, which: int, number: int) -> Mapping: ...

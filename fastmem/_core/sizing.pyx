@@ -1,11 +1,12 @@
 """Deep size of Python values, and how they can be serialised.
 
 Every distinct object reachable from the value is counted once, at what `sys.getsizeof` says of it
-(the collector's header included), rounded up to whole words as allocators do. The walk goes into containers, instances (attributes and slots),
-views (their base) and arrays of objects. Types, modules, functions and code belong to the program,
-not to the value: they count nothing inside one. Objects of extension types count their `__sizeof__`
-and no more. It uses an explicit stack, so depth costs memory, not C stack; an object that only one
-reference points to cannot be met twice and needs no note in the set of seen ones.
+(the collector's header included), rounded up to whole words as allocators do. The walk goes into
+containers, instances (attributes and slots), views (their base) and arrays of objects. Types,
+modules, functions and code belong to the program, not to the value: they count nothing inside one.
+Objects of extension types count their `__sizeof__` and no more. It uses an explicit stack, so depth
+costs memory, not C stack; an object that only one reference points to cannot be met twice and needs
+no note in the set of seen ones.
 """
 
 import sys
@@ -19,6 +20,7 @@ from cpython.datetime cimport (
     PyDate_CheckExact, PyDateTime_CheckExact, PyDelta_CheckExact, PyTime_CheckExact,
     datetime_tzinfo, import_datetime, time_tzinfo,
 )
+from cpython.long cimport PyLong_AsLongLongAndOverflow
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject, PyTypeObject, traverseproc, visitproc
 from cpython.ref cimport Py_DECREF, Py_INCREF
@@ -30,7 +32,7 @@ import datetime as _datetime
 cdef extern from *:
     """
     #include <stdint.h>
-    #define FM_HEADER_FLAGS ((1UL << 3) | (1UL << 4)) /* managed dict or weak references: 16 bytes */
+    #define FM_HEADER_FLAGS ((1UL << 3) | (1UL << 4)) /* managed dict or weakrefs: 16 */
 
     static inline int64_t fm_header_bytes(PyObject *o) {
         PyTypeObject *type = Py_TYPE(o);
@@ -52,7 +54,8 @@ cdef extern from *:
     #if PY_VERSION_HEX >= 0x030C0000
         Py_ssize_t digits = (Py_ssize_t)(((PyLongObject *)o)->long_value.lv_tag >> 3);
         if (digits == 0) digits = 1;
-        return (int64_t)offsetof(PyLongObject, long_value.ob_digit) + digits * (int64_t)sizeof(digit);
+        return (int64_t)offsetof(PyLongObject, long_value.ob_digit)
+            + digits * (int64_t)sizeof(digit);
     #else
         Py_ssize_t digits = Py_SIZE(o);
         if (digits < 0) digits = -digits;
@@ -352,27 +355,31 @@ cdef int visit_traversed(PyObject* o, void* walk) noexcept:
 
 
 cdef int64_t own_size(PyObject* o) except -1:
-    """What `sys.getsizeof` says, or the type's basic size when the object lies about it or fails."""
+    """What `sys.getsizeof` says, or the type's basic size when the object lies or fails."""
     cdef PyCFunction method = builtin_sizeof(type_of(o), <PyObject*>SIZEOF)
     cdef PyObject* result
+    cdef int64_t size = -1
+    cdef int overflow = 0
     try:
         if method != NULL:
             result = method(o, NULL)
             if result == NULL:
                 raise_pending()
-            size = <object>result
-            Py_DECREF(size)
+            answer = <object>result
+            Py_DECREF(answer)
         else:
-            size = type(<object>o).__sizeof__(<object>o)
-        if not isinstance(size, int) or size < 0:
-            size = type_of(o).tp_basicsize
-        elif size > HUGE:
-            size = HUGE
-        return <int64_t>size + header_bytes(o)
+            answer = type(<object>o).__sizeof__(<object>o)
+        if isinstance(answer, int):  # its value, whatever a subclass of int claims to be
+            size = PyLong_AsLongLongAndOverflow(answer, &overflow)
     except MemoryError:
         raise
     except Exception:
-        return type_of(o).tp_basicsize + header_bytes(o)
+        size = -1
+    if overflow > 0:
+        return HUGE
+    if size < 0:
+        size = type_of(o).tp_basicsize
+    return min(size, HUGE) + header_bytes(o)
 
 
 cdef int raise_pending() except -1:
@@ -553,7 +560,6 @@ cdef int64_t size_of(object value) except -1:
 
 cdef int64_t size_and_form(object value, int* form) except -1:
     cdef Walk w
-    cdef int64_t size
     w.total = 0
     w.needs = 0
     if not add_leaf(&w, <PyObject*>value):

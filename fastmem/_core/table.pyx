@@ -273,7 +273,7 @@ cdef int table_check(const Table* t) except -1:
     cdef uint32_t index, before, walked = 0
     cdef int64_t size = 0
     cdef const Entry* e
-    assert t.slot_count <= t.slot_total and t.slots[t.slot_total - 1].entry == 0, "no empty last slot"
+    assert t.slot_count < t.slot_total and not t.slots[t.slot_total - 1].entry, "last slot is full"
     for i in range(t.slot_total):
         index = t.slots[i].entry
         if index == 0:

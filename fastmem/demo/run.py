@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastmem.demo.analysis import module_files
 from fastmem.demo.child import Orders, apply_line
-from fastmem.demo.ledger import Key, Ledger, digest_of
+from fastmem.demo.ledger import Ledger, digest_of
 from fastmem.demo.workload import Walker, recompute, visits
 from fastmem.terminal import progress
 from fastmem.workplace import ARCHIVE, CACHE, open_memory

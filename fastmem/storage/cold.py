@@ -152,7 +152,7 @@ class ColdWriter:
         if budget is None:
             return
         wanted_bytes += spare * self._segments.segment_bytes
-        engine.release_freed()
+        engine.free_values()
         while engine.cold_bytes + wanted_bytes > budget:
             if engine.has_doomed:
                 engine.sync()

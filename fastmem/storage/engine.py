@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from fastmem._core.log import (
+    FORMAT,
     INLINE_LIMIT_BYTES,
     MAC_BYTES,
     PAGE_BYTES,
@@ -35,7 +36,7 @@ from fastmem.errors import (
 )
 from fastmem.storage.cold import ColdWriter
 from fastmem.storage.counters import TierCounters
-from fastmem.storage.opening import BUCKET_BYTES, StoreFiles
+from fastmem.storage.opening import StoreFiles
 from fastmem.storage.reclaim import Reclaimer
 from fastmem.storage.segments import COLD, WARM, segment_bytes_for
 from fastmem.storage.values import Pointer, ValueFiles
@@ -115,9 +116,9 @@ class Engine:
         self._lock = threading.RLock()
         self._sync_failed = False
         self._corrupt_reported: set[int] = set()
-        self._populated = 0
         try:
-            self._refuse_small_budgets()
+            if not read_only:
+                self._refuse_small_budgets()
             if secret_key is not None:
                 self.authenticator = Authenticator(secret_key)
             self.frames = FrameCompressor(level)
@@ -308,10 +309,8 @@ class Engine:
 
     def _grow(self, name: str) -> None:
         """Double the index or its overflow file, at the cost of records if the budget asks it."""
-        _, buckets, _, overflow = self.log.buckets
         tier = COLD if self.files.warm is None else WARM
-        extra = BUCKET_BYTES * (buckets if name == "index" else overflow)
-        self._make_room(tier, extra, spare=True)
+        self._make_room(tier, self.files.growth_bytes(name), spare=True)
         self.files.grow(name)
 
     def _make_room(self, tier: int, wanted_bytes: int, *, spare: bool = False) -> None:
@@ -341,7 +340,6 @@ class Engine:
         self._make_room(WARM, segments.segment_bytes)
         mapping = segments.create(number, sync=self.durability == "disk")
         self.log.add_segment(WARM, number, mapping)
-        self._populated = 0
         self.log.populate_mark = 0
         if self.files.archive is not None:
             self.files.archive.own(self.files.super.uuid, self.files.version_floor())
@@ -391,7 +389,7 @@ class Engine:
         try:
             if self.log.closed:
                 return  # the append came before that, and is whole
-            self.release_freed()
+            self.free_values()
             chores = self.log.chores
             if chores & CHORE_PACE:
                 self.reclaimer.step(2 * self.log.take_appended())
@@ -429,7 +427,7 @@ class Engine:
         mapping.populate(offset & -4096, length)
         self.log.populate_mark = start + ((offset & -4096) + length) // UNIT_BYTES
 
-    def release_freed(self) -> None:
+    def free_values(self) -> None:
         """Unlink the value files whose records were replaced, once that cannot be undone."""
         super_ = self.files.super
         while self.log.freed:
@@ -567,6 +565,8 @@ class Engine:
             "budget": self.warm_budget_bytes,
             "files": len(files.warm.numbers) if files.warm else 0,
             "value_files": len(files.warm_values.numbers()) if files.warm_values else 0,
+            "format": FORMAT,
+            "unsynced_bytes": UNIT_BYTES * (files.super.get("tail") - files.super.get("synced")),
             "redone_records": files.redone_records,
             "dropped_records": files.dropped_records,
             "rebuilt": files.rebuilt,
@@ -600,6 +600,7 @@ class Engine:
             ended = self._ends()
             super_ = self.files.super
             if super_.get("synced") >= end and super_.get("cold_synced") >= cold_end:
+                self._reap()
                 return
             if self._sync_failed:
                 raise StoreError(
@@ -654,7 +655,7 @@ class Engine:
     def _settle_values(self) -> bool:
         """Unlink the value files that wait for it. False: the next open has to look for them."""
         try:
-            self.release_freed()
+            self.free_values()
             if self.has_doomed:
                 self.sync()
         except OSError as error:

@@ -160,11 +160,22 @@ class Directory:
         """Make names created, renamed and removed so far survive power loss."""
         os.fsync(self._fd)
 
-    def read(self, name: str, limit: int) -> bytes:
-        """Return a file's first `limit` bytes, or all when it has fewer."""
+    def read(self, name: str, limit: int, offset: int = 0) -> bytes:
+        """Return up to `limit` bytes of a file from `offset` on, fewer when it ends before.
+
+        Never allocates more than the file holds, whatever `limit` says.
+        """
         fd = self.open(name, os.O_RDONLY)
-        with open(fd, "rb") as file:
-            return file.read(min(limit, os.fstat(fd).st_size))
+        try:
+            length = min(limit, max(os.fstat(fd).st_size - offset, 0))
+            data = os.pread(fd, length, offset)
+            while len(data) < length and (
+                more := os.pread(fd, length - len(data), offset + len(data))
+            ):
+                data += more
+            return data
+        finally:
+            os.close(fd)
 
     def write(self, name: str, parts: list[bytes | memoryview], *, sync: bool) -> None:
         """Write a whole file under `name`, all or nothing: temporary file, then rename."""

@@ -301,6 +301,11 @@ class StoreFiles:
             overflow *= 2
         self.log.set_room(buckets, overflow)
 
+    def growth_bytes(self, name: str) -> int:
+        """Bytes that `grow` of "index" or "overflow" would add."""
+        _, buckets, _, overflow = self.log.buckets
+        return BUCKET_BYTES * (buckets if name == "index" else overflow)
+
     _private_index = False
     _index_name, _overflow_name = "index", "overflow"
 

@@ -40,7 +40,7 @@ class Reclaimer:
         engine = self._engine
         segments = engine.files.warm
         assert segments is not None
-        engine.release_freed()
+        engine.free_values()
         while engine.warm_bytes + wanted_bytes > engine.warm_budget_bytes:
             if engine.has_doomed:
                 engine.sync()
@@ -54,7 +54,7 @@ class Reclaimer:
                     errno.ENOSPC,
                 )
             self.step(RECLAIM_BYTES, forward=False)
-            engine.release_freed()
+            engine.free_values()
 
     def _leave_tail(self) -> bool:
         """Only the tail's segment is left: begin another, so that this one can be reclaimed.

@@ -86,8 +86,7 @@ class ValueFiles:
         """Return a value, its checksum verified. CorruptRecordError or FileNotFoundError else."""
         name = self._name(pointer.number)
         start = -(-(_HEAD.size + _CHECK.size + len(key)) // _ALIGNMENT) * _ALIGNMENT
-        data = self.directory.read(name, start + pointer.length)
-        content = data[start : start + pointer.length]
+        content = self.directory.read(name, pointer.length, start)
         if len(content) != pointer.length or digest(content) != pointer.checksum:
             raise CorruptRecordError(
                 f"value of {pointer.length:,} bytes does not match its checksum",
@@ -114,7 +113,7 @@ class ValueFiles:
 
     @property
     def doomed(self) -> bool:
-        """True while files wait to be unlinked."""
+        """True while a file waits for a sync to be unlinked."""
         return bool(self._doomed)
 
     def reap(self, synced: int) -> None:

@@ -20,7 +20,9 @@ ORDER: tuple[tuple[str, ...], ...] = (
 )
 RANK = {name: rank for rank, row in enumerate(ORDER) for name in row}
 # One command, several modules.
-PART_OF = dict.fromkeys(("__main__", "demo", "holdings", "replay", "terminal", "trace"), "cli")
+PART_OF = dict.fromkeys(
+    ("__main__", "demo", "holdings", "replay", "terminal", "trace", "workplace"), "cli"
+)
 ONLY = {"_core": {"errors"}}  # stricter than the order
 SOURCES = (".py", ".pyi", ".pyx", ".pxd", ".pxi")
 

@@ -46,7 +46,7 @@ def test_it_survives_its_kill_and_leaves_only_the_report(tmp_path, environment):
     assert os.listdir(environment["TMPDIR"]) == []
 
 
-def test_a_kept_directory_starts_warm_and_can_be_looked_into(tmp_path, environment):
+def test_a_kept_directory_can_be_used_again_and_looked_into(tmp_path, environment):
     arguments = [
         "--seconds",
         "5",

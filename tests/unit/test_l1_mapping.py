@@ -1,9 +1,11 @@
 """What L1Cache answers: the verbs, None as a value, errors, closing, statistics."""
 
-from collections.abc import Hashable
+import doctest
+from collections.abc import Hashable, MutableMapping
 
 import pytest
 
+from fastmem._core import l1, sizing
 from fastmem._core.l1 import L1Cache
 from fastmem.errors import ClosedError, FastmemError
 
@@ -228,3 +230,21 @@ def test_it_does_not_pretend_to_be_picklable(cache):
 
     with pytest.raises(TypeError):
         pickle.dumps(cache)
+
+
+def test_it_is_generic_in_annotations_and_a_mapping_everywhere(cache):
+    assert L1Cache[str, int].__args__ == (str, int)
+    assert isinstance(cache, MutableMapping)
+    cache["a"] = 1
+    match cache:
+        case {"a": found}:
+            assert found == 1
+        case _:
+            raise AssertionError
+
+
+def test_the_examples_in_the_docstrings_run():
+    for module in (l1, sizing):
+        done = doctest.testmod(module, extraglobs={"L1Cache": L1Cache})
+        assert done.attempted > 0
+        assert done.failed == 0

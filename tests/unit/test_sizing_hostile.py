@@ -39,6 +39,22 @@ def test_a_failing_or_impossible_size_is_the_basic_size(lie):
     assert deep_size([sized(lie)]) > honest()
 
 
+class Liar(int):
+    """Claims to be whatever is asked."""
+
+    def __lt__(self, other):
+        return False
+
+    __gt__ = __index__ = __int__ = __lt__
+
+
+def test_the_value_of_an_int_counts_not_what_it_claims():
+    assert deep_size(sized(lambda: Liar(-(10**6)))) == honest()
+    assert deep_size(sized(lambda: Liar(10**40))) >= 2**60
+    with pytest.raises(ValueError, match="negative"):
+        L1Cache(1000, sizer=lambda _: Liar(-(10**6)))["a"] = 1
+
+
 def test_a_size_is_believed():
     assert deep_size(sized(lambda: 10_000)) == 10_000 + 16
 

@@ -1,0 +1,133 @@
+"""The entries of a cache, and the seam on which the tiers are built.
+
+Composition rule: everything here runs under the GIL and never releases it by itself. The functions
+marked ATOMIC run no user code at all, so any sequence of them is one step to every other thread.
+`find` (and `install` through it) may run the `__hash__` and `__eq__` of keys, but only of keys that
+are neither exact str, bytes, int nor exact tuples of these; with `strict_keys` set there are no
+others, and find + install is ATOMIC too.
+
+    cdef Displaced out = [0, 0, 0]
+    self.install(key, value, size, deadline, version, DIRTY, &out)   # raising, it leaves out empty
+    self.release(&out)                                   # on_victims, then the references go
+"""
+
+cimport cython
+from cpython.object cimport PyObject
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from fastmem._core.clock cimport coarse_now_ns
+from fastmem._core.table cimport (
+    HIT_SHIFT, Displaced, Entry, Slot, Table, first_slot, fragment_of, is_exact, key_hash, lru_hit,
+    same_key,
+)
+
+cdef extern from "Python.h":
+    void* type_of "Py_TYPE"(object o) noexcept
+
+cdef enum:
+    HITS_FULL = 0xFFFFFF00
+
+# KeyTypeError unless the key is exact str, bytes, int or an exact tuple of these. No user code.
+cdef int require_plain(object key) except -1
+# A count of bytes: an int from 0, saturated at 2**61; TypeError or ValueError naming `what`.
+cdef int64_t whole_number(object number, str what) except -1
+
+# Lookups return 4294967295 when they raise; no entry has that index.
+
+
+# The trashcan is asked for here, where subclasses in other units see it: chains of any length can
+# be dropped.
+@cython.trashcan(True)
+cdef class Entries:
+    cdef Table table
+    cdef object sizer
+    cdef object __weakref__
+    cdef int64_t budget
+    cdef uint64_t sizer_errors
+    cdef uint64_t too_large
+    # Set by a subclass before first use: keys other than exact str, bytes, int and exact tuples of
+    # these are a KeyTypeError in every call: True or 1.0 never matches 1. Free for exact keys.
+    cdef bint strict_keys
+    cdef bint closed_
+
+    # --- lookup
+    # Index of the live entry, expired or not, or 0. Raises what `__hash__` or `__eq__` raise,
+    # KeyTypeError under strict_keys.
+    cdef uint32_t find(self, object key) except? 4294967295
+    # ATOMIC. Valid until the next install; an index lives until its entry is displaced.
+    cdef Entry* entry_at(self, uint32_t index) noexcept
+    # ATOMIC. Marks a use: recency and hit count.
+    cdef void use(self, uint32_t index) noexcept
+
+    # --- changes
+    # Inserts or replaces as most recent, then evicts until within budget. Raises ValueTooLargeError
+    # (size over budget), ClosedError or MemoryError with nothing changed.
+    # Victims and the replaced entry are appended to `out` whole: key, value, deadline_ns,
+    # size_bytes, version, put_ns and flags stay readable in the entries.
+    cdef int install(
+        self, object key, object value, int64_t size_bytes, int64_t deadline_ns, uint64_t version,
+        uint32_t flags, Displaced* out,
+    ) except -1
+    # Removes; 1 if it was there, 0 if not.
+    cdef int discard(self, object key, uint32_t cause, Displaced* out) except -1
+    # ATOMIC. Removes the live entry at `index`.
+    cdef void discard_at(self, uint32_t index, uint32_t cause, Displaced* out) noexcept
+    # ATOMIC. Evicts least recent entries until at most `budget_bytes` are used.
+    cdef void shrink_to(self, int64_t budget_bytes, Displaced* out) noexcept
+    # ATOMIC. Displaces everything.
+    cdef void discard_all(self, Displaced* out) noexcept
+    # Ends a change: calls on_victims if entries were evicted or expired, then drops every displaced
+    # reference (which runs `__del__`), also when the hook raises; does nothing on an empty `out`.
+    cdef int release(self, Displaced* out) except -1
+
+    # --- hook, called with the structure whole; does nothing here
+    # Looks at what is on its way out, before any reference is dropped. Walk it so (user code may
+    # move the arena between steps, indices stay):
+    #     index = out.head
+    #     while index:
+    #         entry = self.entry_at(index)    # entry.prev is the CAUSE_*, entry.meta the flags
+    #         index = entry.next
+    # Until it returns, other threads (if it lets them run) find a victim neither here nor below.
+    cdef int on_victims(self, Displaced* out) except -1
+
+    # --- shared by the public methods
+    cdef int require_open(self) except -1
+    # Size of an entry as the budget counts it: key, value by the sizer or deeply, ENTRY_OVERHEAD.
+    # Runs user code; ATOMIC for plain values without a sizer.
+    cdef int64_t entry_size(self, object key, object value) except -1
+    cdef uint32_t find_live(self, object key) except? 4294967295
+    cdef uint32_t find_by_eq(self, object key, uint32_t fragment) except? 4294967295
+    cdef int expire_at(self, uint32_t index) except -1
+    # Removes everything and gives memory back.
+    cdef int empty(self) except -1
+
+
+cdef inline uint32_t lookup(Entries self, object key, uint32_t* fragment) except? 4294967295:
+    """`find`, giving the key's fragment too."""
+    cdef Slot* slot
+    cdef int same
+    if not is_exact(type_of(key)) and self.strict_keys:
+        require_plain(key)
+    fragment[0] = fragment_of(self.table.seed, key_hash(key))
+    slot = first_slot(&self.table, fragment[0])
+    while slot.fragment == fragment[0]:
+        if slot.entry == 0:
+            break
+        same = same_key(self.table.entries[slot.entry].key, <PyObject*>key)
+        if same > 0:
+            return slot.entry
+        if same < 0:
+            return self.find_by_eq(key, fragment[0])
+        slot += 1
+    return 0
+
+
+# ATOMIC, all below.
+cdef inline bint is_expired(const Entry* entry) noexcept:
+    return entry.deadline_ns != 0 and coarse_now_ns() >= entry.deadline_ns
+
+
+cdef inline void mark_use(Table* t, uint32_t index) noexcept:
+    if t.entries[index].meta < HITS_FULL:
+        t.entries[index].meta += 1 << HIT_SHIFT
+    lru_hit(t.entries, index)

@@ -1,0 +1,287 @@
+"""`Entries`: what a cache holds, with its budget, and how that joins Python's life cycles.
+
+The structure is in table.pxd, the rules for composing these methods in entries.pxd.
+"""
+
+import os
+
+cimport cython
+from cpython.bool cimport PyBool_Check
+from cpython.long cimport PyLong_AsLongLongAndOverflow
+from cpython.number cimport PyIndex_Check, PyNumber_Index
+from cpython.object cimport Py_EQ, PyObject_RichCompareBool
+from cpython.ref cimport Py_INCREF
+
+from fastmem._core.clock cimport coarse_now_ns
+from fastmem._core.sizing cimport size_of
+from fastmem._core.table cimport (
+    CAUSE_CLEARED, CAUSE_EXPIRED, CAUSE_SIZE, ENTRY_OVERHEAD, FLAG_MASK, Slot, first_slot,
+    is_exact, same_key,
+    table_check, table_clear, table_displace, table_free, table_give_back, table_init,
+    table_insert, table_longest_probe, table_release, table_replace, table_reserve, table_shrink,
+    table_take, table_trim,
+)
+
+from fastmem.errors import ClosedError, KeyTypeError, ValueTooLargeError
+
+cdef extern from "Python.h":
+    # As CPython declares them: a visit may return anything, and raises nothing.
+    ctypedef int (*visitproc)(PyObject*, void*) noexcept
+    ctypedef int (*traverseproc)(PyObject*, visitproc, void*) noexcept
+    ctypedef int (*inquiry)(PyObject*) noexcept
+    ctypedef struct PyTypeObject:
+        traverseproc tp_traverse
+        inquiry tp_clear
+    bint Py_EnterRecursiveCall(const char* where) noexcept  # true, not -1, with RecursionError set
+    void Py_LeaveRecursiveCall() noexcept
+
+cdef enum:
+    LOOKUP_TRIES = 1000
+
+cdef int64_t SIZE_MAX = <int64_t>1 << 61  # two of them still add up
+
+
+cdef int require_plain(object key) except -1:
+    """KeyTypeError unless the key is exact str, bytes, int or an exact tuple of these."""
+    if is_exact(type_of(key)):
+        return 0
+    if type(key) is not tuple:
+        raise KeyTypeError(f"keys are str, bytes, int or tuples of these, not {type(key).__name__}")
+    if Py_EnterRecursiveCall(" in a tuple key"):
+        return -1
+    try:
+        for part in <tuple>key:
+            require_plain(part)
+    finally:
+        Py_LeaveRecursiveCall()
+    return 0
+
+
+cdef int64_t whole_number(object number, str what) except -1:
+    """A caller's or a sizer's count of bytes, saturated at SIZE_MAX."""
+    cdef int64_t size
+    cdef int overflow = 0
+    if PyBool_Check(number) or not PyIndex_Check(number):
+        raise TypeError(f"{what} must be an int, not {type(number).__name__}")
+    size = PyLong_AsLongLongAndOverflow(PyNumber_Index(number), &overflow)
+    if overflow < 0 or (size < 0 and overflow == 0):
+        raise ValueError(f"{what} must not be negative, got {number!r}")
+    return SIZE_MAX if overflow or size > SIZE_MAX else size
+
+
+@cython.trashcan(True)
+cdef class Entries:
+    """The entries of a cache, its budget, and the seam on which the tiers are built."""
+
+    def __cinit__(self):
+        table_init(&self.table, <uint64_t>int.from_bytes(os.urandom(8), "little"))
+
+    def __dealloc__(self):
+        cdef Displaced out = [0, 0, 0]
+        if self.table.entries != NULL:
+            table_clear(&self.table, CAUSE_CLEARED, &out)
+            table_release(&self.table, &out)
+        table_free(&self.table)
+
+    cdef uint32_t find(self, object key) except? 4294967295:
+        cdef uint32_t fragment
+        return lookup(self, key, &fragment)
+
+    cdef uint32_t find_by_eq(self, object key, uint32_t fragment) except? 4294967295:
+        """Lookup where only `==` can tell. That may change the table; then it starts again."""
+        cdef Table* t = &self.table
+        cdef Slot* slot
+        cdef uint64_t stamp
+        cdef uint32_t index
+        cdef int same
+        for _ in range(LOOKUP_TRIES):
+            stamp = t.stamp
+            slot = first_slot(t, fragment)
+            while slot.fragment == fragment and slot.entry:
+                index = slot.entry
+                same = same_key(t.entries[index].key, <PyObject*>key)
+                if same < 0:
+                    stored = <object>t.entries[index].key
+                    same = PyObject_RichCompareBool(stored, key, Py_EQ)
+                    stored = None  # perhaps the last reference, with a __del__: before the check
+                    if t.stamp != stamp:
+                        break
+                if same:
+                    return index
+                slot += 1
+            else:
+                return 0
+        raise RuntimeError(f"comparing keys changed the cache {LOOKUP_TRIES} times in one lookup")
+
+    cdef uint32_t find_live(self, object key) except? 4294967295:
+        cdef uint32_t fragment, index = lookup(self, key, &fragment)
+        if index == 0:
+            self.require_open()
+        elif is_expired(self.table.entries + index):
+            self.expire_at(index)
+            return 0
+        return index
+
+    cdef int expire_at(self, uint32_t index) except -1:
+        cdef Displaced out = [0, 0, 0]
+        table_displace(&self.table, index, CAUSE_EXPIRED, &out)
+        return self.release(&out)
+
+    cdef Entry* entry_at(self, uint32_t index) noexcept:
+        return self.table.entries + index
+
+    cdef void use(self, uint32_t index) noexcept:
+        mark_use(&self.table, index)
+
+    cdef int install(
+        self, object key, object value, int64_t size_bytes, int64_t deadline_ns, uint64_t version,
+        uint32_t flags, Displaced* out,
+    ) except -1:
+        cdef Table* t = &self.table
+        cdef Entry* entry
+        cdef uint32_t fragment = 0, fresh
+        cdef uint32_t index = lookup(self, key, &fragment)
+        # From here on no user code runs, and what can fail comes before what changes.
+        self.require_open()
+        if size_bytes > self.budget:
+            self.too_large += 1
+            raise ValueTooLargeError(size_bytes, self.budget)
+        fresh = table_take(t)
+        if index == 0:
+            try:
+                table_reserve(t, fragment)
+            except MemoryError:
+                table_give_back(t, fresh)
+                raise
+        entry = t.entries + fresh
+        Py_INCREF(key)
+        Py_INCREF(value)
+        entry.key = <PyObject*>key
+        entry.value = <PyObject*>value
+        entry.deadline_ns = deadline_ns
+        entry.size_bytes = size_bytes
+        entry.version = version
+        entry.put_ns = coarse_now_ns()
+        entry.fragment = fragment
+        entry.meta = flags & FLAG_MASK
+        if index:
+            table_replace(t, index, fresh, out)
+        else:
+            table_insert(t, fresh)
+        table_shrink(t, self.budget, out)
+        return 0
+
+    cdef int discard(self, object key, uint32_t cause, Displaced* out) except -1:
+        cdef uint32_t fragment, index = lookup(self, key, &fragment)
+        if index:
+            table_displace(&self.table, index, cause, out)
+        return index != 0
+
+    cdef void discard_at(self, uint32_t index, uint32_t cause, Displaced* out) noexcept:
+        table_displace(&self.table, index, cause, out)
+
+    cdef void shrink_to(self, int64_t budget_bytes, Displaced* out) noexcept:
+        table_shrink(&self.table, budget_bytes, out)
+
+    cdef void discard_all(self, Displaced* out) noexcept:
+        table_clear(&self.table, CAUSE_CLEARED, out)
+
+    cdef int release(self, Displaced* out) except -1:
+        if out.causes & (1 << CAUSE_SIZE | 1 << CAUSE_EXPIRED):
+            try:
+                self.on_victims(out)
+            finally:
+                table_release(&self.table, out)
+        else:
+            table_release(&self.table, out)
+        return 0
+
+    cdef int64_t entry_size(self, object key, object value) except -1:
+        cdef int64_t size
+        if self.sizer is None:
+            size = size_of(value)
+        else:
+            try:
+                size = whole_number(self.sizer(value), "what a sizer returns")
+            except BaseException:
+                self.sizer_errors += 1
+                raise
+        return size_of(key) + size + ENTRY_OVERHEAD
+
+    cdef int on_victims(self, Displaced* out) except -1:
+        return 0
+
+    cdef int require_open(self) except -1:
+        if self.closed_:
+            raise ClosedError("the cache is closed")
+        return 0
+
+    cdef int empty(self) except -1:
+        cdef Displaced out = [0, 0, 0]
+        table_clear(&self.table, CAUSE_CLEARED, &out)
+        self.release(&out)
+        table_trim(&self.table)
+        return 0
+
+    # ---------------------------------------------------------------- for tests
+
+    def _check(self):
+        """Walks every invariant; ``AssertionError`` with details."""
+        table_check(&self.table)
+        assert self.closed_ or self.table.used_bytes <= self.budget, "over budget"
+
+    def _longest_probe(self):
+        """The most slots a search walks from a fragment's home."""
+        return table_longest_probe(&self.table)
+
+    def _arena_bytes(self):
+        """What slots and entries occupy, used or not."""
+        return self.table.slot_total * sizeof(Slot) + self.table.entry_capacity * sizeof(Entry)
+
+    def _set_deadline(self, key, int64_t deadline_ns):
+        """Moves the deadline of a live entry, in nanoseconds of CLOCK_BOOTTIME."""
+        cdef uint32_t index = self.find(key)
+        if index == 0:
+            raise KeyError(key)
+        self.table.entries[index].deadline_ns = deadline_ns
+
+
+# Cython traverses the members it knows; the references in the arena are added here, once, on the
+# type itself, so that subclasses of any kind inherit it. Displaced entries still own references.
+
+cdef traverseproc traverse_members = (<PyTypeObject*>Entries).tp_traverse
+cdef inquiry clear_members = (<PyTypeObject*>Entries).tp_clear
+
+
+cdef int traverse(PyObject* self, visitproc visit, void* arg) noexcept:
+    """In a collection: touches no reference count, allocates and waits for nothing."""
+    cdef const Table* t = table_of(self)
+    cdef const Entry* entry
+    cdef uint32_t i
+    cdef int stop
+    for i in range(1, t.entry_high):
+        entry = t.entries + i
+        if entry.key != NULL:
+            stop = visit(<PyObject*>entry.key, arg)
+            if stop == 0:
+                stop = visit(<PyObject*>entry.value, arg)
+            if stop:
+                return stop
+    return traverse_members(self, visit, arg)
+
+
+cdef int clear(PyObject* self) noexcept:
+    """Breaks the cycles of an unreachable cache: it becomes empty, and stays usable."""
+    cdef Displaced out = [0, 0, 0]
+    cdef Table* t = table_of(self)
+    table_clear(t, CAUSE_CLEARED, &out)
+    table_release(t, &out)
+    return clear_members(self)
+
+
+cdef inline Table* table_of(PyObject* self) noexcept:
+    return &(<Entries><void*>self).table
+
+
+(<PyTypeObject*>Entries).tp_traverse = traverse
+(<PyTypeObject*>Entries).tp_clear = clear

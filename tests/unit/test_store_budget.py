@@ -1,0 +1,72 @@
+"""The warm budget holds whatever is put: small records, large values, many keys."""
+
+import os
+
+import pytest
+
+from fastmem import SegmentStore, TieredMemorySystem, ValueTooLargeError
+
+MIB = 1 << 20
+
+
+def used(directory):
+    """Bytes that the store's files take on disk, the lock file and first page aside."""
+    return sum(
+        entry.stat().st_blocks * 512
+        for entry in os.scandir(directory)
+        if entry.name not in ("super", "procs")
+    )
+
+
+@pytest.mark.parametrize("size", [300_000, MIB, 5 * MIB])
+def test_large_values_make_room_for_one_another(private_tmp, size):
+    with SegmentStore(private_tmp, budget_bytes=16 * MIB) as store:
+        for number in range(60):
+            value = number.to_bytes(8, "big") * (size // 8)
+            store.put(number, value)
+            assert store.get(number) == value
+            assert used(private_tmp) <= 16 * MIB
+        stats = store.stats()
+        assert stats["entries"] + stats["evictions"]["size"] == 60
+        assert stats["value_files"] == stats["entries"] > 0
+        store.check()
+
+
+def test_large_values_beside_small_ones(private_tmp):
+    with SegmentStore(private_tmp, budget_bytes=16 * MIB) as store:
+        for number in range(300):
+            store.put(("large", number), bytes(300_000))
+            for small in range(20):
+                store.put(("small", number, small), bytes(2_000))
+            assert used(private_tmp) <= 16 * MIB
+        store.check()
+
+
+def test_many_small_keys_and_the_index_they_need(private_tmp):
+    with SegmentStore(private_tmp, budget_bytes=16 * MIB) as store:
+        for number in range(200_000):
+            store.put(number, b"")
+            if number % 10_000 == 0:
+                assert used(private_tmp) <= 16 * MIB
+        assert store.stats()["bytes"] <= 16 * MIB
+        assert used(private_tmp) <= 16 * MIB
+        store.check()
+
+
+def test_a_value_over_half_the_budget_is_refused(private_tmp):
+    with SegmentStore(private_tmp, budget_bytes=16 * MIB) as store:
+        store.put("k", "old")
+        with pytest.raises(ValueTooLargeError) as caught:
+            store.put("k", bytes(8 * MIB + 1))
+        assert caught.value.limit == 8 * MIB
+        assert store.get("k") == "old"
+
+
+def test_demoted_large_values_are_all_kept(private_tmp):
+    with TieredMemorySystem(1, private_tmp / "warm", private_tmp / "cold", l2_size_mb=16) as memory:
+        for number in range(80):
+            memory.put(number, os.urandom(8) * (MIB // 8))
+        assert len(memory) == 80
+        assert used(private_tmp / "warm") <= 16 * MIB
+        assert memory.get_stats()["l2_demotions"] > 0
+        memory.check()
