@@ -14,7 +14,7 @@ from fastmem._core.log cimport (
     COLD, NEED_OVERFLOW, WARM, Log, Record, place_t, tier_t,
 )
 from fastmem._core.record cimport (
-    body_valid, cold_of, header_valid, key_of, record_units, void_record,
+    body_offset, body_valid, cold_of, header_valid, key_of, record_units, void_record,
 )
 
 cdef enum:
@@ -156,14 +156,18 @@ cdef bint redo(Log log, int which, uint64_t at, place_t* place) except? 1:
     return True
 
 
-def absorb(Log log not None, int which, uint64_t number, uint64_t at, list counts not None):
+def absorb(
+    Log log not None, int which, uint64_t number, uint64_t at, list counts not None,
+    vouch=None, uint64_t vouched=0,
+):
     """Rebuild: index the records of one segment from address `at` on, newest version wins.
 
     Return the address to go on from, 0 when the segment is done. It stops early when the index
     files must grow (`need` or `chores`). `counts` is [records, dropped, end, newest]: whole
     records seen, runs of bytes that are not zero and no record, the end of the last whole record
     (0: none), and the newest version.
-    Tombstones are indexed too, until `sweep`.
+    Tombstones are indexed too, until `sweep`. A pointer at address `vouched` or later counts only
+    if `vouch(key, pointer)` is true: after a power loss its value file may not be whole.
     """
     cdef tier_t* tier = &log.tier[which]
     cdef uint64_t end = (number + 1) << tier.shift
@@ -184,7 +188,15 @@ def absorb(Log log not None, int which, uint64_t number, uint64_t at, list count
         if place.record.kind == FM_SEAL:
             counts[2] = at
             return 0
-        if not body_valid(place.record, at):
+        if not body_valid(place.record, at) or (
+            vouch is not None and at >= vouched and place.record.kind == FM_POINTER
+            and not vouch(
+                PyBytes_FromStringAndSize(key_of(place.record), place.record.klen),
+                PyBytes_FromStringAndSize(
+                    <const char*>place.record + body_offset(place.record, at), place.record.vlen
+                ),
+            )
+        ):
             counts[1] += 1
         else:
             digest = log.digest_of(key_of(place.record), place.record.klen)

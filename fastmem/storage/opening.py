@@ -363,11 +363,15 @@ class StoreFiles:
                 self._quarantine(segments, number)
                 continue
             self.log.add_segment(which, number, mapping)
+        # What this boot wrote is whole; of another boot, what was synced, as far as is known.
+        values = self._both_values[which]
+        vouch = None if self._same_boot or values is None else values.vouch
+        synced = self.super.get(f"{prefix}synced")
         for number in segments.numbers:
             counts = [0, 0, 0, 0]
             at = 0
             while True:
-                at = scan.absorb(self.log, which, number, at, counts)
+                at = scan.absorb(self.log, which, number, at, counts, vouch, synced)
                 if self.log.need == _NEED_OVERFLOW or self.log.chores & 2:
                     self.grow("overflow")
                 if self.log.chores & 1:

@@ -95,6 +95,14 @@ class ValueFiles:
             )
         return content
 
+    def vouch(self, key: bytes, pointer: bytes) -> bool:
+        """True when the file of a packed pointer is there and whole. Reads all of it."""
+        try:
+            self.read(key, Pointer.unpack(pointer))
+        except (CorruptRecordError, FileNotFoundError):
+            return False
+        return True
+
     def key_of(self, number: int) -> bytes | None:
         """Return the encoded key a value file was written for, None when its head is damaged."""
         start = _HEAD.size + _CHECK.size

@@ -19,8 +19,8 @@ from tests.crash.directories import contents, rebuilt_contents
 from tests.house.tree import ROOT
 
 NIGHTLY = os.environ.get("FASTMEM_PROFILE") == "nightly"
-KILLS = 100 if NIGHTLY else 10
-LATEST_S = 0.5
+KILLS = 100 if NIGHTLY else 12
+LATEST_S = 0.4
 
 
 def run_and_kill(kind: str, at: Path, seed: int, session: int, after_s: float) -> None:
@@ -86,7 +86,7 @@ def check(
         assert found.keys() == live.keys(), where
         assert [key for key in live if found[key] != live[key]] == [], where
         for tier in store.stats().values() if "l1" in store.stats() else [store.stats()]:
-            assert not tier["errors"], where
+            assert not any(tier["errors"].values()), where
         # Every value file has its record.
         engine = store._engine
         files = engine.files
