@@ -138,7 +138,8 @@ class ValueFiles:
     def remove(self, number: int) -> None:
         """Unlink a value file now."""
         self.directory.unlink(self._name(number))
-        self.linked_bytes -= self._bytes.pop(number, 0)
+        gone = self._bytes.pop(number, 0)  # a call, so not inside the sum: another thread may come
+        self.linked_bytes -= gone
         self.unsynced.discard(number)
 
     def sync(self) -> None:
