@@ -6,10 +6,13 @@ does what L1 evicts while only L1 holds it (`_spill`).
 
 from __future__ import annotations
 
+import atexit
 import errno
 import logging
 import os
 import sys
+import threading
+import weakref
 from collections.abc import (
     Callable,
     ItemsView,
@@ -20,6 +23,7 @@ from collections.abc import (
     ValuesView,
 )
 from datetime import timedelta
+from functools import partial
 from typing import Any, Literal, Self
 
 from fastmem._core import scan
@@ -55,6 +59,13 @@ TIER_BIT = 1 << 47
 GROUPS_A_STEP = 64
 REPLACED = -1
 
+Guard = tuple[Any, int]  # (value, word): see TieredL1._commit
+Commit = tuple[Any, ...]  # a compiled step that appends and its first arguments
+Held = tuple[Any, int, int, int, int, bool]  # see TieredL1._held
+
+# Open memories by id (a mapping is not hashable), for the end of the process and for forks.
+_memories: weakref.WeakValueDictionary[int, TieredMemorySystem] = weakref.WeakValueDictionary()
+
 
 class TieredMemorySystem(TieredL1):
     """A mapping over three tiers, each within its budget of bytes.
@@ -70,6 +81,23 @@ class TieredMemorySystem(TieredL1):
     L2 takes at most `l2_size_mb` (None: four times L1, at least 64) and demotes its oldest entries
     to L3, which is unbounded unless `l3_size_mb` is given. Both directories belong to one process
     at a time. Safe to use from any thread; in a forked child it is closed.
+
+    What a method does in L1, and to the entry below it::
+
+        get, []            a hit is L1's own     else reads below and promotes
+        peek, entry, in    looks, moves nothing  the same
+        put, []=, update   holds the value       writes it ("cache": deletes the older one)
+        setdefault         as get                as put, when it is nowhere
+        touch              makes most recent     with a ttl: writes it again
+        delete, del, pop   removes               removes
+        popitem            removes the victim-to-be, or any entry when L1 is empty
+        clear              removes everything everywhere
+        len, iter, keys, values, items, ==       all tiers, promoting nothing
+        resize, expire     L1 alone: victims stay below ("cache": are written there first)
+        flush, close       write what only L1 holds, flush to the device too
+        stats, get_stats, check                  all tiers
+
+    A memory that is forgotten, or open when the interpreter ends, is closed.
 
     >>> import tempfile
     >>> at = tempfile.mkdtemp()
@@ -123,7 +151,11 @@ class TieredMemorySystem(TieredL1):
         self.timeout_s = timeout_s
         self._write_back = durability == "cache"
         self._spill_failed = 0
+        self._expired_in_limbo = 0
+        self._spilling: dict[TierKey, int] = {}  # key -> thread that is writing it
+        self._engine.dropped_keys = []
         self._join(self._engine.log)
+        _memories[id(self)] = self
 
     # -- writing -----------------------------------------------------------------------------
 
@@ -135,33 +167,59 @@ class TieredMemorySystem(TieredL1):
         one tier goes to the next. KeyTypeError, ValueError (ttl_seconds not above zero),
         SerializationError, ValueTooLargeError, OSError: nothing changed.
         """
+        self._store(key, value, deadline_ns(ttl_seconds), None)
+
+    def _store(self, key: TierKey, value: Any, deadline: int, guard: Guard | None) -> bool:
+        """Store a value, with `guard` only while it is true (see `_commit`). True when done."""
         self._require_writable()
-        deadline = deadline_ns(ttl_seconds)
         encoded = encode_key(key)
         size_bytes, form = self._measure(key, value)
         if self._write_back and size_bytes <= self.budget_bytes:
-            self._engine.provided(self._put_dirty, key, value, size_bytes, deadline, encoded)
+            done = self._engine.provided(
+                self._put_dirty, key, value, size_bytes, deadline, encoded, guard
+            )
             if self.log.chores or self.log.freed:
                 self._engine.settle()
-            return
-        self._put_through(key, value, size_bytes, form, deadline, encoded)
+        else:
+            codec_id, body = self._codec.encode(value, form)
+            commit = self._commit, key, value, size_bytes, deadline, encoded, guard
+            done = self._write_below(encoded, codec_id, body, deadline, commit)
+        if self._engine.dropped_keys:
+            self._forget_dropped()
+        return done != 0
 
-    def _put_through(
-        self, key: TierKey, value: Any, size_bytes: int, form: int, deadline: int, encoded: bytes
-    ) -> None:
+    def _write_below(
+        self, encoded: bytes, codec_id: int, body: bytes, deadline: int, commit: Commit
+    ) -> int:
+        """Write bytes below by the call `commit`, which is told whether cold, and the record.
+
+        Return the word; 0, and nothing has changed, when the call returned 0: not after all.
+        """
         engine = self._engine
-        codec_id, body = self._codec.encode(value, form)
         if len(body) > engine.warm_value_limit:
-            word = engine.archive_put(encoded, codec_id, body, deadline)
-            self._admit(key, value, size_bytes, deadline, encoded, word)
-            return
+            step, *what = commit
+            cold = partial(step, *what, True)
+            return engine.archive_put(encoded, codec_id, body, deadline, cold)
         prepared = engine.prepare(encoded, codec_id, body, deadline)
+        word: int = 0
         try:
-            engine.provided(self._commit, key, value, size_bytes, deadline, encoded, prepared)
-        except BaseException:
-            engine.discard(prepared)
-            raise
-        engine.settle()
+            word = engine.provided(*commit, False, prepared)
+        finally:
+            if not word:
+                engine.discard(prepared)
+        if word:
+            engine.settle()
+        return word
+
+    def _forget_dropped(self) -> None:
+        """Let L1 go of what the last tier evicted: it has left the hierarchy, and is counted."""
+        dropped = self._engine.dropped_keys
+        while dropped:
+            try:
+                encoded = dropped.pop()
+            except IndexError:  # another thread was faster
+                return
+            self._forget(decode_key(encoded), encoded)
 
     def delete(self, key: Any) -> bool:
         """Remove the key from every tier. True when it was there."""
@@ -172,6 +230,8 @@ class TieredMemorySystem(TieredL1):
     def _erase_all(self, key: TierKey, encoded: bytes, value: Any, word: int) -> int:
         there = self._engine.provided(self._erase, key, encoded, value, word)
         self._engine.settle()
+        if self._engine.dropped_keys:
+            self._forget_dropped()
         return there
 
     def pop(self, key: Any, default: Any = MISSING) -> Any:
@@ -190,42 +250,52 @@ class TieredMemorySystem(TieredL1):
 
     def popitem(self) -> tuple[Any, Any]:
         """Remove and return the entry that L1 would evict next, or any entry when L1 is empty."""
-        while True:
-            key = next(self._l1_keys(), MISSING)
-            if key is MISSING:
-                key = next(iter(self), MISSING)
-            if key is MISSING:
-                raise KeyError("popitem(): the memory is empty")
-            value = self.pop(key, MISSING) if key in self else MISSING
-            if value is not MISSING:
-                return key, value
+        self._require_writable()
+        for keys in (self._l1_keys(), self):
+            for key in keys:
+                value = self.pop(key, MISSING)
+                if value is not MISSING:
+                    return key, value
+        raise KeyError("popitem(): the memory is empty")
 
     def setdefault(self, key: Any, default: Any = None) -> Any:
-        """Return the key's value; when it is absent, put `default` and return it."""
-        value = self.get(key, MISSING)
-        if value is MISSING:
-            self.put(key, default)
-            return default
-        return value
+        """Return the key's value; when it is absent, put `default` and return it.
+
+        Of several threads that find the key absent, one puts and all return its value.
+        """
+        while True:
+            value = self.get(key, MISSING)
+            if value is not MISSING:
+                return value
+            if self._store(key, default, 0, (MISSING, 0)):
+                return default
 
     def update(self, other: Any = (), /, **more: Any) -> None:
         """Put every pair of a mapping or of an iterable of pairs, then the keywords."""
+        self._require_writable()
         MutableMapping.update(self, other, **more)
 
     def touch(self, key: Any, ttl_seconds: float | timedelta | None = None) -> bool:
         """Make the key most recent and, with `ttl_seconds`, give it a new deadline everywhere.
 
-        True when it was there. A new deadline rewrites the entry; without one this is a read.
+        True when it was there. A new deadline rewrites the entry, unless a newer one takes its
+        place meanwhile; without one this is a read.
         """
-        value = self.get(key, MISSING)
-        if value is MISSING:
-            return False
-        if ttl_seconds is not None:
-            self.put(key, value, ttl_seconds)
-        return True
+        if ttl_seconds is None:
+            return self.get(key, MISSING) is not MISSING
+        self._require_writable()
+        deadline = deadline_ns(ttl_seconds)
+        encoded = encode_key(key)
+        while True:
+            value, word = self._find(key, encoded)
+            if value is MISSING:
+                return False
+            if self._store(key, value, deadline, (value, word)):
+                return True
 
     def clear(self) -> None:
         """Delete every entry of every tier: one tombstone each, so O(entries)."""
+        self._require_writable()
         for key in list(self):
             self.delete(key)
 
@@ -241,14 +311,15 @@ class TieredMemorySystem(TieredL1):
 
     def _load(self, key: TierKey) -> Any:
         """A miss of L1: look below, promote what is found. MISSING when it is nowhere."""
-        limbo = self.limbo.get(key, MISSING)
-        if limbo is not MISSING:
-            deadline = self.limbo_deadline.get(key, 0)
-            return MISSING if deadline and deadline <= boottime_ns() else limbo
         encoded = encode_key(key)
         engine = self._engine
+        if self._write_back:
+            held, found = self._look(key, encoded)
+            if held is not None:
+                return held[0]
+        else:  # all of L1 is below as well
+            found = engine.read(encoded)
         warm, cold = engine.counters
-        found = engine.read(encoded)
         if found is None:
             warm.misses += 1
             cold.misses += 1
@@ -261,10 +332,15 @@ class TieredMemorySystem(TieredL1):
             warm.misses += 1
         counters.hits += 1
         size_bytes, _form = self._measure(key, value)
-        if self._admit(key, value, size_bytes, engine.deadline_of(record), encoded, record.word):
+        put_ns = record.written_ms * 1_000_000 - self.log.wall_offset_ns
+        if self._admit(
+            key, value, size_bytes, engine.deadline_of(record), put_ns, encoded, record.word
+        ):
             counters.promotions += 1
         if record.word & TIER_BIT and record.read_before:
             engine.promote(record, content)
+        if engine.dropped_keys:
+            self._forget_dropped()
         return value
 
     def _decode(self, record: Record, content: bytes) -> Any:
@@ -275,68 +351,79 @@ class TieredMemorySystem(TieredL1):
             self._engine.counters[tier].errors["undecodable"] += 1
             raise
 
-    def _spill(self) -> None:
-        """Evicted dirty entries wait in limbo: write each to L2, or drop it, counted and logged."""
-        for key in list(self.limbo):
-            value = self.limbo.get(key, MISSING)
-            deadline = self.limbo_deadline.get(key, 0)
-            if value is MISSING or (deadline and deadline <= boottime_ns()):
-                self._drop_victim(key, value)
-                continue
-            try:
-                encoded = encode_key(key)
-                codec_id, body = self._codec.encode(value, measure(value)[1])
-                self._write_back_one(
-                    key, value, encoded, codec_id, body, deadline, self._write_victim
-                )
-            except (SerializationError, ValueTooLargeError, OSError) as error:
-                if self._drop_victim(key, value):
-                    self._spill_failed += 1
-                    log_to.warning("dropped %r, which could not be spilled: %s", key, error)
+    def _spill(self, others: bool = False) -> None:
+        """Evicted dirty entries wait in limbo: write each to L2, or drop it, counted and logged.
 
-    def _write_back_one(
-        self,
-        key: TierKey,
-        value: Any,
-        encoded: bytes,
-        codec_id: int,
-        body: bytes,
-        deadline: int,
-        commit: Callable[[TierKey, Any, bytes, tuple[Any, ...]], int],
+        What another thread is writing is left to it, unless `others`; what this thread is writing
+        further up the stack (a serializer that came back here) is left to that call.
+        """
+        me = threading.get_ident()
+        for key in list(self.limbo):
+            # As often as it is evicted anew meanwhile: others left that to this thread.
+            while key in self.limbo and self._spilling.get(key) != me:
+                mine = self._spilling.setdefault(key, me) == me
+                if not (mine or others):
+                    break
+                try:
+                    self._spill_one(key)
+                finally:
+                    if mine:
+                        del self._spilling[key]
+
+    def _spill_one(self, key: TierKey) -> None:
+        value = self.limbo.get(key, MISSING)
+        deadline = self.limbo_deadline.get(key, 0)
+        if value is MISSING:
+            return  # superseded just now
+        if deadline and deadline <= boottime_ns():
+            self._expired_in_limbo += self._drop_victim(key, value)
+            return
+        try:
+            self._write_value(key, value, deadline, self._write_victim)
+        except (SerializationError, ValueTooLargeError, ClosedError, OSError) as error:
+            if self._drop_victim(key, value):
+                self._note_spill_failed(key, error)
+
+    def _write_value(
+        self, key: TierKey, value: Any, deadline: int, commit: Callable[..., int]
     ) -> None:
         """Write one dirty value below by `commit`, unless it was superseded meanwhile."""
-        engine = self._engine
-        prepared = engine.prepare(encoded, codec_id, body, deadline)
-        word = 0
-        try:
-            word = engine.provided(commit, key, value, encoded, prepared)
-        finally:
-            if not word:
-                engine.discard(prepared)
-        if word:
-            engine.settle()
+        codec_id, body = self._codec.encode(value, measure(value)[1])
+        encoded = encode_key(key)
+        call = commit, key, value, deadline, encoded
+        self._write_below(encoded, codec_id, body, deadline, call)
+
+    def _note_spill_failed(self, key: TierKey, error: Exception) -> None:
+        self._spill_failed += 1
+        log_to.warning("dropped %r, which could not be spilled: %s", key, error)
 
     def flush(self) -> None:
         """Return when everything put so far would survive power loss.
 
-        In "cache" mode dirty entries are written to L2 first; SerializationError names one that
-        cannot be, which stays dirty.
+        In "cache" mode dirty entries are written to L2 first. One that cannot be stays dirty, and
+        its SerializationError or ValueTooLargeError is raised when all others are safe.
         """
         self._require_writable()
-        self._write_dirty()
+        unwritable = self._write_dirty()
         self._engine.sync()
+        for error in unwritable.values():
+            raise error
 
-    def _write_dirty(self) -> None:
-        if not self._write_back:
-            return
-        self._spill()
+    def _write_dirty(self) -> dict[TierKey, Exception]:
+        """Write every dirty entry; return those that do not become bytes, and why. OSError."""
+        unwritable: dict[TierKey, Exception] = {}
         for key in self._dirty():
             held = self._held(key)
             if held is None or not held[5]:
                 continue
-            value, _put, deadline, _hits, _version, _is_dirty = held
-            codec_id, body = self._codec.encode(value, measure(value)[1])
-            self._write_back_one(key, value, encode_key(key), codec_id, body, deadline, self._clean)
+            try:
+                self._write_value(key, held[0], held[2], self._clean)
+            except (SerializationError, ValueTooLargeError) as error:
+                unwritable[key] = error
+        self._spill(others=True)  # after L1: what was evicted meanwhile is there
+        if self._engine.dropped_keys:
+            self._forget_dropped()
+        return unwritable
 
     def close(self) -> None:
         """Close both directories for the next opener. Idempotent.
@@ -347,43 +434,51 @@ class TieredMemorySystem(TieredL1):
         if self.closed:
             return
         if self._write_back and not self.log.closed:
-            self._close_dirty()
+            self._write_dirty()  # the most of it, while puts go on
+            self._seal(True)
+            try:
+                for key, error in self._write_dirty().items():
+                    if self._erase_all(key, encode_key(key), MISSING, 0):
+                        self._note_spill_failed(key, error)
+            except BaseException:
+                self._seal(False)
+                raise
         self._engine.close()
         super().close()
+        _memories.pop(id(self), None)
 
-    def _close_dirty(self) -> None:
-        while True:
-            try:
-                self._write_dirty()
-            except SerializationError as error:
-                self._drop_unwritable(error)
-            else:
-                return
-
-    def _drop_unwritable(self, error: SerializationError) -> None:
-        """Drop the dirty entries that do not become bytes, so that the rest can be written."""
-        for key in self._dirty():
-            held = self._held(key)
-            if held is None:
-                continue
-            try:
-                self._codec.encode(held[0], measure(held[0])[1])
-            except SerializationError:
-                self._erase_all(key, encode_key(key), held[0], 0)
-                self._spill_failed += 1
-                log_to.warning("dropped %r, which could not be spilled: %s", key, error)
+    def __del__(self) -> None:
+        # _engine is missing when the constructor failed.
+        if getattr(self, "_engine", None) is not None and not self.closed:
+            self.close()
 
     # -- reading -----------------------------------------------------------------------------
 
+    def _look(
+        self, key: TierKey, encoded: bytes
+    ) -> tuple[Held | None, tuple[Record, bytes] | None]:
+        """What L1 or limbo holds of a key, or else its record below and the record's content."""
+        while True:
+            raised = self.raised
+            held = self._held(key) or self._in_limbo(key)
+            if held is not None:
+                return held, None
+            found = self._engine.read(encoded)
+            if found is not None or raised == self.raised:
+                return None, found
+
+    def _in_limbo(self, key: object) -> Held | None:
+        value = self.limbo.get(key, MISSING)
+        deadline = self.limbo_deadline.get(key, 0)
+        if value is MISSING or (deadline and deadline <= boottime_ns()):
+            return None
+        return value, boottime_ns(), deadline, 0, 0, True
+
     def _find(self, key: TierKey, encoded: bytes) -> tuple[Any, int]:
         """(value, word of its record or 0) wherever the key is, without promoting it."""
-        held = self._held(key)
+        held, found = self._look(key, encoded)
         if held is not None:
             return held[0], held[4]
-        limbo = self.limbo.get(key, MISSING)
-        if limbo is not MISSING:
-            return limbo, 0
-        found = self._engine.read(encoded)
         if found is None:
             return MISSING, 0
         return self._decode(*found), found[0].word
@@ -395,16 +490,11 @@ class TieredMemorySystem(TieredL1):
 
     def entry(self, key: Any) -> MemoryEntry | None:
         """Return what is known of a key, its value included, or None; it is not promoted."""
-        encoded = encode_key(key)
-        held = self._held(key)
+        held, found = self._look(key, encode_key(key))
         if held is not None:
             return self._l1_entry(key, held)
-        found = self._engine.read(encoded)
         if found is None:
-            value = self.limbo.get(key, MISSING)
-            if value is MISSING:
-                return None
-            return MemoryEntry(key, value, MemoryTier.L1_HOT, self._wall(boottime_ns()))
+            return None
         record = found[0]
         written = record.written_ms / 1000
         return MemoryEntry(
@@ -415,7 +505,7 @@ class TieredMemorySystem(TieredL1):
             ttl=record.deadline_ns / 1e9 - written if record.deadline_ns else None,
         )
 
-    def _l1_entry(self, key: TierKey, held: tuple[Any, int, int, int, int, bool]) -> MemoryEntry:
+    def _l1_entry(self, key: TierKey, held: Held) -> MemoryEntry:
         value, put, deadline, hits, _version, _dirty = held
         ttl = (deadline - put) / 1e9 if deadline else None
         return MemoryEntry(key, value, MemoryTier.L1_HOT, self._wall(put), hits, ttl)
@@ -424,9 +514,15 @@ class TieredMemorySystem(TieredL1):
         return (boottime + self.log.wall_offset_ns) / 1e9
 
     def __contains__(self, key: object) -> bool:
-        if self._held(key) is not None or key in self.limbo:
-            return True
-        return self.log.seek(encode_key(key)) != 0
+        encoded = encode_key(key)
+        while True:
+            raised = self.raised
+            if self._held(key) is not None or self._in_limbo(key) is not None:
+                return True
+            if self.log.seek(encoded):
+                return True
+            if raised == self.raised:
+                return False
 
     def __len__(self) -> int:
         """Entries of all tiers, those expired but not yet noticed included.
@@ -437,17 +533,31 @@ class TieredMemorySystem(TieredL1):
         return below + (len(self._dirty()) + len(self.limbo) if self._write_back else 0)
 
     def __iter__(self) -> Iterator[TierKey]:
-        """Iterate the keys of all tiers. Keys there throughout come once; changes never raise."""
-        seen: set[TierKey] = set()
-        if self._write_back:
-            seen.update(self._dirty(), self.limbo)
-            yield from list(seen)
+        """Iterate the keys of all tiers. Keys there throughout come once; changes never raise.
+
+        In "cache" mode it notes the keys it has met, so that one that moves is not met again.
+        """
+        if not self._write_back:
+            yield from self._keys_below()
+            return
+        met: set[TierKey] = set()
+        while True:
+            raised, before = self.raised, len(met)
+            for keys in ([*self._dirty(), *self.limbo], self._keys_below()):
+                for key in keys:
+                    if key not in met:
+                        met.add(key)
+                        yield key
+            if raised == self.raised or len(met) == before:
+                return
+
+    def _keys_below(self) -> Iterator[TierKey]:
         groups, level = scan.directory(self.log)
         for first in range(0, groups, GROUPS_A_STEP):
             for record in scan.entries(self.log, groups, level, first, GROUPS_A_STEP):
-                key = decode_key(record.key)
-                if key not in seen:
-                    yield key
+                yield decode_key(record.key)
+
+    __reversed__ = None
 
     def keys(self) -> KeysView[Any]:
         """A view of the keys of all tiers."""
@@ -513,6 +623,7 @@ class TieredMemorySystem(TieredL1):
         l1 = super().stats()
         l1["promotions"] = 0
         l1["demotions"] = self.demoted
+        l1["expirations"] += self._expired_in_limbo
         if self._spill_failed:
             l1["evictions"]["spill_failed"] = self._spill_failed
         return {"l1": l1, "l2": self._engine.warm_stats(), "l3": self._engine.cold_stats()}
@@ -573,6 +684,9 @@ class _Values(ValuesView[Any]):
     def __iter__(self) -> Iterator[Any]:
         return (value for _key, value in self._mapping.items())
 
+    def __contains__(self, value: object) -> bool:
+        return any(held is value or held == value for held in self)
+
 
 class _Items(ItemsView[Any, Any]):
     _mapping: TieredMemorySystem
@@ -585,3 +699,28 @@ class _Items(ItemsView[Any, Any]):
             value = self._mapping.peek(key, MISSING)
             if value is not MISSING:
                 yield key, value
+
+    def __contains__(self, item: object) -> bool:
+        if not isinstance(item, tuple) or len(item) != 2:
+            return False
+        held = self._mapping.peek(item[0], MISSING)
+        return held is not MISSING and bool(held is item[1] or held == item[1])
+
+
+def _at_exit() -> None:
+    for memory in list(_memories.values()):
+        try:
+            memory.close()
+        except OSError as error:
+            log_to.error("%s: not closed at exit: %s", memory.l2_path, error)
+
+
+def _after_fork() -> None:
+    for memory in list(_memories.values()):
+        memory._abandon()
+    _memories.clear()
+
+
+if sys.platform == "linux":
+    atexit.register(_at_exit)  # after the engine's own, so that it runs before
+    os.register_at_fork(after_in_child=_after_fork)

@@ -19,12 +19,13 @@ from cpython.bytes cimport (
 )
 from cpython.long cimport PyLong_CheckExact
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
-from cpython.object cimport PyObject, PyTypeObject
-from cpython.tuple cimport PyTuple_CheckExact, PyTuple_GET_ITEM, PyTuple_GET_SIZE
+from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from cpython.unicode cimport PyUnicode_CheckExact, PyUnicode_DecodeUTF8
 from libc.string cimport memcpy
 
-from fastmem.errors import KeyTypeError, ValueTooLargeError
+from fastmem._core.key_types cimport BYTES_LIMIT, DEPTH_LIMIT, ITEM_BYTES, require_exact
+
+from fastmem.errors import ValueTooLargeError
 
 
 cdef extern from "Python.h":
@@ -36,10 +37,6 @@ cdef extern from "Python.h":
 
 
 cdef enum:
-    BYTES_LIMIT = 65536
-    DEPTH_LIMIT = 100
-    ITEM_BYTES = 3                            # the least an item of a tuple takes: length and tag
-    ITEMS_LIMIT = BYTES_LIMIT // ITEM_BYTES
     INLINE_BYTES = 512
 
 cdef enum:
@@ -48,96 +45,8 @@ cdef enum:
     TAG_INT = 0x69
     TAG_TUPLE = 0x74
 
-cdef enum Verdict:
-    EXACT = 0
-    WRONG_TYPE = 1
-    TOO_DEEP = 2
-    TOO_MANY = 3
-
 KEY_BYTES_LIMIT = BYTES_LIMIT
 KEY_DEPTH_LIMIT = DEPTH_LIMIT
-
-
-# -- which keys are exact ---------------------------------------------------------------------
-
-cdef struct Walk:
-    Py_ssize_t items                          # visited so far: a tuple that holds itself shared
-    int depth                                 # many times over would be walked for ever
-    Py_ssize_t places[DEPTH_LIMIT]            # the index taken at each level
-    PyTypeObject* culprit
-
-
-cdef inline bint is_scalar(object key) noexcept:
-    return PyUnicode_CheckExact(key) or PyBytes_CheckExact(key) or PyLong_CheckExact(key)
-
-
-cdef Verdict walk_tuple(object key, Walk* walk) noexcept:
-    cdef Py_ssize_t i
-    cdef Verdict verdict
-    cdef object item
-    if walk.depth == DEPTH_LIMIT:
-        return TOO_DEEP
-    walk.items += PyTuple_GET_SIZE(key)
-    if walk.items > ITEMS_LIMIT:
-        return TOO_MANY
-    walk.depth += 1
-    for i in range(PyTuple_GET_SIZE(key)):
-        item = <object>PyTuple_GET_ITEM(key, i)
-        if is_scalar(item):
-            continue
-        walk.places[walk.depth - 1] = i
-        if not PyTuple_CheckExact(item):
-            walk.culprit = (<PyObject*>item).ob_type
-            return WRONG_TYPE
-        verdict = walk_tuple(item, walk)
-        if verdict != EXACT:
-            return verdict
-    walk.depth -= 1
-    return EXACT
-
-
-cdef Verdict inspect(object key, Walk* walk) noexcept:
-    walk.items = 0
-    walk.depth = 0
-    if is_scalar(key):
-        return EXACT
-    if PyTuple_CheckExact(key):
-        return walk_tuple(key, walk)
-    walk.culprit = (<PyObject*>key).ob_type
-    return WRONG_TYPE
-
-
-cdef int refuse(Verdict verdict, Walk* walk) except -1:
-    cdef int level
-    if verdict == TOO_MANY:
-        raise ValueTooLargeError(walk.items * ITEM_BYTES, BYTES_LIMIT)
-    if verdict == TOO_DEEP:
-        raise KeyTypeError(f"key: tuples nested more than {DEPTH_LIMIT} deep are not a tier key")
-    place = "".join([f"[{walk.places[level]}]" for level in range(walk.depth)])
-    # tp_name, because __name__ may run the code of a metaclass.
-    name = (<bytes>walk.culprit.tp_name).decode("utf-8", "replace")
-    raise KeyTypeError(f"key{place}: {name} is not a tier key type (str, bytes, int or tuple)")
-
-
-cdef int require_exact(object key) except -1:
-    """Raise KeyTypeError unless the key is made of exact str, bytes, int and tuples of these.
-
-    Content is not looked at: an accepted key may still be too long to encode.
-    """
-    cdef Walk walk
-    cdef Verdict verdict
-    if is_scalar(key):
-        return 0
-    verdict = inspect(key, &walk)
-    if verdict != EXACT:
-        refuse(verdict, &walk)
-    return 0
-
-
-cpdef bint is_exact(object key) noexcept:
-    """Whether the key is made of exact str, bytes, int and tuples of these."""
-    cdef Walk walk
-    return inspect(key, &walk) == EXACT
 
 
 # -- encoding ---------------------------------------------------------------------------------
@@ -183,11 +92,8 @@ cdef struct Buffer:
 
 
 cdef bytes encode_through_buffer(object key):
-    cdef Walk walk
     cdef Buffer buffer
-    cdef Verdict verdict = inspect(key, &walk)
-    if verdict != EXACT:
-        refuse(verdict, &walk)
+    require_exact(key)
     buffer.data = buffer.inline_data
     buffer.used = 0
     buffer.room = INLINE_BYTES
@@ -235,7 +141,7 @@ cdef inline void store_u16(char* place, Py_ssize_t number) noexcept:
 
 
 cdef int append_key(Buffer* buffer, object key) except -1:
-    """Append the encoding of a key that `inspect` found exact."""
+    """Append the encoding of a key that `require_exact` let pass."""
     cdef bytes text
     if PyUnicode_CheckExact(key):
         if PyUnicode_IS_COMPACT_ASCII(key):
@@ -277,7 +183,7 @@ cdef int append_tuple(Buffer* buffer, object key) except -1:
     cdef Py_ssize_t i
     cdef Py_ssize_t start
     cdef char head[2]
-    store_u16(head, count)                    # `inspect` bounds the count far below 2**16
+    store_u16(head, count)                    # `require_exact` bounds the count far below 2**16
     append(buffer, TAG_TUPLE, head, 2)
     for i in range(count):
         reserve(buffer, 2)

@@ -265,7 +265,11 @@ cdef inline bint zero_unit(const uint64_t* unit) noexcept nogil:
 
 
 cdef bint take(Log log, uint64_t word, uint64_t digest, place_t* place) except? 1:
-    """Index a record unless a newer version is there. False when overflow must grow first."""
+    """Index a record unless a newer version is there. False when overflow must grow first.
+
+    Of a record and its copy in the archive, the same version, the warm one serves better; unless
+    it points to a value file, which goes as soon as the copy is there.
+    """
     cdef const char* key = key_of(place.record)
     cdef cursor_t cursor
     cdef place_t older
@@ -277,6 +281,7 @@ cdef bint take(Log log, uint64_t word, uint64_t digest, place_t* place) except? 
         return True
     if log.version_at(word) > log.version_at(old) or (
         log.version_at(word) == log.version_at(old) and old & FM_TIER_BIT
+        and place.record.kind != FM_POINTER
     ):
         replace_word(&log.index, &cursor, old, word)
     return True

@@ -9,6 +9,7 @@ class TieredL1(L1Cache[Any, Any]):
     limbo: dict[Any, Any]
     limbo_deadline: dict[Any, int]
     demoted: int
+    raised: int
     def _join(self, log: Log) -> None: ...
     def _measure(self, key: Hashable, value: object) -> tuple[int, int]: ...
     def _commit(
@@ -18,30 +19,54 @@ class TieredL1(L1Cache[Any, Any]):
         size_bytes: int,
         deadline_ns: int,
         encoded: bytes,
-        prepared: tuple[Any, ...],
-    ) -> None: ...
+        guard: tuple[Any, int] | None,
+        cold: bool,
+        record: tuple[Any, ...],
+    ) -> int: ...
     def _admit(
         self,
         key: Hashable,
         value: object,
         size_bytes: int,
         deadline_ns: int,
+        put_ns: int,
         encoded: bytes,
         word: int,
     ) -> bool: ...
     def _put_dirty(
-        self, key: Hashable, value: object, size_bytes: int, deadline_ns: int, encoded: bytes
-    ) -> None: ...
+        self,
+        key: Hashable,
+        value: object,
+        size_bytes: int,
+        deadline_ns: int,
+        encoded: bytes,
+        guard: tuple[Any, int] | None,
+    ) -> int: ...
     def _write_victim(
-        self, key: Hashable, value: object, encoded: bytes, prepared: tuple[Any, ...]
+        self,
+        key: Hashable,
+        value: object,
+        deadline_ns: int,
+        encoded: bytes,
+        cold: bool,
+        record: tuple[Any, ...],
     ) -> int: ...
     def _drop_victim(self, key: Hashable, value: object) -> bool: ...
     def _clean(
-        self, key: Hashable, value: object, encoded: bytes, prepared: tuple[Any, ...]
+        self,
+        key: Hashable,
+        value: object,
+        deadline_ns: int,
+        encoded: bytes,
+        cold: bool,
+        record: tuple[Any, ...],
     ) -> int: ...
     def _erase(
         self, key: Hashable, encoded: bytes, value: object = ..., word: int = ...
     ) -> int: ...
+    def _forget(self, key: Hashable, encoded: bytes) -> bool: ...
+    def _seal(self, sealed: bool) -> None: ...
+    def _abandon(self) -> None: ...
     def _held(self, key: Hashable) -> tuple[Any, int, int, int, int, bool] | None: ...
     def _dirty(self) -> list[Any]: ...
     def _l1_keys(self) -> Iterator[Any]: ...

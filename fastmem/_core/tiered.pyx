@@ -17,6 +17,7 @@ from fastmem._core.table cimport (
 )
 
 from fastmem._core.l1 import MISSING
+from fastmem.errors import ClosedError
 
 cdef object MISS = MISSING
 
@@ -25,13 +26,18 @@ cdef class TieredL1(L1Cache):
     """L1 over a log. A hit is L1Cache's own; a miss asks ``_load``, which the subclass provides.
 
     In write-back mode an entry may be dirty: no lower tier holds it. A dirty victim waits in
-    `limbo`, where reads find it, until ``_spill`` has written it.
+    `limbo`, where reads find it, until ``_spill`` has written it. Every key is in at most one of
+    L1 (dirty), limbo and below.
     """
 
     cdef readonly Log log
     cdef readonly dict limbo           # key -> value of dirty victims
     cdef readonly dict limbo_deadline  # key -> deadline_ns
     cdef readonly uint64_t demoted
+    # Times a key went from below or limbo up to L1. Every other way leads down, so a reader that goes
+    # through L1, limbo and below in this order and finds nothing missed nothing while it stays.
+    cdef readonly uint64_t raised
+    cdef bint sealed                   # no more dirty entries: the memory is closing
 
     def _join(self, Log log not None):
         """Give the cache its log; once, before first use."""
@@ -74,34 +80,64 @@ cdef class TieredL1(L1Cache):
             return self.entry_size(key, value), form
         return size_of(key) + size + ENTRY_OVERHEAD, form
 
-    def _commit(
-        self, key, value, int64_t size_bytes, int64_t deadline_ns, bytes encoded not None,
-        prepared,
-    ):
-        """ATOMIC. Append the record, then hold the value in L1 as that version.
+    cdef bint is_current(
+        self, uint32_t index, object key, bytes encoded, object value, uint64_t word
+    ) except -1:
+        """ATOMIC. Whether L1 or limbo holds that very object, or, where neither holds the key,
+        `word` is its record. With MISSING: whether the key is nowhere.
+        """
+        cdef Entry* entry
+        if index:
+            entry = self.entry_at(index)
+            if value is MISS:
+                return entry.deadline_ns != 0 and coarse_now_ns() >= entry.deadline_ns
+            return <object>entry.value is value
+        if key in self.limbo:
+            return self.limbo[key] is value
+        if value is MISS:
+            return self.log.seek(encoded) == 0
+        return word != 0 and self.log.holds(encoded, word)
 
-        Raises LogNeeds, and nothing has changed.
+    cdef uint64_t append_record(self, bytes encoded, bint cold, record) except? 1:
+        """ATOMIC. Return the word. Raises LogNeeds, and nothing has changed."""
+        if cold:
+            return self.log.put_cold(encoded, *record)
+        body, codec, wall_ns, written_ms, kind, flags, mac_key = record
+        return self.log.put(encoded, body, codec, wall_ns, written_ms, kind, flags, mac_key)
+
+    def _commit(
+        self, key, value, int64_t size_bytes, int64_t deadline_ns, bytes encoded not None, guard,
+        bint cold, record,
+    ):
+        """ATOMIC. Append the record (the arguments of Log.put or Log.put_cold after the key), then
+        hold the value in L1 as that version.
+
+        With `guard`, (value, word): only while `is_current` says so of them, else return 0. Raises
+        LogNeeds, and nothing has changed.
         """
         cdef uint64_t word
-        body, codec, wall_ns, written_ms, kind, flags, mac_key = prepared
-        word = self.log.put(
-            encoded, body, codec, wall_ns, written_ms, kind, flags, mac_key
-        )
-        self.limbo_drop(key)
-        self.hold(key, value, size_bytes, deadline_ns, word)
+        # Looked up first: a tuple key may be a RecursionError, which must come before any change.
+        cdef uint32_t index = self.find(key)
+        if guard is not None and not self.is_current(index, key, encoded, guard[0], guard[1]):
+            return 0
+        word = self.append_record(encoded, cold, record)
+        superseded = self.limbo_take(key)
+        self.hold(key, value, size_bytes, deadline_ns, 0, word)
+        return word
 
     def _admit(
-        self, key, value, int64_t size_bytes, int64_t deadline_ns, bytes encoded not None,
-        uint64_t word,
+        self, key, value, int64_t size_bytes, int64_t deadline_ns, int64_t put_ns,
+        bytes encoded not None, uint64_t word,
     ):
-        """ATOMIC. Hold a loaded value in L1 if `word` is still the key's record."""
+        """ATOMIC. Hold a loaded value, put at `put_ns`, in L1 if `word` is still the key's record."""
         if not self.log.holds(encoded, word):
             return False
-        self.hold(key, value, size_bytes, deadline_ns, word)
+        self.hold(key, value, size_bytes, deadline_ns, put_ns, word)
         return True
 
     cdef int hold(
-        self, object key, object value, int64_t size_bytes, int64_t deadline_ns, uint64_t word
+        self, object key, object value, int64_t size_bytes, int64_t deadline_ns, int64_t put_ns,
+        uint64_t word,
     ) except -1:
         """Install a clean entry, or make sure that L1 holds no older one when it cannot."""
         cdef Displaced out = [0, 0, 0]
@@ -110,67 +146,88 @@ cdef class TieredL1(L1Cache):
         else:
             try:
                 self.install(key, value, size_bytes, deadline_ns, word, 0, &out)
+                if put_ns:
+                    self.entry_at(self.find(key)).put_ns = put_ns
             except MemoryError:
                 self.discard(key, CAUSE_REPLACED, &out)
         self.release(&out)
         return 0
 
-    cdef int limbo_drop(self, object key) except -1:
-        if self.limbo:
-            self.limbo.pop(key, None)
-            self.limbo_deadline.pop(key, None)
-        return 0
+    cdef object limbo_take(self, object key):
+        """Take a key out of limbo. The caller keeps the value, whose ``__del__`` may run any code,
+        until everything is whole.
+        """
+        if not self.limbo:
+            return None
+        self.limbo_deadline.pop(key, None)
+        return self.limbo.pop(key, None)
 
     def _put_dirty(
-        self, key, value, int64_t size_bytes, int64_t deadline_ns, bytes encoded not None
+        self, key, value, int64_t size_bytes, int64_t deadline_ns, bytes encoded not None, guard
     ):
         """ATOMIC. Hold a value in L1 only; an older record below is deleted first, so that a
-        crash gives a miss and never the older value. Raises LogNeeds, and nothing has changed.
+        crash gives a miss and never the older value.
+
+        `guard` and what is returned as for `_commit`. Raises LogNeeds, and nothing has changed.
         """
         cdef Displaced out = [0, 0, 0]
-        self.log.ready_to_erase(encoded)
+        cdef bint below
+        if self.sealed:
+            raise ClosedError("the memory is closing")
+        if guard is not None and not self.is_current(
+            self.find(key), key, encoded, guard[0], guard[1]
+        ):
+            return 0
+        below = self.log.seek(encoded) != 0
+        if below:
+            self.log.ready_to_erase(encoded)
+        self.install(key, value, size_bytes, deadline_ns, 0, DIRTY, &out)
+        self.raised += below or key in self.limbo
+        superseded = self.limbo_take(key)
         try:
-            self.install(key, value, size_bytes, deadline_ns, 0, DIRTY, &out)
-            self.limbo_drop(key)
-            self.log.erase(encoded)
+            if below:
+                self.log.erase(encoded)
         finally:
             self.release(&out)
+        return 1
 
-    def _write_victim(self, key, value, bytes encoded not None, prepared):
+    def _write_victim(
+        self, key, value, int64_t deadline_ns, bytes encoded not None, bint cold, record
+    ):
         """ATOMIC. Append a victim's record if it is still the one in limbo.
 
         Return the word, 0 when it was superseded. Raises LogNeeds.
         """
         cdef uint64_t word
-        if self.limbo.get(key, MISS) is not value:
+        if self.limbo.get(key, MISS) is not value or self.limbo_deadline[key] != deadline_ns:
             return 0
-        body, codec, wall_ns, written_ms, kind, flags, mac_key = prepared
-        word = self.log.put(encoded, body, codec, wall_ns, written_ms, kind, flags, mac_key)
-        self.limbo_drop(key)
+        word = self.append_record(encoded, cold, record)
+        written = self.limbo_take(key)
         return word
 
     def _drop_victim(self, key, value):
         """ATOMIC. Give a victim up if it is still the one in limbo. True when it was."""
-        if self.limbo.get(key, MISS) is not value:
+        if value is MISS or self.limbo.get(key, MISS) is not value:
             return False
-        self.limbo_drop(key)
+        dropped = self.limbo_take(key)
         return True
 
-    def _clean(self, key, value, bytes encoded not None, prepared):
+    def _clean(self, key, value, int64_t deadline_ns, bytes encoded not None, bint cold, record):
         """ATOMIC. Append a dirty entry's record and mark it clean, if it still holds `value`.
 
         Return as `_write_victim` does.
         """
         cdef uint64_t word
         cdef uint32_t index = self.find(key)
-        if index == 0 or not self.entry_at(index).meta & DIRTY:
+        cdef Entry* entry = self.entry_at(index)
+        if index == 0 or not entry.meta & DIRTY or <object>entry.value is not value:
             return 0
-        if <object>self.entry_at(index).value is not value:
+        if entry.deadline_ns != deadline_ns:
             return 0
-        body, codec, wall_ns, written_ms, kind, flags, mac_key = prepared
-        word = self.log.put(encoded, body, codec, wall_ns, written_ms, kind, flags, mac_key)
-        self.entry_at(index).version = word
-        self.entry_at(index).meta &= ~<uint32_t>DIRTY
+        word = self.append_record(encoded, cold, record)
+        entry = self.entry_at(index)
+        entry.version = word
+        entry.meta &= ~<uint32_t>DIRTY
         return word
 
     def _erase(self, key, bytes encoded not None, value=MISS, uint64_t word=0):
@@ -183,29 +240,49 @@ cdef class TieredL1(L1Cache):
         cdef Displaced out = [0, 0, 0]
         cdef uint32_t index = self.find(key)
         cdef Entry* entry
+        cdef int64_t deadline_ns
         cdef bint there
-        if value is not MISS:
-            if index:
-                if <object>self.entry_at(index).value is not value:
-                    return -1
-            elif key in self.limbo:
-                if self.limbo[key] is not value:
-                    return -1
-            elif not self.log.holds(encoded, word):
-                return -1
-        self.log.ready_to_erase(encoded)
-        there = self.log.erase(encoded) == 1
+        if value is not MISS and not self.is_current(index, key, encoded, value, word):
+            return -1
+        there = self.log.erase(encoded) == 1  # or LogNeeds, before any change
         if index:
             entry = self.entry_at(index)
             there |= entry.meta & DIRTY and not (
                 entry.deadline_ns and coarse_now_ns() >= entry.deadline_ns
             )
             self.discard_at(index, CAUSE_DELETED, &out)
-        if key in self.limbo:
-            there = True
-            self.limbo_drop(key)
+        elif key in self.limbo:
+            deadline_ns = self.limbo_deadline[key]
+            there |= deadline_ns == 0 or coarse_now_ns() < deadline_ns
+        erased = self.limbo_take(key)
         self.release(&out)
         return there
+
+    def _forget(self, key, bytes encoded not None):
+        """ATOMIC. Drop what L1 holds of a key that the last tier evicted, unless it has come back.
+
+        True when L1 held it.
+        """
+        cdef Displaced out = [0, 0, 0]
+        cdef uint32_t index = self.find(key)
+        if index == 0 or self.entry_at(index).meta & DIRTY or self.log.seek(encoded):
+            return False
+        self.discard_at(index, CAUSE_REPLACED, &out)
+        self.release(&out)
+        return True
+
+    def _seal(self, bint sealed):
+        """From here on a dirty put raises ClosedError (or, unsealed, is taken again)."""
+        self.sealed = sealed
+
+    def _abandon(self):
+        """In a forked child: closed, and empty, without a destructor of the parent's values run.
+
+        Their references are kept for ever: dropping them would copy every page they are on.
+        """
+        cdef Displaced kept = [0, 0, 0]
+        self.closed_ = True
+        self.discard_all(&kept)
 
     def _held(self, key):
         """(value, put_ns, deadline_ns, hits, version, dirty) of a live L1 entry; None."""

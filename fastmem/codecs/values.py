@@ -8,16 +8,12 @@ from typing import Literal
 
 import msgspec.msgpack
 
+from fastmem._core.sizing import FORM_DIRECT, FORM_OPAQUE, FORM_PLAIN
 from fastmem.codecs import arrays, graph, leaves, pickles, places
 from fastmem.errors import PickleRefusedError, SerializationError
 from fastmem.protocols import Serializer
 
 __all__ = ["FORM_DIRECT", "FORM_OPAQUE", "FORM_PLAIN", "CodecId", "ValueCodec"]
-
-# What the sizing walk found out about a value.
-FORM_OPAQUE = 0
-FORM_DIRECT = 1
-FORM_PLAIN = 2
 
 
 class CodecId(IntEnum):

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import logging
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from fastmem._core import scan
@@ -54,7 +55,8 @@ class ColdWriter:
             content = self._engine.content(record)
         except (CorruptRecordError, SerializationError, FileNotFoundError) as error:
             self._engine.note_lost(record, str(error))
-            self._engine.log.remove(record.key, record.word)
+            if self._engine.log.remove(record.key, record.word):
+                self._engine.note_dropped(record.key)
             return False
         mac = record.body[-MAC_BYTES:] if record.mac_key else b""
         return self.put(
@@ -72,8 +74,12 @@ class ColdWriter:
         mac: bytes,
         mac_key: int,
         expected: int | None = None,
+        commit: Callable[..., int] | None = None,
     ) -> int:
-        """Append a value to the archive. Return its word; 0 when `expected` is not current."""
+        """Append a value to the archive. Return its word; 0 when `expected` is not current.
+
+        `commit`: as for `Engine.archive_put`.
+        """
         dictionary = self.dictionaries.current
         self.dictionaries.sample(content)
         frame = self._frames.compress(content, dictionary)
@@ -87,10 +93,10 @@ class ColdWriter:
         try:
             word = self._append(
                 key, body + mac, codec, deadline_ns, written_ms, kind, flags, mac_key,
-                dictionary if flags else 0, min(len(content), 0xFFFFFFFF), expected,
+                dictionary if flags else 0, min(len(content), 0xFFFFFFFF), expected, commit,
             )  # fmt: skip
-        except BaseException:
-            if written is not None:
+        except BaseException:  # an interrupt, perhaps, when the append was done already
+            if written is not None and self._engine.files.is_orphan(self._values, written):
                 self._values.remove(written)
             raise
         if word:
@@ -106,19 +112,21 @@ class ColdWriter:
 
     def shadow(self, key: bytes, version: int) -> None:
         """Append a tombstone of an old version, so that none older returns at a rebuild."""
-        self._engine.provided(
-            self._engine.log.shadow, key, version, int(time.time()) & 0xFFFFFFFF
-        )
+        self._engine.provided(self._engine.log.shadow, key, version, int(time.time()) & 0xFFFFFFFF)
 
     def _append(
         self, key: bytes, body: bytes, codec: int, deadline_ns: int, written_ms: int, kind: int,
         flags: int, mac_key: int, dictionary: int, raw_len: int, expected: int | None,
+        commit: Callable[..., int] | None = None,
     ) -> int:  # fmt: skip
         engine = self._engine
-        return engine.provided(
-            engine.log.put_cold, key, body, codec, deadline_ns, written_ms, kind, flags, mac_key,
-            dictionary, raw_len, int(time.time()) & 0xFFFFFFFF, expected,
+        record = (
+            body, codec, deadline_ns, written_ms, kind, flags, mac_key, dictionary, raw_len,
+            int(time.time()) & 0xFFFFFFFF, expected,
         )  # fmt: skip
+        if commit is not None:
+            return engine.provided(commit, record)
+        return engine.provided(engine.log.put_cold, key, *record)
 
     # -- space -------------------------------------------------------------------------------
 
@@ -137,6 +145,8 @@ class ColdWriter:
             if engine.log.mapping(COLD, number) is not None:
                 return
         self.make_room(self._segments.segment_bytes, spare=False)
+        if engine.log.mapping(COLD, number) is not None:
+            return  # making room left the tail's segment, and began this one for it
         mapping = self._segments.create(number, sync=engine.durability == "disk")
         engine.log.add_segment(COLD, number, mapping)
         if engine.files.archive is not None:
@@ -202,6 +212,7 @@ class ColdWriter:
             self._keep_shadow(record)
         elif record.live and self._evict(record):
             engine.counters[COLD].evictions["size"] += 1
+            engine.note_dropped(record.key)
             if record.kind == POINTER and record.body is not None:
                 self._values.remove(Pointer.unpack(record.body).number)
         self._cursor = after
@@ -232,7 +243,8 @@ class ColdWriter:
         engine.files.super.set(
             "cold_head", self._segments.numbers[1] * self._segments.segment_units
         )
-        engine.log.drop_segment(COLD, number).close()
+        if engine.log.mapping(COLD, number) is not None:  # else an interrupt came right here
+            engine.log.drop_segment(COLD, number).close()
         self._segments.unlink(number)
         self._cursor = 0
 

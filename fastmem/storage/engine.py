@@ -6,6 +6,7 @@ and turns records into contents. Values and keys are encoded bytes here; no user
 
 from __future__ import annotations
 
+import atexit
 import errno
 import logging
 import os
@@ -49,6 +50,7 @@ NEED_SEGMENT, NEED_OVERFLOW, NEED_COLD_SEGMENT = 1, 2, 3
 CHORE_BUCKETS, CHORE_OVERFLOW, CHORE_PACE, CHORE_POPULATE = 1, 2, 4, 8
 TIER_BIT, LOCATION_MASK = 1 << 47, (1 << 46) - 1
 MIN_BUDGET_BYTES = 16 << 20
+LAST_WALL_NS = (1 << 63) - 1  # the wall clock of records ends in 2262
 POPULATE_BYTES = 512 << 10
 T = TypeVar("T")
 _ALIGNED_CODECS = frozenset((CodecId.ARRAY, CodecId.PICKLE))
@@ -116,6 +118,8 @@ class Engine:
         self._lock = threading.RLock()
         self._sync_failed = False
         self._corrupt_reported: set[int] = set()
+        # Keys whose values left the last tier, for an owner that holds copies of them.
+        self.dropped_keys: list[bytes] | None = None
         try:
             if not read_only:
                 self._refuse_small_budgets()
@@ -174,11 +178,9 @@ class Engine:
         `deadline_ns` is CLOCK_BOOTTIME, 0 = never. ValueTooLargeError when it exceeds half of
         the tier's budget.
         """
-        if self.read_only:
-            raise ReadOnlyError(
-                "opened with read_only=True", self.files.directory.path, errno.EROFS
-            )
-        wall = deadline_ns + self.log.wall_offset_ns if deadline_ns else 0
+        if self.read_only or self.log.closed:
+            self.require_writable()
+        wall = min(deadline_ns + self.log.wall_offset_ns, LAST_WALL_NS) if deadline_ns else 0
         written_ms = time.time_ns() // 1_000_000
         mac = b""
         if self.authenticator is not None:
@@ -214,23 +216,32 @@ class Engine:
             self._make_room(COLD, values.footprint(len(body) + len(key)), spare=True)
             return values.write(key, body, sync=self.durability == "disk")
 
-    def archive_put(self, key: bytes, codec: int, body: bytes, deadline_ns: int) -> int:
-        """Put encoded bytes straight into the archive. Return the word."""
-        if self.read_only:
-            raise ReadOnlyError(
-                "opened with read_only=True", self.files.directory.path, errno.EROFS
-            )
+    def archive_put(
+        self,
+        key: bytes,
+        codec: int,
+        body: bytes,
+        deadline_ns: int,
+        commit: Callable[..., int] | None = None,
+    ) -> int:
+        """Put encoded bytes straight into the archive. Return the word.
+
+        ``commit(record)`` takes the place of ``log.put_cold(key, *record)`` and may return 0: not
+        after all. No lock is held while it runs.
+        """
+        self.require_writable()
         assert self.cold is not None
         if len(body) > self.cold.value_limit:
             raise ValueTooLargeError(len(body), self.cold.value_limit)
-        wall = deadline_ns + self.log.wall_offset_ns if deadline_ns else 0
+        wall = min(deadline_ns + self.log.wall_offset_ns, LAST_WALL_NS) if deadline_ns else 0
         written_ms = time.time_ns() // 1_000_000
         mac, mac_key = b"", 0
         if self.authenticator is not None:
             mac = self.authenticator.sign(codec, wall, written_ms, key, body)
             mac_key = self.authenticator.key_id
-        word = self.cold.put(key, body, codec, wall, written_ms, mac, mac_key)
-        self.settle()
+        word = self.cold.put(key, body, codec, wall, written_ms, mac, mac_key, commit=commit)
+        if word:
+            self.settle()
         return word
 
     def discard(self, prepared: Prepared) -> None:
@@ -260,10 +271,7 @@ class Engine:
 
     def delete(self, key: bytes) -> bool:
         """Delete a key. True when it was there. Durable as a put is."""
-        if self.read_only:
-            raise ReadOnlyError(
-                "opened with read_only=True", self.files.directory.path, errno.EROFS
-            )
+        self.require_writable()
         if self.files.warm is None:
             assert self.cold is not None
             deleted = self.log.seek(key) != 0
@@ -338,6 +346,8 @@ class Engine:
             if self.log.mapping(WARM, number) is not None:
                 return  # another thread was here first
         self._make_room(WARM, segments.segment_bytes)
+        if self.log.mapping(WARM, number) is not None:
+            return  # making room left the tail's segment, and began this one for it
         mapping = segments.create(number, sync=self.durability == "disk")
         self.log.add_segment(WARM, number, mapping)
         self.log.populate_mark = 0
@@ -416,9 +426,10 @@ class Engine:
         self.log.chores &= ~CHORE_POPULATE
         if segments is None:
             return
-        number = self.tail_segment()
+        tail = self.files.super.get("tail")  # once: other threads move it meanwhile
+        number = tail // segments.segment_units
         start = number * segments.segment_units
-        offset = (self.files.super.get("tail") - start) * UNIT_BYTES
+        offset = (tail - start) * UNIT_BYTES
         mapping = self.log.mapping(WARM, number)
         if mapping is None or mapping.size < segments.segment_bytes:
             self.log.populate_mark = (number + 1) * segments.segment_units
@@ -431,7 +442,7 @@ class Engine:
         """Unlink the value files whose records were replaced, once that cannot be undone."""
         super_ = self.files.super
         while self.log.freed:
-            entry = self.log.freed.pop()
+            entry = self.log.freed[0]
             word = int.from_bytes(entry[:8], "little")
             values = self.files.cold_values if word & TIER_BIT else self.files.warm_values
             assert values is not None
@@ -441,6 +452,7 @@ class Engine:
                 values.doom(number, 0)  # its record was never promised to survive power loss
             else:
                 values.doom(number, super_.get("tail"))
+            del self.log.freed[0]  # last: an interrupt before it does all of this again
         self._reap()
 
     def _reap(self) -> None:
@@ -462,8 +474,8 @@ class Engine:
 
         None is also what a corrupt record gives: counted, and logged once for each place.
         """
-        record = None
-        for _attempt in range(3):
+        last_word = 0
+        while True:
             record = self.log.get(key)
             if record is None:
                 if len(self.log.corrupt_places) != len(self._corrupt_reported):
@@ -476,13 +488,13 @@ class Engine:
             try:
                 return record, self.content(record)
             except FileNotFoundError:
-                continue  # replaced by another thread between the two steps: look again
+                if record.word == last_word:
+                    self.note_lost(record, "its value file is missing")
+                    return None
+                last_word = record.word  # replaced between the two steps, surely: look again
             except (CorruptRecordError, SerializationError) as error:
                 self.note_lost(record, str(error))
                 return None
-        if record is not None:
-            self.note_lost(record, "its value file is missing")
-        return None
 
     def content(self, record: Record) -> bytes:
         """The encoded value of a record: fetched, decompressed, authenticated.
@@ -662,10 +674,26 @@ class Engine:
             self._note_failure(error)
         return not self.has_doomed and not self.log.freed
 
+    def note_dropped(self, key: bytes) -> None:
+        """Tell the owner that a key's value left the last tier."""
+        if self.dropped_keys is not None:
+            self.dropped_keys.append(key)
+
+    def __del__(self) -> None:
+        # log is missing when the constructor failed, closed after a close and in a forked child.
+        log = getattr(self, "log", None)
+        if log is not None and not log.closed:
+            self.close()
+
     def abandon(self) -> None:
         """In a forked child: give up without a trace. The parent's lock stays the parent's."""
         self._lock = threading.RLock()  # another thread of the parent may have held it
         self.files.close(clean=False)
+
+
+def _at_exit() -> None:
+    for engine in list(_engines):
+        engine.close()
 
 
 def _after_fork() -> None:
@@ -674,4 +702,5 @@ def _after_fork() -> None:
     _engines.clear()
 
 
+atexit.register(_at_exit)
 os.register_at_fork(after_in_child=_after_fork)

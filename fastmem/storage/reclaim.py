@@ -13,6 +13,7 @@ from fastmem.storage.segments import WARM
 from fastmem.storage.values import Pointer
 
 if TYPE_CHECKING:
+    from fastmem.storage.cold import ColdWriter
     from fastmem.storage.engine import Engine
 
 VALUE, TOMBSTONE, POINTER = 1, 2, 4
@@ -125,12 +126,16 @@ class Reclaimer:
             self._drop(record)
         elif forward and self._wanted(record, length):
             self._forwarded_bytes += length
-        elif engine.cold is not None:
-            engine.cold.demote(record)
-            counters.demotions += 1
+        elif engine.cold is not None and self._fits_archive(record, engine.cold):
+            if engine.cold.demote(record):
+                counters.demotions += 1
         else:
             counters.evictions["size"] += 1
             self._drop(record)
+
+    @staticmethod
+    def _fits_archive(record: Record, cold: ColdWriter) -> bool:
+        return record.kind != POINTER or Pointer.unpack(record.body).length <= cold.value_limit
 
     def _now_ns(self) -> int:
         return time.clock_gettime_ns(time.CLOCK_BOOTTIME) + self._engine.log.wall_offset_ns
@@ -154,6 +159,7 @@ class Reclaimer:
         engine = self._engine
         if not engine.log.remove(record.key, record.word):
             return
+        engine.note_dropped(record.key)
         # A corrupt pointer names no file: an orphan, which the next open finds.
         if record.kind == POINTER and record.body is not None and engine.files.warm_values:
             engine.files.warm_values.remove(Pointer.unpack(record.body).number)
@@ -177,6 +183,7 @@ class Reclaimer:
             engine.sync()
         rest = [other for other in segments.numbers if other > number]
         super_.set("head", (rest[0] if rest else number + 1) * segments.segment_units)
-        engine.log.drop_segment(WARM, number).close()
+        if engine.log.mapping(WARM, number) is not None:  # else an interrupt came right here
+            engine.log.drop_segment(WARM, number).close()
         segments.unlink(number)
         self._cursor = 0

@@ -70,7 +70,8 @@ class Segments:
         if sync:
             mapping.sync(0, SEGMENT_HEADER_BYTES)
             self.directory.sync()
-        self.numbers.append(number)
+        if number not in self.numbers:  # there after an interrupt before anybody heard of it
+            self.numbers.append(number)
         return mapping
 
     def open(self, number: int) -> Mapping | None:
@@ -121,9 +122,7 @@ class Segments:
         self.numbers.remove(number)
 
 
-def read_head(
-    mapping: Mapping, which: int, path: Path
-) -> tuple[int, bytes, int, int] | None:
+def read_head(mapping: Mapping, which: int, path: Path) -> tuple[int, bytes, int, int] | None:
     """Return (segment_bytes, uuid, number, salt) of a segment's header, None when unsound.
 
     FormatError when it is sound and of a newer format.

@@ -144,7 +144,8 @@ class ValueFiles:
             log_to.warning("%s: %s", self.directory.path / self._name(number), error)
             self.doom(number, 0)
             return
-        self.linked_bytes -= self._bytes.pop(number, 0)
+        gone = self._bytes.pop(number, 0)  # a call, so not inside the sum: another thread may come
+        self.linked_bytes -= gone
         self.unsynced.discard(number)
 
     def sync(self) -> None:

@@ -8,13 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastmem._core.keys import (
-    KEY_BYTES_LIMIT,
-    KEY_DEPTH_LIMIT,
-    decode_key,
-    encode_key,
-    is_exact,
-)
+from fastmem._core.keys import KEY_BYTES_LIMIT, KEY_DEPTH_LIMIT, decode_key, encode_key
 from fastmem.errors import KeyTypeError, ValueTooLargeError
 
 TEXTS = st.text() | st.text(st.characters(categories=["Cs", "L"]), max_size=6)
@@ -45,7 +39,6 @@ def exact(key: object) -> object:
 def test_a_key_comes_back_as_it_was(key: object) -> None:
     assert exact(decode_key(encode_key(key))) == exact(key)
     assert decode_key(memoryview(encode_key(key))) == key
-    assert is_exact(key)
 
 
 @given(KEYS, KEYS)
@@ -104,7 +97,6 @@ def test_other_types_are_refused_with_their_place(key: object, place: str, name:
         encode_key(key)
     assert str(refused.value).startswith(f"{place}: {name} is not a tier key type")
     assert isinstance(refused.value, TypeError)
-    assert not is_exact(key)
 
 
 def nested(depth: int) -> tuple[object, ...]:
@@ -118,7 +110,6 @@ def test_tuples_nest_to_the_limit_and_not_further() -> None:
     assert decode_key(encode_key(nested(KEY_DEPTH_LIMIT))) == nested(KEY_DEPTH_LIMIT)
     with pytest.raises(KeyTypeError, match="more than 100 deep"):
         encode_key(nested(KEY_DEPTH_LIMIT + 1))
-    assert not is_exact(nested(KEY_DEPTH_LIMIT + 1))
 
 
 def test_a_tuple_shared_at_each_level_is_refused_at_once() -> None:
@@ -127,7 +118,6 @@ def test_a_tuple_shared_at_each_level_is_refused_at_once() -> None:
         key = (key, key)
     with pytest.raises(ValueTooLargeError):
         encode_key(key)
-    assert not is_exact(key)
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,9 @@ def test_a_flipped_bit_in_the_log_bounds_loses_nothing(
         store.check()
         assert {key: store.get(key) for key in VALUES} == VALUES
         store.flush()
-        assert engine_of(store).files.super.get("synced") == engine_of(store).files.super.get("tail")
+        assert engine_of(store).files.super.get("synced") == engine_of(store).files.super.get(
+            "tail"
+        )
     (private_tmp / "l2" / "index").unlink()
     with open_segments(private_tmp) as store:
         assert {key: store.get(key) for key in VALUES} == VALUES
@@ -196,7 +198,7 @@ def test_a_missing_segment_costs_its_own_records_and_no_older_ones_return(
 
 
 def test_a_gap_in_the_numbers_is_no_reason_to_rebuild_again(private_tmp: Path) -> None:
-    values = {i: "x" * 1000 for i in range(3000)}
+    values = dict.fromkeys(range(3000), "x" * 1000)
     with open_tiers(private_tmp) as memory:
         memory.update(values)
     for _again in range(3):

@@ -1,0 +1,15 @@
+"""Kinds of objects that are no leaf, list, tuple, dict or set: what may be asked of which."""
+
+from cpython.object cimport PyObject, PyTypeObject
+
+# Instances of Python classes, and of the builtin containers, but not of extension types: those may
+# lead anywhere (a frame's globals, this very cache).
+cdef bint leads_to_data(PyTypeObject* type) noexcept
+
+# numpy is recognised when the program has loaded it, and never imported. -1 with what a half
+# imported numpy raised.
+cdef bint is_ndarray(PyObject* o) except -1
+cdef bint is_exact_ndarray(PyObject* o) noexcept        # after `is_ndarray` said yes to some object
+
+# Whether an object that holds no others is of a plain type.
+cdef bint is_plain_scalar(PyObject* o) noexcept

@@ -1,0 +1,352 @@
+"""Threads on few keys in tiny budgets: what was put is seen, and nothing older ever comes back.
+
+Every value is its key and a number that only grows, so that each read can be judged. The budgets
+make every put evict, and the switch interval makes threads change places inside operations.
+"""
+
+import os
+import random
+import signal
+import sys
+import threading
+import time
+
+import pytest
+
+from fastmem import TieredMemorySystem
+from fastmem._core.log import LogNeeds
+from fastmem.storage.segments import WARM
+
+MIB = 1 << 20
+THREADS = 4
+SECONDS = 1.5  # of each hammering; what is checked does not depend on it
+KEYS = ["a", b"b", 3, ("d", 4), "e", "f"]
+
+
+@pytest.fixture(autouse=True)
+def eager_switches():
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.fixture
+def places(private_tmp):
+    return private_tmp / "l2", private_tmp / "l3"
+
+
+def opened(places, **options):
+    options = {"l2_size_mb": 16, "l1_size_mb": 0.002} | options
+    return TieredMemorySystem(l2_path=places[0], l3_path=places[1], **options)
+
+
+def hammer(work, threads=THREADS, seconds=SECONDS):
+    """Run `work(number, going)` in threads; raise the first error of any."""
+    errors, end = [], time.monotonic() + seconds
+    start = threading.Barrier(threads)
+
+    def run(number):
+        start.wait()
+        try:
+            work(number, lambda: not errors and time.monotonic() < end)
+        except BaseException as error:  # noqa: BLE001 - raised again below
+            errors.append(error)
+
+    crowd = [threading.Thread(target=run, args=(number,)) for number in range(threads)]
+    for thread in crowd:
+        thread.start()
+    for thread in crowd:
+        thread.join(120)
+        assert not thread.is_alive(), "deadlock"
+    if errors:
+        raise errors[0]
+
+
+def value_of(key, number, size):
+    return [key, number, "x" * size]
+
+
+SIZES = {"small": (0, 30), "with files": (0, 300_000, 30), "larger than L1": (3000, 20)}
+
+
+@pytest.mark.parametrize("durability", ["process", "cache", "disk"])
+@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
+def test_newest_wins_between_threads(places, durability, sizes):
+    """Each key has one writer; everybody reads it and never sees it go back."""
+    memory = opened(places, durability=durability)
+    done = dict.fromkeys(KEYS, 0)  # the last number whose put has returned
+
+    def work(me, going):
+        rng = random.Random(me)
+        mine = KEYS[me::THREADS]
+        seen = dict.fromkeys(KEYS, 0)
+        number = 0
+        while going():
+            key = rng.choice(KEYS)
+            act = rng.random()
+            if act < 0.4:
+                key = rng.choice(mine)
+                number += 1
+                memory.put(key, value_of(key, number, rng.choice(sizes)))
+                done[key] = number
+                seen[key] = number
+            elif act < 0.5:
+                memory.touch(key, rng.choice([None, 3600, float("inf")]))
+            else:
+                least = max(done[key], seen[key])
+                read = memory.get if act < 0.9 else memory.peek
+                found = read(key)
+                if found is None:
+                    assert least == 0, f"{key!r} vanished, {least} was put"
+                    continue
+                assert found[0] == key
+                assert found[1] >= least, f"{key!r}: {found[1]} after {least}"
+                seen[key] = found[1]
+
+    hammer(work)
+    memory.check()
+    assert memory.limbo == {}
+    final = dict(memory.items())
+    assert {key: value[1] for key, value in final.items()} == {k: n for k, n in done.items() if n}
+    for key, entry in memory.l1.items():
+        assert entry.value == final[key]
+    stats = memory.get_stats()
+    assert not [name for name in stats if "corrupt" in name or "spill_failed" in name]
+    memory.close()
+    with opened(places) as memory:
+        assert dict(memory.items()) == final
+        assert memory.get_stats()["l2_value_files"] + memory.get_stats()["l3_value_files"] == sum(
+            len(value[2]) > 256_000 for value in final.values()
+        )
+
+
+@pytest.mark.parametrize("durability", ["process", "cache"])
+def test_puts_deletes_pops_and_reclaim(places, durability):
+    """Deleted by its owner, a key stays away until its owner puts it again."""
+    memory = opened(places, durability=durability)
+
+    def work(me, going):
+        rng = random.Random(me)
+        key = KEYS[me]
+        number, there = 0, False
+        while going():
+            act = rng.random()
+            if act < 0.35:
+                number += 1
+                there = True
+                memory[key] = value_of(key, number, rng.choice((0, 200, 5000)))
+            elif act < 0.45:
+                assert memory.delete(key) is there
+                there = False
+            elif act < 0.55:
+                found = memory.pop(key, None)
+                assert (found is not None) is there
+                assert not there or found[1] == number
+                there = False
+            elif act < 0.6 and me == 0:
+                engine = memory._engine
+                with engine._lock:
+                    try:
+                        engine.log.roll(WARM)
+                    except LogNeeds as missing:
+                        engine.provide(missing.what)
+                    engine.reclaimer.step(MIB, forward=rng.random() < 0.5)
+            else:
+                found = memory.get(key)
+                assert (found is not None) is there
+                assert not there or found[1] == number
+                assert (key in memory) is there
+                assert (memory.entry(key) is not None) is there
+                assert (key in list(memory)) is there
+        final[key] = number if there else None
+
+    final = {}
+    hammer(work)
+    memory.check()
+    expected = {key: number for key, number in final.items() if number is not None}
+    assert {key: value[1] for key, value in memory.items()} == expected
+    memory.close()
+    (places[0] / "index").unlink()
+    with opened(places) as memory:
+        assert {key: value[1] for key, value in memory.items()} == expected
+
+
+@pytest.mark.parametrize("durability", ["process", "cache"])
+def test_what_one_thread_takes_no_other_gets(places, durability):
+    """pop, popitem and setdefault each decide for one."""
+    memory = opened(places, durability=durability)
+    taken, given, lock = [], [], threading.Lock()
+
+    def work(me, going):
+        mine, number = [], 0
+        while going():
+            number += 1
+            if me == 0:
+                key = number % 7
+                token = [me, number]
+                if memory.setdefault(key, token) == token:
+                    mine.append((key, tuple(token)))
+            elif me == 1 and number % 3 == 0:
+                try:
+                    key, value = memory.popitem()
+                except KeyError:
+                    continue
+                mine.append((key, tuple(value)))
+            else:
+                value = memory.pop(number % 7, None)
+                if value is not None:
+                    mine.append((number % 7, tuple(value)))
+        with lock:
+            (given if me == 0 else taken).extend(mine)
+
+    hammer(work)
+    taken += [(key, tuple(value)) for key, value in memory.items()]
+    assert len(taken) == len(set(taken))
+    assert sorted(taken) == sorted(given)
+    memory.close()
+
+
+def test_setdefault_gives_all_threads_the_same(places):
+    with opened(places) as memory:
+        answers = [[] for _ in range(THREADS)]
+
+        def work(me, going):
+            for number in range(300):
+                answers[me].append(memory.setdefault(number, [me])[0])
+
+        hammer(work)
+        assert answers[0] == answers[1] == answers[2] == answers[3]
+
+
+@pytest.mark.parametrize("durability", ["process", "cache"])
+def test_large_values_of_many_threads_stay_within_the_budgets(places, durability):
+    memory = opened(places, durability=durability, l3_size_mb=16)
+    worst = {"l2": 0, "l3": 0}
+
+    def work(me, going):
+        number = 0
+        while going():
+            number += 1
+            memory[me, number % 9] = os.urandom(1_200_000)
+            for tier, place in zip(("l2", "l3"), places, strict=True):
+                real = 0
+                for path in place.glob("[vsci]*[!w]"):
+                    try:
+                        real += path.stat().st_blocks * 512
+                    except FileNotFoundError:
+                        continue
+                worst[tier] = max(worst[tier], memory.stats()[tier]["bytes"])
+
+    hammer(work)
+    for tier in ("l2", "l3"):
+        assert worst[tier] <= 16 * MIB
+    stats = memory.stats()
+    for tier, place in zip(("l2", "l3"), places, strict=True):
+        real = sum(path.stat().st_blocks * 512 for path in place.iterdir())
+        assert stats[tier]["bytes"] + 4096 >= real
+        assert stats[tier]["value_files"] == len(list(place.glob("val.*")))
+    memory.check()
+    memory.close()
+
+
+def test_closing_under_way(places):
+    """Whatever a put returned for is there at the next opening; later calls are ClosedError."""
+    for durability in ("process", "cache"):
+        memory = opened(places, durability=durability)
+        done = {}
+
+        def work(me, going, memory=memory, done=done):
+            number = 0
+            try:
+                while True:
+                    number += 1
+                    memory[me] = [number, "x" * (number % 100)]
+                    done[me] = number
+                    memory.get((me + 1) % THREADS)
+                    if me == 0 and number == 500:
+                        memory.close()
+            except ValueError as error:  # ClosedError
+                assert "the" in str(error)  # noqa: PT017 - each thread ends so
+
+        hammer(work)
+        with opened(places) as memory:
+            memory.check()
+            for me, number in done.items():
+                assert memory[me][0] >= number
+
+
+class Interrupted(BaseException):
+    pass
+
+
+# A file object whose `with` was not reached yet is closed by its destructor, which warns.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize("durability", ["process", "cache"])
+@pytest.mark.parametrize("serializer", ["auto", "python"])
+def test_interrupts_at_any_point(places, durability, serializer):
+    """Each operation is done or not done; what is held stays whole, above and below."""
+
+    class Python:
+        def dumps(self, value):
+            return repr(value).encode()
+
+        def loads(self, data):
+            return eval(data)
+
+    options = {} if serializer == "auto" else {"serializer": Python()}
+    memory = opened(places, durability=durability, **options)
+    rng = random.Random(5)
+    possible = {key: {None} for key in KEYS}  # what the key may hold
+
+    def interrupt(*_):
+        raise Interrupted
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    interrupts = 0
+    try:
+        for number in range(3000):
+            key = rng.choice(KEYS)
+            size = rng.choice((0, 500, 3000, 270_000 if number % 7 == 0 else 9))
+            value = value_of(key, number, size)
+            act = rng.choice(("put", "put", "get", "delete", "pop", "touch", "flush"))
+            after = {"put": {number}, "delete": {None}, "pop": {None}}.get(act, possible[key])
+            try:
+                try:
+                    signal.setitimer(signal.ITIMER_REAL, rng.random() * 3e-4)
+                    if act == "put":
+                        memory.put(key, value)
+                    elif act == "get":
+                        found = memory.get(key)
+                        assert (found and found[1]) in possible[key]
+                    elif act == "delete":
+                        memory.delete(key)
+                    elif act == "pop":
+                        found = memory.pop(key, None)
+                        assert (found and found[1]) in possible[key]
+                    elif act == "touch":
+                        memory.touch(key, 3600)
+                    else:
+                        memory.flush()
+                    possible[key] = after
+                finally:
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+            except Interrupted:
+                interrupts += 1
+                possible[key] = possible[key] | after
+            memory.check()
+            found = memory.peek(key)
+            held = memory.l1.get(key)
+            assert (found and found[1]) in possible[key]
+            assert held is None or held.value == found
+            possible[key] = {found and found[1]}
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert interrupts > 100
+    final = {key: value[1] for key, value in memory.items()}
+    assert all(final.get(key) in possible[key] for key in KEYS)
+    memory.close()
+    with opened(places, **options) as memory:
+        assert {key: value[1] for key, value in memory.items()} == final
+        memory.check()
