@@ -11,7 +11,7 @@ from pathlib import Path
 from fastmem._core.hashing import digest
 from fastmem._core.log import FORMAT, PAGE_BYTES
 from fastmem._core.mapping import Mapping
-from fastmem.errors import FormatError
+from fastmem.errors import ClosedError, FormatError
 
 STORE_MAGIC = b"FASTMEM\0"
 ARCHIVE_MAGIC = b"FMARCHIV"
@@ -90,10 +90,16 @@ class Superblock:
         self._view.release()
 
     def get(self, field: str) -> int:
-        return int(_U64.unpack_from(self._view, _FIELDS[field])[0])
+        try:
+            return int(_U64.unpack_from(self._view, _FIELDS[field])[0])
+        except ValueError:  # the view was released, by another thread just now
+            raise ClosedError("the store is closed") from None
 
     def set(self, field: str, value: int) -> None:
-        _U64.pack_into(self._view, _FIELDS[field], value)
+        try:
+            _U64.pack_into(self._view, _FIELDS[field], value)
+        except ValueError:
+            raise ClosedError("the store is closed") from None
 
     @property
     def clean(self) -> bool:
