@@ -161,7 +161,7 @@ class Reclaimer:
             return
         engine.note_dropped(record.key)
         # A corrupt pointer names no file: an orphan, which the next open finds.
-        if record.kind == POINTER and record.body is not None and engine.files.warm_values:
+        if record.kind == POINTER and record.body and engine.files.warm_values:
             engine.files.warm_values.remove(Pointer.unpack(record.body).number)
         if record.flags & SHADOWS_L3:
             self._shadow(record)

@@ -99,7 +99,7 @@ class Segments:
         return any(size < self.segment_bytes for size in sizes)
 
     def refuse_strangers(self) -> None:
-        """FormatError when all segments agree that they are another store's: nothing is set aside."""
+        """FormatError, and nothing set aside, when all segments are another store's."""
         told = recover_identity(self.directory, self.which)
         if told is not None and told[1] != self.uuid:
             raise FormatError("holds the segments of another store", self.directory.path)

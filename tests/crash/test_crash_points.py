@@ -74,7 +74,7 @@ def run_child(at: Path, opener: Any, steps: list[Step], die_at: int) -> tuple[in
                         store.put(key, value)
                     os.write(done, b".")
             os._exit(0)
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - shown, and the status tells
             traceback.print_exc()
         finally:
             os._exit(1)
@@ -212,5 +212,3 @@ def check(
 def difference(found: dict[Any, Any], wanted: dict[Any, Any]) -> str:
     keys = [key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key)]
     return f"differs at {keys[:5]}"
-
-

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -90,9 +92,7 @@ def test_a_link_in_place_of_a_file_is_not_followed(private_tmp: Path, name: str)
 
 
 @OPENERS
-def test_a_file_in_place_of_the_directory(
-    private_tmp: Path, opener: Callable[..., object]
-) -> None:
+def test_a_file_in_place_of_the_directory(private_tmp: Path, opener: Callable[..., object]) -> None:
     for name in ("l2", "l3"):
         (private_tmp / name).write_text("precious")
     with pytest.raises(OSError):
@@ -131,9 +131,7 @@ def as_nobody(body: Callable[[], None]) -> int:
                 os.setresuid(NOBODY, NOBODY, NOBODY)
             body()
             status = 0
-        except BaseException:
-            import traceback
-
+        except BaseException:  # noqa: BLE001 - shown, and the status tells
             traceback.print_exc()
         finally:
             os._exit(status)
@@ -162,8 +160,6 @@ def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
 
         assert as_nobody(body) == 0
     finally:
-        import shutil
-
         shutil.rmtree(base)
     assert tmp_path.exists()
 
