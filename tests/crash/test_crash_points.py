@@ -212,5 +212,3 @@ def check(
 def difference(found: dict[Any, Any], wanted: dict[Any, Any]) -> str:
     keys = [key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key)]
     return f"differs at {keys[:5]}"
-
-

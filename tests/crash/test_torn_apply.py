@@ -171,9 +171,7 @@ def test_links_into_the_overflow_recover(private_tmp: Path, kept: int) -> None:
 
 
 def splits(before: Path, after: Path) -> bool:
-    return (
-        word(before / "l2/index", DIRECTORY) != word(after / "l2/index", DIRECTORY)
-    )
+    return word(before / "l2/index", DIRECTORY) != word(after / "l2/index", DIRECTORY)
 
 
 def test_a_split_half_done_recovers(private_tmp: Path) -> None:
