@@ -96,7 +96,8 @@ typedef struct {       /* super: 4 KiB; each group on a cache line of its own */
     int64_t anchor_wall_ns; /* now = anchor_wall + (BOOTTIME - anchor_boot) */
     int64_t anchor_boot_ns;
     int64_t latest_wall_ns; /* the latest time seen: a clock set back never revives */
-    uint64_t spare5[5];
+    uint64_t clock_check;   /* XXH3 of the two anchors */
+    uint64_t spare5[4];
 } fm_super;
 
 typedef struct {       /* first page of the index */
@@ -106,7 +107,8 @@ typedef struct {       /* first page of the index */
     uint8_t uuid[16];  /* the store's */
     uint64_t check;    /* XXH3 of the 32 bytes before it */
     uint64_t opens;    /* as in the super, or one more: an older index put back is behind */
-    uint64_t spare0[2];
+    uint64_t digest;   /* of the buckets in use, at a clean close */
+    uint64_t spare0;
 
     uint64_t directory; /* level:8 | split:56 */
     uint64_t spare1[7];

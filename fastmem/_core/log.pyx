@@ -12,7 +12,7 @@ changed nothing, and the engine, which may open files, provides it and calls aga
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
-from libc.string cimport memcmp, memset
+from libc.string cimport memcmp, memmove, memset
 from fastmem._core.clock cimport coarse_now_ns
 from fastmem._core.hashing cimport xxh3, xxh3_seeded
 from fastmem._core.index cimport (
@@ -129,15 +129,15 @@ cdef class Log:
     def drop_segment(self, int which, uint64_t number):
         """Unmap a segment that no slot leads to any more. Return its mapping."""
         cdef tier_t* tier = &self.tier[which]
-        cdef uint64_t i
+        cdef uint64_t gone = 0
         mapping = self.maps.pop((which, number))
         tier.segments[number - tier.first].base = NULL
         tier.segments[number - tier.first].size = 0
-        while tier.count and tier.segments[0].base == NULL:
-            tier.first += 1
-            tier.count -= 1
-            for i in range(tier.count):
-                tier.segments[i] = tier.segments[i + 1]
+        while gone < tier.count and tier.segments[gone].base == NULL:
+            gone += 1
+        tier.first += gone
+        tier.count -= gone
+        memmove(tier.segments, tier.segments + gone, tier.count * sizeof(segment_t))
         return mapping
 
     def close(self):

@@ -2,13 +2,14 @@
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint64_t
+from fastmem._core.hashing cimport xxh3_seeded
 from fastmem._core.index cimport (
     bucket_count, cursor_t, first_slot, home_of, index_sound, insert_word, next_slot,
     recover_index, replace_word, split_some, tag_fits, tag_of, wants_growth,
 )
 from fastmem._core.layout cimport (
     FM_COLD, FM_LOCATION_MASK, FM_POINTER, FM_SEAL, FM_TAG_SHIFT, FM_TIER_BIT,
-    FM_TOMBSTONE, FM_VALUE, fm_load_acquire, fm_record, fm_store_release,
+    FM_TOMBSTONE, FM_VALUE, fm_bucket, fm_load_acquire, fm_record, fm_store_release,
 )
 from fastmem._core.log cimport (
     COLD, NEED_OVERFLOW, WARM, Log, Record, place_t, tier_t,
@@ -19,6 +20,7 @@ from fastmem._core.record cimport (
 
 cdef enum:
     HEADER_UNITS = 4
+    LONGEST_GAP = 1 << 20  # segment numbers that a lost directory may have cost
 
 
 cdef bint valid_at(Log log, int which, uint64_t at, place_t* place) noexcept:
@@ -35,21 +37,23 @@ cdef inline uint64_t word_at(Log log, int which, uint64_t digest, uint64_t at) n
 
 
 def sound(Log log not None):
-    """True when the index and the log's bounds belong together. Reads the index, and the headers
-    of the tail's segments; writes nothing.
+    """-1 when index and bounds of the log do not belong together, else how many slots lead to
+    segments that are not mapped. Reads the index, and the headers of the tail's segments; writes
+    nothing.
 
-    Every slot leads into a mapped segment and below the tail, its tag fits its bucket, the counts
-    are exact, and no record lies across a tail. A damaged bound or counter would otherwise have
-    live records overwritten, or the table grown without end.
+    Every slot leads below the tail, its tag fits its bucket, the counts are exact, and no record
+    lies across a tail. A damaged bound or counter would otherwise have live records overwritten,
+    or the table grown without end.
     """
     cdef uint64_t home
+    cdef uint64_t lost = 0
     cdef uint64_t word = 0
     cdef uint64_t tally[2]
     cdef cursor_t cursor
     cdef place_t place
     cdef int which
     if not index_sound(&log.index):
-        return False
+        return -1
     tally[0] = tally[1] = 0
     for home in range(bucket_count(&log.index)):
         first_slot(&log.index, home, &cursor)
@@ -58,13 +62,51 @@ def sound(Log log not None):
                 continue
             which = COLD if word & FM_TIER_BIT else WARM
             tally[which] += 1
-            if not tag_fits(&log.index, home, word) or not log.locate(word, &place):
-                return False
-            if place.at >= (log.sup.cold_tail if which == COLD else log.sup.tail):
-                return False
+            if not tag_fits(&log.index, home, word):
+                return -1
+            if (word & FM_LOCATION_MASK) >= (
+                log.sup.cold_tail if which == COLD else log.sup.tail
+            ):
+                return -1
+            if not log.locate(word, &place):
+                lost += 1
     if tally[0] != log.index.head.warm_entries or tally[1] != log.index.head.cold_entries:
-        return False
-    return tail_sound(log, WARM) and tail_sound(log, COLD)
+        return -1
+    if not (tail_sound(log, WARM) and tail_sound(log, COLD)):
+        return -1
+    return lost
+
+
+def forget_lost(Log log not None):
+    """Clear every slot that leads to no mapped segment. Return how many."""
+    cdef uint64_t home
+    cdef uint64_t word = 0
+    cdef uint64_t cleared = 0
+    cdef cursor_t cursor
+    cdef place_t place
+    for home in range(bucket_count(&log.index)):
+        first_slot(&log.index, home, &cursor)
+        while next_slot(&log.index, &cursor, &word):
+            if word and not log.locate(word, &place):
+                replace_word(&log.index, &cursor, word, 0)
+                cleared += 1
+    return cleared
+
+
+def index_digest(Log log not None):
+    """Return a checksum of the buckets in use and of the counts; what a clean close leaves."""
+    cdef uint64_t digest
+    log.require_open()
+    if not index_sound(&log.index):
+        return 0
+    digest = xxh3_seeded(
+        log.index.buckets, bucket_count(&log.index) * sizeof(fm_bucket),
+        fm_load_acquire(&log.index.head.directory),
+    )
+    digest ^= log.index.head.warm_entries + (log.index.head.cold_entries << 32)
+    return xxh3_seeded(
+        log.index.overflow, log.index.head.overflow_next * sizeof(fm_bucket), digest
+    )
 
 
 cdef bint tail_sound(Log log, int which) noexcept:
@@ -76,12 +118,14 @@ cdef bint tail_sound(Log log, int which) noexcept:
     if tier.segment_bytes == 0:
         return True
     at = tail & ~((1ULL << tier.shift) - 1)
+    if tier.count and (tail >> tier.shift) >= tier.first + tier.count + LONGEST_GAP:
+        return False
     if tail <= at + HEADER_UNITS:
         return True
     at += HEADER_UNITS
     while at < tail:
         if not log.locate_tail(which, at, &place):
-            return False
+            return True  # the segment is lost, or cut before the tail
         if header_valid(place.record, at, place.room, tier.salt):
             at += record_units(place.record, at)
         else:
@@ -157,8 +201,8 @@ cdef bint redo(Log log, int which, uint64_t at, place_t* place) except? 1:
 
 
 def absorb(
-    Log log not None, int which, uint64_t number, uint64_t at, list counts not None,
-    vouch=None, uint64_t vouched=0,
+    Log log not None, int which, uint64_t number, uint64_t at, list counts not None, vouch,
+    uint64_t vouched,
 ):
     """Rebuild: index the records of one segment from address `at` on, newest version wins.
 
@@ -166,13 +210,16 @@ def absorb(
     files must grow (`need` or `chores`). `counts` is [records, dropped, end, newest]: whole
     records seen, runs of bytes that are not zero and no record, the end of the last whole record
     (0: none), and the newest version.
-    Tombstones are indexed too, until `sweep`. A pointer at address `vouched` or later counts only
-    if `vouch(key, pointer)` is true: after a power loss its value file may not be whole.
+    Tombstones are indexed too, until `sweep`. Below address `vouched` every record was whole once:
+    one whose body is damaged is indexed all the same, as lost, rather than let an older version
+    return. From there on it counts for nothing, and so does a pointer unless `vouch(key, pointer)`
+    is true: a power loss may have torn either.
     """
     cdef tier_t* tier = &log.tier[which]
     cdef uint64_t end = (number + 1) << tier.shift
     cdef place_t place
     cdef bint in_run = False
+    cdef bint whole
     cdef uint64_t digest
     log.need = 0
     if at == 0:
@@ -188,17 +235,17 @@ def absorb(
         if place.record.kind == FM_SEAL:
             counts[2] = at
             return 0
-        if not body_valid(place.record, at) or (
-            vouch is not None and at >= vouched and place.record.kind == FM_POINTER
-            and not vouch(
+        whole = body_valid(place.record, at)
+        if whole and at >= vouched and place.record.kind == FM_POINTER:
+            whole = vouch(
                 PyBytes_FromStringAndSize(key_of(place.record), place.record.klen),
                 PyBytes_FromStringAndSize(
                     <const char*>place.record + body_offset(place.record, at), place.record.vlen
                 ),
             )
-        ):
+        if not whole:
             counts[1] += 1
-        else:
+        if whole or at < vouched:
             digest = log.digest_of(key_of(place.record), place.record.klen)
             if not take(log, word_at(log, which, digest, at), digest, &place):
                 return at

@@ -163,10 +163,9 @@ class ColdWriter:
             return
         wanted_bytes += spare * self._segments.segment_bytes
         engine.free_values()
+        if engine.has_doomed and engine.cold_bytes + wanted_bytes > budget:
+            engine.sync()
         while engine.cold_bytes + wanted_bytes > budget:
-            if engine.has_doomed:
-                engine.sync()
-                continue
             if not self._segments.numbers or (
                 self._segments.numbers[0] >= self._tail_segment() and not self._leave_tail()
             ):

@@ -15,7 +15,7 @@ import struct
 from pathlib import Path
 
 from fastmem._core.mapping import Mapping, fallocate, filesystem_type
-from fastmem.errors import DirectoryRefusedError, StoreLockedError
+from fastmem.errors import ClosedError, DirectoryRefusedError, StoreLockedError
 
 __all__ = ["Directory", "fallocate", "map_file"]
 
@@ -116,21 +116,29 @@ class Directory:
 
     def close(self) -> None:
         """Give up the lock and the directory. Idempotent."""
-        for fd in (self._lock_fd, self._fd):
+        held = (self._lock_fd, self._fd)
+        self._lock_fd = self._fd = -1  # first: another thread must not use a number given back
+        for fd in held:
             if fd >= 0:
                 os.close(fd)
-        self._lock_fd = self._fd = -1
+
+    @property
+    def _handle(self) -> int:
+        fd = self._fd
+        if fd < 0:
+            raise ClosedError("the store is closed")
+        return fd
 
     # Every name below is one of fastmem's own, never a key.
 
     def open(self, name: str, flags: int) -> int:
-        return os.open(name, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600, dir_fd=self._fd)
+        return os.open(name, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600, dir_fd=self._handle)
 
     def names(self) -> list[str]:
-        return os.listdir(self._fd)
+        return os.listdir(self._handle)
 
     def stat(self, name: str) -> os.stat_result:
-        return os.stat(name, dir_fd=self._fd, follow_symlinks=False)
+        return os.stat(name, dir_fd=self._handle, follow_symlinks=False)
 
     def allocated_bytes(self, name: str) -> int:
         """Bytes the file takes on disk, 0 when there is none."""
@@ -142,10 +150,10 @@ class Directory:
     def unlink(self, name: str) -> None:
         """Remove a file; one that is gone already is no error."""
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(name, dir_fd=self._fd)
+            os.unlink(name, dir_fd=self._handle)
 
     def rename(self, old: str, new: str) -> None:
-        os.rename(old, new, src_dir_fd=self._fd, dst_dir_fd=self._fd)
+        os.rename(old, new, src_dir_fd=self._handle, dst_dir_fd=self._handle)
 
     def sync_file(self, name: str) -> None:
         """Make a file's bytes survive power loss; one that is gone already is no error."""
@@ -158,7 +166,7 @@ class Directory:
 
     def sync(self) -> None:
         """Make names created, renamed and removed so far survive power loss."""
-        os.fsync(self._fd)
+        os.fsync(self._handle)
 
     def read(self, name: str, limit: int, offset: int = 0) -> bytes:
         """Return up to `limit` bytes of a file from `offset` on, fewer when it ends before.

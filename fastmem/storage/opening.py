@@ -38,7 +38,8 @@ HEADER_UNITS = 4
 _INDEX_MAGIC = b"FMINDEX\0"
 _INDEX_HEAD = struct.Struct("<8sII16s")
 _INDEX_SEAL = struct.Struct("<QQ")  # check of the head, times the store was opened
-_OVERFLOW_NEXT_AT = 144
+_INDEX_DIGEST = struct.Struct("<Q")
+_INDEX_DIGEST_AT, _OVERFLOW_NEXT_AT = 48, 144
 _POINTER_KIND = 4
 _TIER_BIT = 1 << 47
 _GROUPS_A_STEP = 64
@@ -51,6 +52,11 @@ _LEFTOVER = re.compile(
 _NEED_OVERFLOW = 2
 # A crash may have used versions that the archive was not told of; this many are skipped.
 VERSION_RESERVE = 1 << 22
+
+
+def tail_of(segments: Segments) -> str:
+    """The field of the first page that holds a tier's tail."""
+    return "cold_tail" if segments.which == COLD else "tail"
 
 
 class StoreFiles:
@@ -111,7 +117,7 @@ class StoreFiles:
         self.archive: Superblock | None = None
         if self.cold_directory:
             self.archive = self._first_page(self.cold_directory, "archive", ARCHIVE_MAGIC, COLD)
-        self.was_clean = self.super.clean
+        self.was_clean = self.super.clean and not self.super.get("lock")
         self.warm = self._segments(self.warm_directory, WARM, self.super)
         self.cold = self._segments(self.cold_directory, COLD, self.archive)
         self.warm_values = ValueFiles(self.warm_directory) if self.warm_directory else None
@@ -127,7 +133,7 @@ class StoreFiles:
             if not self.was_clean:
                 self._remove_orphans()
         self.log.wall_offset_ns = self.super.wall_offset_ns(
-            anchor=not self._same_boot and not self.read_only
+            anchor=not self.read_only and not (self._same_boot and self.super.anchored)
         )
 
     # -- identity ----------------------------------------------------------------------------
@@ -228,10 +234,43 @@ class StoreFiles:
         ]
         self._make_log(index, overflow)
         self.log.set_room(*rooms)
-        if self._add_segments(WARM) and self._add_segments(COLD) and self._recover():
-            return True
-        self.log.close()
-        return False
+        foreign: list[tuple[Segments, int]] = []
+        whole = True
+        for segments in (self.warm, self.cold):
+            if segments is not None:
+                foreign += self._add_segments(segments)
+                whole &= self._set_bounds(segments, self.super.get(tail_of(segments)))
+        if not self._settle_index(whole=whole and not foreign):
+            self.log.close()
+            return False
+        for segments, number in foreign:
+            self._quarantine(segments, number)
+        return True
+
+    def _settle_index(self, *, whole: bool) -> bool:
+        """Make sure that the index belongs to the log, finishing what a dead writer had begun.
+
+        Where segments are lost (not `whole`), a sound index is still better than a rebuild: what
+        they held is missed, and no older version of it returns.
+        """
+        if not self.was_clean:
+            if not self._recover():
+                return False
+        elif scan.index_digest(self.log) != self._digest_at_close():
+            return False
+        lost = scan.sound(self.log)
+        if lost < 0 or (lost and whole):
+            return False
+        if lost:
+            self.dropped_records += lost
+            log_to.warning("%s: %d records lost with segments", self.directory.path, lost)
+            if not self.read_only:
+                scan.forget_lost(self.log)
+        return True
+
+    def _digest_at_close(self) -> int:
+        with memoryview(self._index) as view:
+            return int(_INDEX_DIGEST.unpack_from(view, _INDEX_DIGEST_AT)[0])
 
     def _is_own_index(self, index: Mapping) -> bool:
         """True for the index that the last opener of this store left, its head undamaged."""
@@ -245,31 +284,37 @@ class StoreFiles:
         ahead = (opens - self.super.get("opens")) % (1 << 64)
         return check == digest(head) and ahead in (0, 1)
 
-    def _add_segments(self, which: int) -> bool:
-        """Map the segments that are linked. False when one of them is foreign."""
-        segments = self.cold if which == COLD else self.warm
-        if segments is None:
-            return True
+    def _add_segments(self, segments: Segments) -> list[tuple[Segments, int]]:
+        """Map the segments that are linked. Return those that are foreign."""
+        foreign: list[tuple[Segments, int]] = []
         for number in segments.numbers:
             mapping = segments.open(number)
             if mapping is None:
-                return False
-            self.log.add_segment(which, number, mapping)
-        prefix = "cold_" if which == COLD else ""
-        self._set_bounds(prefix, segments, self.super.get(f"{prefix}tail"))
-        return True
+                foreign.append((segments, number))
+            else:
+                self.log.add_segment(segments.which, number, mapping)
+        if foreign and len(foreign) == len(segments.numbers):
+            segments.refuse_strangers()
+        return foreign
 
-    def _set_bounds(self, prefix: str, segments: Segments, tail: int) -> None:
-        """Set a tier's tail, and its head and synced address as far as they can be believed."""
-        first = segments.numbers[0] * segments.segment_units if segments.numbers else tail
+    def _set_bounds(self, segments: Segments, tail: int) -> bool:
+        """Set a tier's tail, and its head and synced address as far as they can be believed.
+
+        False when segments between the old head and the tail are missing or cut short.
+        """
+        prefix = "cold_" if segments.which == COLD else ""
+        units = segments.segment_units
+        first = segments.numbers[0] * units if segments.numbers else tail
+        whole = self.super.get(f"{prefix}head") >= first and not segments.any_short()
+        whole &= len(segments.numbers) >= -(-tail // units) - first // units
         self.super.set(f"{prefix}head", first)
         self.super.set(f"{prefix}tail", tail)
         # What another boot finds in the files has reached the device.
         synced = tail if self._other_boot else self.super.get(f"{prefix}synced")
         self.super.set(f"{prefix}synced", min(synced, tail))
+        return whole
 
     def _recover(self) -> bool:
-        """Finish what a dead writer had begun, then check that index and log belong together."""
         # Read-only: nobody died under the lock, or the index would not have been adopted.
         while not self.read_only:
             redone = scan.recover(self.log)
@@ -279,7 +324,7 @@ class StoreFiles:
             if self.log.need != _NEED_OVERFLOW:
                 break
             self.grow("overflow")
-        return scan.sound(self.log)
+        return True
 
     def grow(self, name: str) -> None:
         """Double the file of the buckets ("index") or of the overflow buckets ("overflow").
@@ -354,24 +399,20 @@ class StoreFiles:
         segments = self.cold if which == COLD else self.warm
         if segments is None:
             return 0
-        prefix = "cold_" if which == COLD else ""
         newest = 0
         tail = 0
-        for number in list(segments.numbers):
-            mapping = segments.open(number)
-            if mapping is None:
-                self._quarantine(segments, number)
-                continue
-            self.log.add_segment(which, number, mapping)
-        # What this boot wrote is whole; of another boot, what was synced, as far as is known.
+        # What this boot wrote was whole; of another boot, what was synced, as far as is known.
         values = self._both_values[which]
-        vouch = None if self._same_boot or values is None else values.vouch
-        synced = self.super.get(f"{prefix}synced")
+        assert values is not None
+        prefix = "cold_" if which == COLD else ""
+        vouched = self.super.get(prefix + ("tail" if self._same_boot else "synced"))
+        for _segments, number in self._add_segments(segments):
+            self._quarantine(segments, number)
         for number in segments.numbers:
             counts = [0, 0, 0, 0]
             at = 0
             while True:
-                at = scan.absorb(self.log, which, number, at, counts, vouch, synced)
+                at = scan.absorb(self.log, which, number, at, counts, values.vouch, vouched)
                 if self.log.need == _NEED_OVERFLOW or self.log.chores & 2:
                     self.grow("overflow")
                 if self.log.chores & 1:
@@ -390,7 +431,7 @@ class StoreFiles:
             tail = counts[2] or tail
         if not tail and segments.numbers:
             tail = segments.numbers[0] * segments.segment_units
-        self._set_bounds(prefix, segments, tail)
+        self._set_bounds(segments, tail)
         return newest
 
     def _quarantine(self, segments: Segments, number: int) -> None:
@@ -439,7 +480,7 @@ class StoreFiles:
 
     def _make_writable(self, segments: Segments) -> None:
         """Allocate and map in full the segments from the tail's on."""
-        tail = self.super.get("cold_tail" if segments is self.cold else "tail")
+        tail = self.super.get(tail_of(segments))
         for number in segments.numbers:
             if number >= tail // segments.segment_units and segments.allocate_all(number):
                 mapping = segments.open(number)
@@ -504,6 +545,8 @@ class StoreFiles:
         log: Log | None = getattr(self, "log", None)
         if log is not None:
             if clean and not self.read_only and not log.closed:
+                with memoryview(self._index) as view:
+                    _INDEX_DIGEST.pack_into(view, _INDEX_DIGEST_AT, scan.index_digest(log))
                 self.super.clean = True
             log.close()
         for page in self._supers:

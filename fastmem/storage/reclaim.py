@@ -42,10 +42,9 @@ class Reclaimer:
         segments = engine.files.warm
         assert segments is not None
         engine.free_values()
+        if engine.has_doomed and engine.warm_bytes + wanted_bytes > engine.warm_budget_bytes:
+            engine.sync()
         while engine.warm_bytes + wanted_bytes > engine.warm_budget_bytes:
-            if engine.has_doomed:
-                engine.sync()
-                continue
             if not segments.numbers or (
                 segments.numbers[0] >= engine.tail_segment() and not self._leave_tail()
             ):
@@ -56,6 +55,8 @@ class Reclaimer:
                 )
             self.step(RECLAIM_BYTES, forward=False)
             engine.free_values()
+            if engine.has_doomed and segments.numbers[0] >= engine.tail_segment():
+                engine.sync()  # before giving up: synced values of records just moved
 
     def _leave_tail(self) -> bool:
         """Only the tail's segment is left: begin another, so that this one can be reclaimed.

@@ -12,6 +12,7 @@ from pathlib import Path
 from fastmem._core.hashing import digest
 from fastmem._core.log import FORMAT, SEGMENT_HEADER_BYTES, UNIT_BYTES
 from fastmem._core.mapping import Mapping
+from fastmem.errors import FormatError
 from fastmem.storage.files import Directory
 from fastmem.storage.superblock import refuse_newer
 
@@ -91,6 +92,17 @@ class Segments:
             mapping.close()
             return None
         return mapping
+
+    def any_short(self) -> bool:
+        """True when a segment's file was cut."""
+        sizes = (self.directory.stat(self.name(number)).st_size for number in self.numbers)
+        return any(size < self.segment_bytes for size in sizes)
+
+    def refuse_strangers(self) -> None:
+        """FormatError when all segments agree that they are another store's: nothing is set aside."""
+        told = recover_identity(self.directory, self.which)
+        if told is not None and told[1] != self.uuid:
+            raise FormatError("holds the segments of another store", self.directory.path)
 
     def allocate_all(self, number: int) -> bool:
         """Give a segment that was cut short, or copied with holes, all its blocks back (zeros).

@@ -11,7 +11,7 @@ from pathlib import Path
 from fastmem._core.hashing import digest
 from fastmem._core.log import FORMAT, PAGE_BYTES
 from fastmem._core.mapping import Mapping
-from fastmem.errors import FormatError
+from fastmem.errors import ClosedError, FormatError
 
 STORE_MAGIC = b"FASTMEM\0"
 ARCHIVE_MAGIC = b"FMARCHIV"
@@ -19,6 +19,8 @@ _IDENTITY = struct.Struct("<8sII16sQQ")
 _TRUST = struct.Struct("<16sQQ16s")
 _U64 = struct.Struct("<Q")
 _CLOCK = struct.Struct("<qqq")
+_ANCHOR = struct.Struct("<qq")
+_LATEST_LIMIT_NS = 1 << 62  # the year 2116
 _TRUST_AT, _CLEAN_AT, _CLOCK_AT = 64, 120, 320
 _COARSE_TICK_NS = 10_000_000  # how far the clock that checks deadlines may lag
 FIRST_BYTES = 12  # magic and format: what tells a foreign or a newer page
@@ -88,10 +90,16 @@ class Superblock:
         self._view.release()
 
     def get(self, field: str) -> int:
-        return int(_U64.unpack_from(self._view, _FIELDS[field])[0])
+        try:
+            return int(_U64.unpack_from(self._view, _FIELDS[field])[0])
+        except ValueError:  # the view was released, by another thread just now
+            raise ClosedError("the store is closed") from None
 
     def set(self, field: str, value: int) -> None:
-        _U64.pack_into(self._view, _FIELDS[field], value)
+        try:
+            _U64.pack_into(self._view, _FIELDS[field], value)
+        except ValueError:
+            raise ClosedError("the store is closed") from None
 
     @property
     def clean(self) -> bool:
@@ -137,15 +145,33 @@ class Superblock:
         Anchored once per boot (when `anchor`), never earlier than the latest time the store has
         seen, so that a clock set back revives nothing; steps during the boot are not noticed.
         """
-        wall, boot, latest = _CLOCK.unpack_from(self._view, _CLOCK_AT)
+        wall, boot, latest = self._clock()
         if anchor or not wall:
             boot = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
             wall = max(time.time_ns(), latest + _COARSE_TICK_NS)
             if anchor:
-                _CLOCK.pack_into(self._view, _CLOCK_AT, wall, boot, max(latest, wall))
+                self._set_clock(wall, boot, max(latest, wall))
         return int(wall - boot)
 
     def note_time(self, wall_ns: int) -> None:
         """Remember the latest time seen."""
+        wall, boot, latest = self._clock()
+        self._set_clock(wall, boot, max(latest, wall_ns))
+
+    def _clock(self) -> tuple[int, int, int]:
+        """(wall anchor, boot anchor, latest time seen); zeros for what is damaged."""
         wall, boot, latest = _CLOCK.unpack_from(self._view, _CLOCK_AT)
-        _CLOCK.pack_into(self._view, _CLOCK_AT, wall, boot, max(latest, wall_ns))
+        (check,) = _U64.unpack_from(self._view, _CLOCK_AT + _CLOCK.size)
+        if check != digest(_ANCHOR.pack(wall, boot)):
+            wall = boot = 0
+        return wall, boot, latest if 0 <= latest < _LATEST_LIMIT_NS else 0
+
+    def _set_clock(self, wall: int, boot: int, latest: int) -> None:
+        # The log moves `latest` by itself, so the check leaves it out.
+        _CLOCK.pack_into(self._view, _CLOCK_AT, wall, boot, latest)
+        _U64.pack_into(self._view, _CLOCK_AT + _CLOCK.size, digest(_ANCHOR.pack(wall, boot)))
+
+    @property
+    def anchored(self) -> bool:
+        """True when the clock line holds a whole anchor."""
+        return self._clock()[0] != 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import struct
@@ -12,6 +13,8 @@ from fastmem._core.hashing import digest
 from fastmem._core.log import FORMAT, KEY_LIMIT_BYTES
 from fastmem.errors import CorruptRecordError
 from fastmem.storage.files import Directory
+
+log_to = logging.getLogger("fastmem.storage")
 
 _MAGIC = b"FMVALUE\0"
 _HEAD = struct.Struct("<8sIIQQQ")
@@ -125,19 +128,22 @@ class ValueFiles:
         return bool(self._doomed)
 
     def reap(self, synced: int) -> None:
-        """Unlink what `synced` (the log's synced address) has set free.
-
-        OSError leaves a file among the doomed.
-        """
-        for entry in list(self._doomed):
-            until, number = entry
+        """Unlink what `synced` (the log's synced address) has set free."""
+        doomed, self._doomed = self._doomed, []
+        for until, number in doomed:
             if until <= synced:
                 self.remove(number)
-                self._doomed.remove(entry)
+            else:
+                self._doomed.append((until, number))
 
     def remove(self, number: int) -> None:
-        """Unlink a value file now."""
-        self.directory.unlink(self._name(number))
+        """Unlink a value file now; one that cannot be is doomed, and tried again with the next."""
+        try:
+            self.directory.unlink(self._name(number))
+        except OSError as error:
+            log_to.warning("%s: %s", self.directory.path / self._name(number), error)
+            self.doom(number, 0)
+            return
         gone = self._bytes.pop(number, 0)  # a call, so not inside the sum: another thread may come
         self.linked_bytes -= gone
         self.unsynced.discard(number)

@@ -20,6 +20,7 @@ from fastmem import (
 )
 from tests.crash.directories import (
     BUDGET,
+    CLEAN_AT,
     HEAD_AT,
     SEGMENT,
     SYNCED_AT,
@@ -174,12 +175,21 @@ def test_the_identity_is_that_of_most_segments(private_tmp: Path) -> None:
         assert len(contents(store)) > 100
 
 
-def test_a_missing_segment_costs_its_own_records_and_one_rebuild(private_tmp: Path) -> None:
-    fill(private_tmp)
-    (private_tmp / "l2" / "seg.0").unlink()
+@pytest.mark.parametrize("end", ["close", "kill"])
+def test_a_missing_segment_costs_its_own_records_and_no_older_ones_return(
+    private_tmp: Path, end: str
+) -> None:
     with open_segments(private_tmp) as store:
-        assert store.stats()["rebuilt"]
+        store.update(dict.fromkeys(VALUES, "older"))
+    fill(private_tmp)
+    if end == "kill":
+        set_word(private_tmp / "l2" / "super", CLEAN_AT, 0)
+    (private_tmp / "l2" / "seg.1").unlink()
+    with open_segments(private_tmp) as store:
+        assert not store.stats()["rebuilt"]
+        assert store.stats()["dropped_records"] > 100
         found = contents(store)
+        assert len(found) > 100
         assert found.items() <= VALUES.items()
         store.check()
     with open_segments(private_tmp) as store:

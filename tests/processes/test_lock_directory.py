@@ -1,0 +1,223 @@
+"""One process at a time, by a lock that the kernel frees at death, and that a fork does not keep."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fastmem import ClosedError, StoreLockedError
+from tests.crash.directories import (
+    BUDGET,
+    contents,
+    copy,
+    engine_of,
+    open_archive,
+    open_segments,
+    open_tiers,
+    set_word,
+)
+
+HOLDER = """
+import sys
+from fastmem import SegmentStore
+store = SegmentStore(sys.argv[1], budget_bytes={budget}, read_only={read_only})
+print("open", flush=True)
+sys.stdin.read()
+"""
+
+
+def hold(at: Path, *, read_only: bool = False) -> subprocess.Popen[str]:
+    """A process that has the store open until its input ends."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", HOLDER.format(budget=BUDGET, read_only=read_only), at / "l2"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "open\n"
+    return child
+
+
+def finish(child: subprocess.Popen[str]) -> None:
+    child.kill()
+    child.wait()
+    for stream in (child.stdin, child.stdout):
+        if stream is not None:
+            stream.close()
+
+
+@pytest.mark.parametrize("opener", [open_segments, open_archive, open_tiers])
+def test_a_second_opener_of_the_same_process(private_tmp: Path, opener: Any) -> None:
+    with opener(private_tmp) as store:
+        store.put("k", 1)
+        for read_only in (False, True):
+            with pytest.raises(StoreLockedError) as caught:
+                opener(private_tmp, read_only=read_only)
+            assert caught.value.filename.startswith(str(private_tmp))
+        assert store.get("k") == 1
+    opener(private_tmp).close()
+
+
+def test_a_memory_locks_both_directories_or_neither(private_tmp: Path) -> None:
+    with open_archive(private_tmp):
+        with pytest.raises(StoreLockedError):
+            open_tiers(private_tmp)
+        open_segments(private_tmp).close()  # L2 was given back
+
+
+def test_a_second_process_and_its_death(private_tmp: Path) -> None:
+    open_segments(private_tmp).close()
+    child = hold(private_tmp)
+    try:
+        with pytest.raises(StoreLockedError):
+            open_segments(private_tmp)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        open_segments(private_tmp).close()
+    finally:
+        finish(child)
+
+
+def test_readers_share_and_keep_a_writer_out(private_tmp: Path) -> None:
+    open_segments(private_tmp).close()
+    child = hold(private_tmp, read_only=True)
+    try:
+        with open_segments(private_tmp, read_only=True), pytest.raises(StoreLockedError):
+            open_segments(private_tmp)
+        with pytest.raises(StoreLockedError):
+            open_segments(private_tmp)
+    finally:
+        finish(child)
+    open_segments(private_tmp).close()
+
+
+def test_an_idle_forked_child_does_not_keep_a_dead_parents_lock(private_tmp: Path) -> None:
+    script = (
+        "import os, sys, time\n"
+        "from fastmem import SegmentStore\n"
+        f"store = SegmentStore(sys.argv[1], budget_bytes={BUDGET})\n"
+        "store.put('k', 'v')\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    sys.stdin.read()\n"
+        "    os._exit(0)\n"
+        "print(child, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", script, private_tmp / "l2"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert parent.stdout is not None
+        grandchild = int(parent.stdout.readline())
+        parent.kill()
+        parent.wait()
+        os.kill(grandchild, 0)  # it lives
+        with open_segments(private_tmp) as store:
+            assert store.get("k") == "v"
+    finally:
+        finish(parent)  # ends the grandchild's input
+
+
+def in_child(body: Any) -> str:
+    """Run `body` in a forked child; return what it returned, as text."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        said = "nothing"
+        try:
+            said = str(body())
+        except BaseException as error:  # noqa: BLE001 - told to the parent
+            said = f"{type(error).__name__}: {error}"
+        finally:
+            os.write(writer, said.encode())
+            os._exit(0)
+    os.close(writer)
+    ready, _, _ = select.select([reader], [], [], 20)
+    if not ready:
+        os.kill(child, signal.SIGKILL)
+    said = os.read(reader, 4096).decode() if ready else "it hung"
+    os.close(reader)
+    os.waitpid(child, 0)
+    return said
+
+
+@pytest.mark.parametrize("opener", [open_segments, open_archive, open_tiers])
+def test_a_forked_child_finds_the_store_closed_and_harms_nothing(
+    private_tmp: Path, opener: Any
+) -> None:
+    with opener(private_tmp) as store:
+        store.put("k", "v")
+        store.put("large", b"x" * 300_000)
+
+        def use() -> str:
+            for call in (
+                lambda: store.put("k", 1),
+                lambda: store.get("absent"),
+                lambda: store.delete("k"),
+                lambda: list(store),
+                lambda: store.flush(),
+            ):
+                with pytest.raises(ClosedError):
+                    call()
+            with pytest.raises(StoreLockedError):
+                opener(private_tmp)
+            store.close()
+            return "fine"
+
+        assert in_child(use) == "fine"
+        store.put("after", 1)
+        assert store.get("large") == b"x" * 300_000
+        store.check()
+        with pytest.raises(StoreLockedError):
+            opener(private_tmp)
+    with opener(private_tmp) as store:
+        assert contents(store) == {"k": "v", "large": b"x" * 300_000, "after": 1}
+
+
+def test_a_fork_while_another_thread_is_at_work_inside(private_tmp: Path) -> None:
+    """The child must not wait for a lock that only a thread of its parent could release."""
+    with open_segments(private_tmp) as store:
+        engine = engine_of(store)
+        taken, release = threading.Event(), threading.Event()
+
+        def work() -> None:
+            with engine._lock:
+                taken.set()
+                release.wait(30)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        taken.wait(10)
+        try:
+            if sys.version_info >= (3, 12):
+                with pytest.warns(DeprecationWarning, match="fork"):
+                    said = in_child(lambda: store.close() or "closed")
+            else:
+                said = in_child(lambda: store.close() or "closed")
+        finally:
+            release.set()
+            thread.join()
+        assert said == "closed"
+        store.put("k", 1)
+
+
+def test_read_only_after_a_kill_under_the_write_lock(private_tmp: Path) -> None:
+    with open_tiers(private_tmp) as memory:
+        memory.update({i: "v" * i for i in range(300)})
+        at = copy(private_tmp, private_tmp / "killed")
+    set_word(at / "l2" / "super", 128, 1 << 32)
+    with open_tiers(at, read_only=True) as memory:
+        assert contents(memory) == {i: "v" * i for i in range(300)}
