@@ -1,7 +1,8 @@
 """TieredMemorySystem: L1 in process, L2 in mapped segments, L3 in the archive, as one mapping.
 
 A hit in L1 is the compiled cache's own `get`, inherited. What misses comes here (`_load`), and so
-does what L1 evicts while only L1 holds it (`_spill`).
+does what L1 evicts while only L1 holds it (`_spill`). What only looks is in lookup.py, what writes
+below L1 in writing.py.
 """
 
 from __future__ import annotations
@@ -11,63 +12,41 @@ import errno
 import logging
 import os
 import sys
-import threading
 import weakref
-from collections.abc import (
-    Callable,
-    ItemsView,
-    Iterator,
-    KeysView,
-    Mapping,
-    MutableMapping,
-    ValuesView,
-)
+from collections.abc import Callable, MutableMapping
 from datetime import timedelta
-from functools import partial
 from typing import Any, Literal, Self
 
-from fastmem._core import scan
-from fastmem._core.clock import boottime_ns, deadline_ns
-from fastmem._core.keys import decode_key, encode_key
+from fastmem._core.clock import deadline_ns
+from fastmem._core.keys import encode_key
 from fastmem._core.l1 import MISSING
-from fastmem._core.log import Record
-from fastmem._core.sizing import measure
-from fastmem._core.tiered import TieredL1
 from fastmem.codecs import ValueCodec
-from fastmem.entries import MemoryEntry, MemoryTier
 from fastmem.errors import (
     ClosedError,
     ReadOnlyError,
-    SerializationError,
     UnsupportedPlatformError,
-    ValueTooLargeError,
 )
+from fastmem.lookup import MIB, TIER_BIT, TierKey
 from fastmem.protocols import Serializer
+from fastmem.writing import TieredWriting
 
 if sys.platform == "linux":
     from fastmem.storage.engine import Engine
-    from fastmem.storage.segments import COLD, WARM
 
 __all__ = ["TieredMemorySystem"]
 
 log_to = logging.getLogger("fastmem")
 
-TierKey = str | bytes | int | tuple[Any, ...]
 Durability = Literal["process", "disk", "cache"]
-MIB = 1 << 20
-TIER_BIT = 1 << 47
-GROUPS_A_STEP = 64
 REPLACED = -1
 
 Guard = tuple[Any, int]  # (value, word): see TieredL1._commit
-Commit = tuple[Any, ...]  # a compiled step that appends and its first arguments
-Held = tuple[Any, int, int, int, int, bool]  # see TieredL1._held
 
 # Open memories by id (a mapping is not hashable), for the end of the process and for forks.
 _memories: weakref.WeakValueDictionary[int, TieredMemorySystem] = weakref.WeakValueDictionary()
 
 
-class TieredMemorySystem(TieredL1):
+class TieredMemorySystem(TieredWriting):
     """A mapping over three tiers, each within its budget of bytes.
 
     Every value is found wherever it is, and the newest put wins. Keys are str, bytes, int or
@@ -152,7 +131,7 @@ class TieredMemorySystem(TieredL1):
         self._write_back = durability == "cache"
         self._spill_failed = 0
         self._expired_in_limbo = 0
-        self._spilling: dict[TierKey, int] = {}  # key -> thread that is writing it
+        self._spilling = {}
         self._engine.dropped_keys = []
         self._join(self._engine.log)
         _memories[id(self)] = self
@@ -187,39 +166,6 @@ class TieredMemorySystem(TieredL1):
         if self._engine.dropped_keys:
             self._forget_dropped()
         return done != 0
-
-    def _write_below(
-        self, encoded: bytes, codec_id: int, body: bytes, deadline: int, commit: Commit
-    ) -> int:
-        """Write bytes below by the call `commit`, which is told whether cold, and the record.
-
-        Return the word; 0, and nothing has changed, when the call returned 0: not after all.
-        """
-        engine = self._engine
-        if len(body) > engine.warm_value_limit:
-            step, *what = commit
-            cold = partial(step, *what, True)
-            return engine.archive_put(encoded, codec_id, body, deadline, cold)
-        prepared = engine.prepare(encoded, codec_id, body, deadline)
-        word: int = 0
-        try:
-            word = engine.provided(*commit, False, prepared)
-        finally:
-            if not word:
-                engine.discard(prepared)
-        if word:
-            engine.settle()
-        return word
-
-    def _forget_dropped(self) -> None:
-        """Let L1 go of what the last tier evicted: it has left the hierarchy, and is counted."""
-        dropped = self._engine.dropped_keys
-        while dropped:
-            try:
-                encoded = dropped.pop()
-            except IndexError:  # another thread was faster
-                return
-            self._forget(decode_key(encoded), encoded)
 
     def delete(self, key: Any) -> bool:
         """Remove the key from every tier. True when it was there."""
@@ -343,60 +289,6 @@ class TieredMemorySystem(TieredL1):
             self._forget_dropped()
         return value
 
-    def _decode(self, record: Record, content: bytes) -> Any:
-        try:
-            return self._codec.decode(record.codec, content)
-        except SerializationError:
-            tier = COLD if record.word & TIER_BIT else WARM
-            self._engine.counters[tier].errors["undecodable"] += 1
-            raise
-
-    def _spill(self, others: bool = False) -> None:
-        """Evicted dirty entries wait in limbo: write each to L2, or drop it, counted and logged.
-
-        What another thread is writing is left to it, unless `others`; what this thread is writing
-        further up the stack (a serializer that came back here) is left to that call.
-        """
-        me = threading.get_ident()
-        for key in list(self.limbo):
-            # As often as it is evicted anew meanwhile: others left that to this thread.
-            while key in self.limbo and self._spilling.get(key) != me:
-                mine = self._spilling.setdefault(key, me) == me
-                if not (mine or others):
-                    break
-                try:
-                    self._spill_one(key)
-                finally:
-                    if mine:
-                        del self._spilling[key]
-
-    def _spill_one(self, key: TierKey) -> None:
-        value = self.limbo.get(key, MISSING)
-        deadline = self.limbo_deadline.get(key, 0)
-        if value is MISSING:
-            return  # superseded just now
-        if deadline and deadline <= boottime_ns():
-            self._expired_in_limbo += self._drop_victim(key, value)
-            return
-        try:
-            self._write_value(key, value, deadline, self._write_victim)
-        except (SerializationError, ValueTooLargeError, ClosedError, OSError) as error:
-            if self._drop_victim(key, value):
-                self._note_spill_failed(key, error)
-
-    def _write_value(
-        self, key: TierKey, value: Any, deadline: int, commit: Callable[..., int]
-    ) -> None:
-        """Write one dirty value below by `commit`, unless it was superseded meanwhile."""
-        codec_id, body = self._codec.encode(value, measure(value)[1])
-        encoded = encode_key(key)
-        call = commit, key, value, deadline, encoded
-        self._write_below(encoded, codec_id, body, deadline, call)
-
-    def _note_spill_failed(self, key: TierKey, error: Exception) -> None:
-        self._spill_failed += 1
-        log_to.warning("dropped %r, which could not be spilled: %s", key, error)
-
     def flush(self) -> None:
         """Return when everything put so far would survive power loss.
 
@@ -408,22 +300,6 @@ class TieredMemorySystem(TieredL1):
         self._engine.sync()
         for error in unwritable.values():
             raise error
-
-    def _write_dirty(self) -> dict[TierKey, Exception]:
-        """Write every dirty entry; return those that do not become bytes, and why. OSError."""
-        unwritable: dict[TierKey, Exception] = {}
-        for key in self._dirty():
-            held = self._held(key)
-            if held is None or not held[5]:
-                continue
-            try:
-                self._write_value(key, held[0], held[2], self._clean)
-            except (SerializationError, ValueTooLargeError) as error:
-                unwritable[key] = error
-        self._spill(others=True)  # after L1: what was evicted meanwhile is there
-        if self._engine.dropped_keys:
-            self._forget_dropped()
-        return unwritable
 
     def close(self) -> None:
         """Close both directories for the next opener. Idempotent.
@@ -452,125 +328,6 @@ class TieredMemorySystem(TieredL1):
         if getattr(self, "_engine", None) is not None and not self.closed:
             self.close()
 
-    # -- reading -----------------------------------------------------------------------------
-
-    def _look(
-        self, key: TierKey, encoded: bytes
-    ) -> tuple[Held | None, tuple[Record, bytes] | None]:
-        """What L1 or limbo holds of a key, or else its record below and the record's content."""
-        while True:
-            raised = self.raised
-            held = self._held(key) or self._in_limbo(key)
-            if held is not None:
-                return held, None
-            found = self._engine.read(encoded)
-            if found is not None or raised == self.raised:
-                return None, found
-
-    def _in_limbo(self, key: object) -> Held | None:
-        value = self.limbo.get(key, MISSING)
-        deadline = self.limbo_deadline.get(key, 0)
-        if value is MISSING or (deadline and deadline <= boottime_ns()):
-            return None
-        return value, boottime_ns(), deadline, 0, 0, True
-
-    def _find(self, key: TierKey, encoded: bytes) -> tuple[Any, int]:
-        """(value, word of its record or 0) wherever the key is, without promoting it."""
-        held, found = self._look(key, encoded)
-        if held is not None:
-            return held[0], held[4]
-        if found is None:
-            return MISSING, 0
-        return self._decode(*found), found[0].word
-
-    def peek(self, key: Any, default: Any = None) -> Any:
-        """Return the key's value from whatever tier, promoting and counting nothing."""
-        value, _word = self._find(key, encode_key(key))
-        return default if value is MISSING else value
-
-    def entry(self, key: Any) -> MemoryEntry | None:
-        """Return what is known of a key, its value included, or None; it is not promoted."""
-        held, found = self._look(key, encode_key(key))
-        if held is not None:
-            return self._l1_entry(key, held)
-        if found is None:
-            return None
-        record = found[0]
-        written = record.written_ms / 1000
-        return MemoryEntry(
-            key,
-            self._decode(*found),
-            MemoryTier.L3_COLD if record.word & TIER_BIT else MemoryTier.L2_WARM,
-            written,
-            ttl=record.deadline_ns / 1e9 - written if record.deadline_ns else None,
-        )
-
-    def _l1_entry(self, key: TierKey, held: Held) -> MemoryEntry:
-        value, put, deadline, hits, _version, _dirty = held
-        ttl = (deadline - put) / 1e9 if deadline else None
-        return MemoryEntry(key, value, MemoryTier.L1_HOT, self._wall(put), hits, ttl)
-
-    def _wall(self, boottime: int) -> float:
-        return (boottime + self.log.wall_offset_ns) / 1e9
-
-    def __contains__(self, key: object) -> bool:
-        encoded = encode_key(key)
-        while True:
-            raised = self.raised
-            if self._held(key) is not None or self._in_limbo(key) is not None:
-                return True
-            if self.log.seek(encoded):
-                return True
-            if raised == self.raised:
-                return False
-
-    def __len__(self) -> int:
-        """Entries of all tiers, those expired but not yet noticed included.
-
-        O(1), but O(entries of L1) in "cache" mode.
-        """
-        below = self.log.warm_entries + self.log.cold_entries
-        return below + (len(self._dirty()) + len(self.limbo) if self._write_back else 0)
-
-    def __iter__(self) -> Iterator[TierKey]:
-        """Iterate the keys of all tiers. Keys there throughout come once; changes never raise.
-
-        In "cache" mode it notes the keys it has met, so that one that moves is not met again.
-        """
-        if not self._write_back:
-            yield from self._keys_below()
-            return
-        met: set[TierKey] = set()
-        while True:
-            raised, before = self.raised, len(met)
-            for keys in ([*self._dirty(), *self.limbo], self._keys_below()):
-                for key in keys:
-                    if key not in met:
-                        met.add(key)
-                        yield key
-            if raised == self.raised or len(met) == before:
-                return
-
-    def _keys_below(self) -> Iterator[TierKey]:
-        groups, level = scan.directory(self.log)
-        for first in range(0, groups, GROUPS_A_STEP):
-            for record in scan.entries(self.log, groups, level, first, GROUPS_A_STEP):
-                yield decode_key(record.key)
-
-    __reversed__ = None
-
-    def keys(self) -> KeysView[Any]:
-        """A view of the keys of all tiers."""
-        return KeysView(self)
-
-    def values(self) -> ValuesView[Any]:
-        """A view of the values of all tiers; iterating promotes nothing."""
-        return _Values(self)
-
-    def items(self) -> ItemsView[Any, Any]:
-        """A view of the entries of all tiers; iterating promotes nothing."""
-        return _Items(self)
-
     def __setitem__(self, key: Any, value: Any) -> None:
         self.put(key, value)
 
@@ -585,126 +342,6 @@ class TieredMemorySystem(TieredL1):
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    # -- attributes and counts ---------------------------------------------------------------
-
-    @property
-    def l1(self) -> Mapping[Any, MemoryEntry]:
-        """A live read-only mapping of what L1 holds: key -> MemoryEntry."""
-        return _HeldByL1(self)
-
-    @property
-    def l1_size_bytes(self) -> int:
-        """L1's budget."""
-        return self.budget_bytes
-
-    @property
-    def l1_current_bytes(self) -> int:
-        """What L1 holds, our own overhead included."""
-        return self.used_bytes
-
-    @property
-    def l2_path(self) -> os.PathLike[str]:
-        """L2's directory."""
-        return self._engine.files.paths[0]
-
-    @property
-    def l3_path(self) -> os.PathLike[str]:
-        """L3's directory."""
-        return self._engine.files.paths[1]
-
-    def stats(self) -> dict[str, dict[str, Any]]:
-        """Return for each tier: entries, bytes, budget, hits, misses, promotions, demotions,
-        expirations, evictions by cause, errors by kind. Counts are of this process.
-
-        Promotions are counted in the tier that the value came from, demotions and evictions in
-        the one that it left.
-        """
-        l1 = super().stats()
-        l1["promotions"] = 0
-        l1["demotions"] = self.demoted
-        l1["expirations"] += self._expired_in_limbo
-        if self._spill_failed:
-            l1["evictions"]["spill_failed"] = self._spill_failed
-        return {"l1": l1, "l2": self._engine.warm_stats(), "l3": self._engine.cold_stats()}
-
-    def get_stats(self) -> dict[str, Any]:
-        """Return the flat view of `stats()`: `l1_entries`, `l2_evictions_size`, ... and
-        `l1_usage_mb`, `l1_capacity_mb`, `l2_files`, `l3_files`."""
-        flat: dict[str, Any] = {
-            "l1_usage_mb": self.used_bytes / MIB,
-            "l1_capacity_mb": self.budget_bytes / MIB,
-        }
-        for tier, counts in self.stats().items():
-            for name, count in counts.items():
-                if isinstance(count, dict):
-                    flat.update({f"{tier}_{name}_{kind}": n for kind, n in count.items()})
-                else:
-                    flat[f"{tier}_{name}"] = count
-        return flat
-
-    def check(self) -> None:
-        """Walk every structure of every tier. AssertionError names what is wrong."""
-        self._check()
-        problems = scan.check_index(self.log)
-        assert not problems, "; ".join(problems[:5])
-        if self._write_back:
-            return
-        for key in self.l1:
-            held = self._held(key)
-            assert held is None or not held[5], f"{key!r} is dirty in a write-through memory"
-            assert held is None or self.log.seek(encode_key(key)), f"{key!r} is only in L1"
-
-
-class _HeldByL1(Mapping[Any, MemoryEntry]):
-    """What L1 holds, as entries made when asked for."""
-
-    def __init__(self, memory: TieredMemorySystem) -> None:
-        self._memory = memory
-
-    def __getitem__(self, key: Any) -> MemoryEntry:
-        held = self._memory._held(key)
-        if held is None:
-            raise KeyError(key)
-        return self._memory._l1_entry(key, held)
-
-    def __iter__(self) -> Iterator[Any]:
-        return self._memory._l1_keys()
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-
-class _Values(ValuesView[Any]):
-    _mapping: TieredMemorySystem
-
-    def __init__(self, memory: TieredMemorySystem) -> None:
-        super().__init__(memory)
-
-    def __iter__(self) -> Iterator[Any]:
-        return (value for _key, value in self._mapping.items())
-
-    def __contains__(self, value: object) -> bool:
-        return any(held is value or held == value for held in self)
-
-
-class _Items(ItemsView[Any, Any]):
-    _mapping: TieredMemorySystem
-
-    def __init__(self, memory: TieredMemorySystem) -> None:
-        super().__init__(memory)
-
-    def __iter__(self) -> Iterator[tuple[Any, Any]]:
-        for key in self._mapping:
-            value = self._mapping.peek(key, MISSING)
-            if value is not MISSING:
-                yield key, value
-
-    def __contains__(self, item: object) -> bool:
-        if not isinstance(item, tuple) or len(item) != 2:
-            return False
-        held = self._mapping.peek(item[0], MISSING)
-        return held is not MISSING and bool(held is item[1] or held == item[1])
 
 
 def _at_exit() -> None:

@@ -19,10 +19,13 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("integrations", "cli"),
 )
 RANK = {name: rank for rank, row in enumerate(ORDER) for name in row}
-# One command, several modules.
-PART_OF = dict.fromkeys(
-    ("__main__", "demo", "holdings", "replay", "terminal", "trace", "workplace"), "cli"
-)
+# One noun, several modules.
+PART_OF = {
+    **dict.fromkeys(
+        ("__main__", "demo", "holdings", "replay", "terminal", "trace", "workplace"), "cli"
+    ),
+    **dict.fromkeys(("lookup", "writing"), "memory"),
+}
 ONLY = {"_core": {"errors"}}  # stricter than the order
 SOURCES = (".py", ".pyi", ".pyx", ".pxd", ".pxi")
 

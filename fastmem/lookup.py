@@ -1,0 +1,287 @@
+"""What looks into the tiers and moves nothing: lookups, iteration, views and counts."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
+from typing import Any
+
+from fastmem._core import scan
+from fastmem._core.clock import boottime_ns
+from fastmem._core.keys import decode_key, encode_key
+from fastmem._core.l1 import MISSING
+from fastmem._core.log import Record
+from fastmem._core.tiered import TieredL1
+from fastmem.codecs import ValueCodec
+from fastmem.entries import MemoryEntry, MemoryTier
+from fastmem.errors import SerializationError
+
+if sys.platform == "linux":
+    from fastmem.storage.engine import Engine
+    from fastmem.storage.segments import COLD, WARM
+
+__all__ = ["TieredLookup"]
+
+TierKey = str | bytes | int | tuple[Any, ...]
+Held = tuple[Any, int, int, int, int, bool]  # see TieredL1._held
+MIB = 1 << 20
+TIER_BIT = 1 << 47
+GROUPS_A_STEP = 64
+
+
+class TieredLookup(TieredL1):
+    """The reading half of TieredMemorySystem. A key goes down from L1 through limbo to below, and
+    comes up only with `raised` counted: every lookup goes the same way and then looks at that.
+    """
+
+    _engine: Engine
+    _codec: ValueCodec
+    _write_back: bool
+    _spill_failed: int
+    _expired_in_limbo: int
+
+    def _decode(self, record: Record, content: bytes) -> Any:
+        try:
+            return self._codec.decode(record.codec, content)
+        except SerializationError:
+            tier = COLD if record.word & TIER_BIT else WARM
+            self._engine.counters[tier].errors["undecodable"] += 1
+            raise
+
+    def _look(
+        self, key: TierKey, encoded: bytes
+    ) -> tuple[Held | None, tuple[Record, bytes] | None]:
+        """What L1 or limbo holds of a key, or else its record below and the record's content."""
+        while True:
+            raised = self.raised
+            held = self._held(key) or self._in_limbo(key)
+            if held is not None:
+                return held, None
+            found = self._engine.read(encoded)
+            if found is not None or raised == self.raised:
+                return None, found
+
+    def _in_limbo(self, key: object) -> Held | None:
+        value = self.limbo.get(key, MISSING)
+        deadline = self.limbo_deadline.get(key, 0)
+        if value is MISSING or (deadline and deadline <= boottime_ns()):
+            return None
+        return value, boottime_ns(), deadline, 0, 0, True
+
+    def _find(self, key: TierKey, encoded: bytes) -> tuple[Any, int]:
+        """(value, word of its record or 0) wherever the key is, without promoting it."""
+        held, found = self._look(key, encoded)
+        if held is not None:
+            return held[0], held[4]
+        if found is None:
+            return MISSING, 0
+        return self._decode(*found), found[0].word
+
+    def peek(self, key: Any, default: Any = None) -> Any:
+        """Return the key's value from whatever tier, promoting and counting nothing."""
+        value, _word = self._find(key, encode_key(key))
+        return default if value is MISSING else value
+
+    def entry(self, key: Any) -> MemoryEntry | None:
+        """Return what is known of a key, its value included, or None; it is not promoted."""
+        held, found = self._look(key, encode_key(key))
+        if held is not None:
+            return self._l1_entry(key, held)
+        if found is None:
+            return None
+        record = found[0]
+        written = record.written_ms / 1000
+        return MemoryEntry(
+            key,
+            self._decode(*found),
+            MemoryTier.L3_COLD if record.word & TIER_BIT else MemoryTier.L2_WARM,
+            written,
+            ttl=record.deadline_ns / 1e9 - written if record.deadline_ns else None,
+        )
+
+    def _l1_entry(self, key: TierKey, held: Held) -> MemoryEntry:
+        value, put, deadline, hits, _version, _dirty = held
+        ttl = (deadline - put) / 1e9 if deadline else None
+        return MemoryEntry(key, value, MemoryTier.L1_HOT, self._wall(put), hits, ttl)
+
+    def _wall(self, boottime: int) -> float:
+        return (boottime + self.log.wall_offset_ns) / 1e9
+
+    def __contains__(self, key: object) -> bool:
+        encoded = encode_key(key)
+        while True:
+            raised = self.raised
+            if self._held(key) is not None or self._in_limbo(key) is not None:
+                return True
+            if self.log.seek(encoded):
+                return True
+            if raised == self.raised:
+                return False
+
+    def __len__(self) -> int:
+        """Entries of all tiers, those expired but not yet noticed included.
+
+        O(1), but O(entries of L1) in "cache" mode.
+        """
+        below = self.log.warm_entries + self.log.cold_entries
+        return below + (len(self._dirty()) + len(self.limbo) if self._write_back else 0)
+
+    def __iter__(self) -> Iterator[TierKey]:
+        """Iterate the keys of all tiers. Keys there throughout come once; changes never raise.
+
+        In "cache" mode it notes the keys it has met, so that one that moves is not met again.
+        """
+        if not self._write_back:
+            yield from self._keys_below()
+            return
+        met: set[TierKey] = set()
+        while True:
+            raised, before = self.raised, len(met)
+            for keys in ([*self._dirty(), *self.limbo], self._keys_below()):
+                for key in keys:
+                    if key not in met:
+                        met.add(key)
+                        yield key
+            if raised == self.raised or len(met) == before:
+                return
+
+    def _keys_below(self) -> Iterator[TierKey]:
+        groups, level = scan.directory(self.log)
+        for first in range(0, groups, GROUPS_A_STEP):
+            for record in scan.entries(self.log, groups, level, first, GROUPS_A_STEP):
+                yield decode_key(record.key)
+
+    __reversed__ = None
+
+    def keys(self) -> KeysView[Any]:
+        """A view of the keys of all tiers."""
+        return KeysView(self)
+
+    def values(self) -> ValuesView[Any]:
+        """A view of the values of all tiers; iterating promotes nothing."""
+        return _Values(self)
+
+    def items(self) -> ItemsView[Any, Any]:
+        """A view of the entries of all tiers; iterating promotes nothing."""
+        return _Items(self)
+
+    # -- attributes and counts ---------------------------------------------------------------
+
+    @property
+    def l1(self) -> Mapping[Any, MemoryEntry]:
+        """A live read-only mapping of what L1 holds: key -> MemoryEntry."""
+        return _HeldByL1(self)
+
+    @property
+    def l1_size_bytes(self) -> int:
+        """L1's budget."""
+        return self.budget_bytes
+
+    @property
+    def l1_current_bytes(self) -> int:
+        """What L1 holds, our own overhead included."""
+        return self.used_bytes
+
+    @property
+    def l2_path(self) -> os.PathLike[str]:
+        """L2's directory."""
+        return self._engine.files.paths[0]
+
+    @property
+    def l3_path(self) -> os.PathLike[str]:
+        """L3's directory."""
+        return self._engine.files.paths[1]
+
+    def stats(self) -> dict[str, dict[str, Any]]:
+        """Return for each tier: entries, bytes, budget, hits, misses, promotions, demotions,
+        expirations, evictions by cause, errors by kind. Counts are of this process.
+
+        Promotions are counted in the tier that the value came from, demotions and evictions in
+        the one that it left.
+        """
+        l1 = super().stats()
+        l1["promotions"] = 0
+        l1["demotions"] = self.demoted
+        l1["expirations"] += self._expired_in_limbo
+        if self._spill_failed:
+            l1["evictions"]["spill_failed"] = self._spill_failed
+        return {"l1": l1, "l2": self._engine.warm_stats(), "l3": self._engine.cold_stats()}
+
+    def get_stats(self) -> dict[str, Any]:
+        """Return the flat view of `stats()`: `l1_entries`, `l2_evictions_size`, ... and
+        `l1_usage_mb`, `l1_capacity_mb`, `l2_files`, `l3_files`."""
+        flat: dict[str, Any] = {
+            "l1_usage_mb": self.used_bytes / MIB,
+            "l1_capacity_mb": self.budget_bytes / MIB,
+        }
+        for tier, counts in self.stats().items():
+            for name, count in counts.items():
+                if isinstance(count, dict):
+                    flat.update({f"{tier}_{name}_{kind}": n for kind, n in count.items()})
+                else:
+                    flat[f"{tier}_{name}"] = count
+        return flat
+
+    def check(self) -> None:
+        """Walk every structure of every tier. AssertionError names what is wrong."""
+        self._check()
+        problems = scan.check_index(self.log)
+        assert not problems, "; ".join(problems[:5])
+        if self._write_back:
+            return
+        for key in self.l1:
+            held = self._held(key)
+            assert held is None or not held[5], f"{key!r} is dirty in a write-through memory"
+            assert held is None or self.log.seek(encode_key(key)), f"{key!r} is only in L1"
+
+
+class _HeldByL1(Mapping[Any, MemoryEntry]):
+    """What L1 holds, as entries made when asked for."""
+
+    def __init__(self, memory: TieredLookup) -> None:
+        self._memory = memory
+
+    def __getitem__(self, key: Any) -> MemoryEntry:
+        held = self._memory._held(key)
+        if held is None:
+            raise KeyError(key)
+        return self._memory._l1_entry(key, held)
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._memory._l1_keys()
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+class _Values(ValuesView[Any]):
+    _mapping: TieredLookup
+
+    def __init__(self, memory: TieredLookup) -> None:
+        super().__init__(memory)
+
+    def __iter__(self) -> Iterator[Any]:
+        return (value for _key, value in self._mapping.items())
+
+    def __contains__(self, value: object) -> bool:
+        return any(held is value or held == value for held in self)
+
+
+class _Items(ItemsView[Any, Any]):
+    _mapping: TieredLookup
+
+    def __init__(self, memory: TieredLookup) -> None:
+        super().__init__(memory)
+
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
+        for key in self._mapping:
+            value = self._mapping.peek(key, MISSING)
+            if value is not MISSING:
+                yield key, value
+
+    def __contains__(self, item: object) -> bool:
+        if not isinstance(item, tuple) or len(item) != 2:
+            return False
+        held = self._mapping.peek(item[0], MISSING)
+        return held is not MISSING and bool(held is item[1] or held == item[1])

@@ -1,0 +1,125 @@
+"""Writing values below L1: at once (write-through), or when L1 lets go of them (write-back)."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from fastmem._core.clock import boottime_ns
+from fastmem._core.keys import decode_key, encode_key
+from fastmem._core.l1 import MISSING
+from fastmem._core.sizing import measure
+from fastmem.errors import ClosedError, SerializationError, ValueTooLargeError
+from fastmem.lookup import TieredLookup, TierKey
+
+__all__ = ["TieredWriting"]
+
+log_to = logging.getLogger("fastmem")
+
+Commit = tuple[Any, ...]  # a compiled step that appends and its first arguments
+
+
+class TieredWriting(TieredLookup):
+    """The writing half of TieredMemorySystem: bytes below by one compiled step, and dirty victims
+    out of limbo, each by one thread at a time.
+    """
+
+    _spilling: dict[TierKey, int]  # key -> thread that is writing it
+
+    def _write_below(
+        self, encoded: bytes, codec_id: int, body: bytes, deadline: int, commit: Commit
+    ) -> int:
+        """Write bytes below by the call `commit`, which is told whether cold, and the record.
+
+        Return the word; 0, and nothing has changed, when the call returned 0: not after all.
+        """
+        engine = self._engine
+        if len(body) > engine.warm_value_limit:
+            step, *what = commit
+            cold = partial(step, *what, True)
+            return engine.archive_put(encoded, codec_id, body, deadline, cold)
+        prepared = engine.prepare(encoded, codec_id, body, deadline)
+        word: int = 0
+        try:
+            word = engine.provided(*commit, False, prepared)
+        finally:
+            if not word:
+                engine.discard(prepared)
+        if word:
+            engine.settle()
+        return word
+
+    def _forget_dropped(self) -> None:
+        """Let L1 go of what the last tier evicted: it has left the hierarchy, and is counted."""
+        dropped = self._engine.dropped_keys
+        while dropped:
+            try:
+                encoded = dropped.pop()
+            except IndexError:  # another thread was faster
+                return
+            self._forget(decode_key(encoded), encoded)
+
+    def _spill(self, others: bool = False) -> None:
+        """Evicted dirty entries wait in limbo: write each to L2, or drop it, counted and logged.
+
+        What another thread is writing is left to it, unless `others`; what this thread is writing
+        further up the stack (a serializer that came back here) is left to that call.
+        """
+        me = threading.get_ident()
+        for key in list(self.limbo):
+            # As often as it is evicted anew meanwhile: others left that to this thread.
+            while key in self.limbo and self._spilling.get(key) != me:
+                mine = self._spilling.setdefault(key, me) == me
+                if not (mine or others):
+                    break
+                try:
+                    self._spill_one(key)
+                finally:
+                    if mine:
+                        del self._spilling[key]
+
+    def _spill_one(self, key: TierKey) -> None:
+        value = self.limbo.get(key, MISSING)
+        deadline = self.limbo_deadline.get(key, 0)
+        if value is MISSING:
+            return  # superseded just now
+        if deadline and deadline <= boottime_ns():
+            self._expired_in_limbo += self._drop_victim(key, value)
+            return
+        try:
+            self._write_value(key, value, deadline, self._write_victim)
+        except (SerializationError, ValueTooLargeError, ClosedError, OSError) as error:
+            if self._drop_victim(key, value):
+                self._note_spill_failed(key, error)
+
+    def _write_value(
+        self, key: TierKey, value: Any, deadline: int, commit: Callable[..., int]
+    ) -> None:
+        """Write one dirty value below by `commit`, unless it was superseded meanwhile."""
+        codec_id, body = self._codec.encode(value, measure(value)[1])
+        encoded = encode_key(key)
+        call = commit, key, value, deadline, encoded
+        self._write_below(encoded, codec_id, body, deadline, call)
+
+    def _note_spill_failed(self, key: TierKey, error: Exception) -> None:
+        self._spill_failed += 1
+        log_to.warning("dropped %r, which could not be spilled: %s", key, error)
+
+    def _write_dirty(self) -> dict[TierKey, Exception]:
+        """Write every dirty entry; return those that do not become bytes, and why. OSError."""
+        unwritable: dict[TierKey, Exception] = {}
+        for key in self._dirty():
+            held = self._held(key)
+            if held is None or not held[5]:
+                continue
+            try:
+                self._write_value(key, held[0], held[2], self._clean)
+            except (SerializationError, ValueTooLargeError) as error:
+                unwritable[key] = error
+        self._spill(others=True)  # after L1: what was evicted meanwhile is there
+        if self._engine.dropped_keys:
+            self._forget_dropped()
+        return unwritable
