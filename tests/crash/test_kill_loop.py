@@ -87,9 +87,9 @@ def check(
         assert [key for key in live if found[key] != live[key]] == [], where
         for tier in store.stats().values() if "l1" in store.stats() else [store.stats()]:
             assert not any(tier["errors"].values()), where
-        # Every value file has its record.
-        engine = store._engine
-        files = engine.files
+    with opener(at) as store:
+        # After a clean close every value file has its record.
+        files = store._engine.files
         for values in (files.warm_values, files.cold_values):
             for number in values.numbers() if values else ():
                 assert not files.is_orphan(values, number), where

@@ -39,6 +39,8 @@ def operation(kind: str, seed: int, session: int, number: int) -> Operation:
         size = draw.choices([20, 2_000, 27_000], [50, 40, 10])[0]
         if draw.random() < 0.03:
             key, size = f"large-{draw.randrange(3)}", 300_000
+    if verb == "expire":
+        size = 1_000  # the file of a large one stays until reclaim, with no record that is read
     size = draw.randint(size // 2, size)
     if draw.random() < 0.5:
         return Operation(verb, key, f"{session}.{number} " + "text " * (size // 5))

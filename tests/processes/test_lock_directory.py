@@ -108,9 +108,9 @@ def test_an_idle_forked_child_does_not_keep_a_dead_parents_lock(private_tmp: Pat
         "store.put('k', 'v')\n"
         "child = os.fork()\n"
         "if child == 0:\n"
+        "    print(os.getpid(), flush=True)\n"
         "    sys.stdin.read()\n"
         "    os._exit(0)\n"
-        "print(child, flush=True)\n"
         "time.sleep(60)\n"
     )
     parent = subprocess.Popen(
