@@ -39,16 +39,6 @@ cdef enum:
     HEADER_UNITS = 4
     SEAL_UNITS = 3
 
-FORMAT = FM_FORMAT
-PAGE_BYTES = FM_PAGE
-UNIT_BYTES = FM_UNIT
-SEGMENT_HEADER_BYTES = FM_SEGMENT_HEADER
-INLINE_LIMIT_BYTES = FM_INLINE_LIMIT
-KEY_LIMIT_BYTES = FM_KEY_LIMIT
-MAC_BYTES = FM_MAC_BYTES
-MOST_LEVEL = FM_MOST_LEVEL
-
-
 class LogNeeds(Exception):
     """An append needs `what` (NEED_*) before it can be done. Nothing has changed."""
 
