@@ -1,6 +1,5 @@
 from fastmem._core.mapping import Mapping
 
-
 WARM: int
 COLD: int
 NEED_SEGMENT: int

@@ -124,7 +124,9 @@ def extreme_word(path: Path, _twin: Path, draw: random.Random) -> None:
 
 def truncate(path: Path, _twin: Path, draw: random.Random) -> None:
     size = path.stat().st_size
-    os.truncate(path, draw.choice([0, 1, 63, 64, size // 2, max(size - 1, 0), draw.randint(0, size)]))
+    os.truncate(
+        path, draw.choice([0, 1, 63, 64, size // 2, max(size - 1, 0), draw.randint(0, size)])
+    )
 
 
 def extend(path: Path, _twin: Path, draw: random.Random) -> None:
@@ -199,9 +201,11 @@ def retrust_if_same(at: Path, base: Path) -> None:
     """A file cut and written again keeps its inode, so the index stays as trusted as it was."""
     for folder in ("l2", "l3"):
         page = at / folder / "super"
-        if page.exists() and page.stat().st_size == 4096 and (at / folder / "index").exists():
-            if page.read_bytes()[:320] == (base / folder / "super").read_bytes()[:320]:
-                retrust(at / folder, base / folder)
+        if not page.exists() or not (at / folder / "index").exists():
+            continue
+        was = (base / folder / "super").read_bytes()
+        if page.stat().st_size == 4096 and page.read_bytes()[:320] == was[:320]:
+            retrust(at / folder, base / folder)
 
 
 def verify(kind: str, at: Path, values: dict[Any, Any], hit: str, clean: bool) -> str:
@@ -264,7 +268,7 @@ def main(seed: int, first: int, count: int, work: Path) -> None:
     logging.disable(logging.CRITICAL)
     built = {}
     for kind in OPENERS:
-        for name, salt in (("base", 0), ("twin", 7)):
+        for name in ("base", "twin"):
             (work / f"{kind}-{name}").mkdir()
         values = build(kind, work / f"{kind}-base", 0)
         build(kind, work / f"{kind}-twin", 7)

@@ -15,7 +15,8 @@ CASES = 5_000 if os.environ.get("FASTMEM_PROFILE") == "nightly" else 420
 def test_a_campaign_of_corruptions(private_tmp: Path) -> None:
     seed = os.environ.get("FASTMEM_SEED") or "20261122"
     done = subprocess.run(
-        [sys.executable, "-X", "faulthandler", "-m", "tests.fuzz.corruptor", seed, "0", str(CASES), private_tmp],
+        [sys.executable, "-X", "faulthandler", "-m", "tests.fuzz.corruptor"]
+        + [seed, "0", str(CASES), str(private_tmp)],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -90,9 +90,7 @@ def test_a_link_in_place_of_a_file_is_not_followed(private_tmp: Path, name: str)
 
 
 @OPENERS
-def test_a_file_in_place_of_the_directory(
-    private_tmp: Path, opener: Callable[..., object]
-) -> None:
+def test_a_file_in_place_of_the_directory(private_tmp: Path, opener: Callable[..., object]) -> None:
     for name in ("l2", "l3"):
         (private_tmp / name).write_text("precious")
     with pytest.raises(OSError):

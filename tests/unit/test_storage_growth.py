@@ -118,7 +118,7 @@ def test_keys_of_every_length_at_the_ends_of_segments(private_tmp: Path) -> None
     draw = random.Random(2)
     with open_tiers(private_tmp) as memory:
         model = {}
-        for i in range(250):
+        for _ in range(250):
             key = draw.randbytes(draw.choice([0, 1, 15, 16, 17, 4000, 60_000]))
             value = draw.randbytes(draw.choice([0, 1, 16, 255, 65_536, 262_144]))
             model[key] = value
@@ -129,9 +129,7 @@ def test_keys_of_every_length_at_the_ends_of_segments(private_tmp: Path) -> None
         assert {key: memory.get(key) for key in model} == model
 
 
-def test_missing_symbols_name_the_wheel(
-    private_tmp: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_symbols_name_the_wheel(private_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     symbols.bind_xxh3.cache_clear()
     try:
         monkeypatch.setattr(hashing, "bind", lambda _path: ["XXH3_64bits"])

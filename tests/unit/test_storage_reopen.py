@@ -1,4 +1,4 @@
-"""Opening again: what is trusted, what is healed, what is refused, and that nothing else is touched."""
+"""Opening again: what is trusted, healed or refused, and that nothing else is touched."""
 
 from __future__ import annotations
 

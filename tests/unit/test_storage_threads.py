@@ -30,7 +30,7 @@ def run(bodies: list[Any]) -> list[BaseException]:
     def guarded(body: Any) -> None:
         try:
             body()
-        except BaseException as error:  # noqa: BLE001 - reported by the test
+        except BaseException as error:
             failures.append(error)
 
     threads = [threading.Thread(target=guarded, args=(body,)) for body in bodies]
@@ -86,7 +86,9 @@ def test_close_under_traffic(private_tmp: Path, opener: Any) -> None:
             begun.wait()
             try:
                 while True:
-                    store.put((thread, draw.randrange(50)), b"x" * draw.choice([10, 9_000, 300_000]))
+                    store.put(
+                        (thread, draw.randrange(50)), b"x" * draw.choice([10, 9_000, 300_000])
+                    )
                     store.get((thread, draw.randrange(50)))
                     list(zip(store, range(3), strict=False))
                     store.flush()
