@@ -201,7 +201,7 @@ cdef bint index_sound(const index_t* index) noexcept nogil:
     # Files far larger than the table needs were not made by its growth.
     if index.bucket_room > 4 * bucket_count(index):
         return False
-    if index.overflow_room > max(4 * head.overflow_next, index.bucket_room):
+    if index.overflow_room > max(4 * head.overflow_next, index.bucket_room, <uint64_t>64):
         return False
     return 0 < head.overflow_next <= index.overflow_room
 

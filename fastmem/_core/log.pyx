@@ -586,8 +586,8 @@ cdef class Log:
         cdef uint64_t end
         cdef place_t place
         cdef fm_record seal
-        if at & mask == 0:
-            at += HEADER_UNITS
+        if at & mask < HEADER_UNITS:  # versions of the archive's own puts may have moved it there
+            at = (at & ~mask) + HEADER_UNITS
         end = (at | mask) + 1
         if at + record_units(head, at) > end:
             if not self.locate_tail(which, end + HEADER_UNITS, &place):

@@ -171,6 +171,7 @@ class Space(Contents):
             chores = self.log.chores
             if chores & CHORE_PACE:
                 self.reclaimer.step(2 * self.log.take_appended())
+                self.free_values()
                 self._set_pace()
             if chores & CHORE_POPULATE:
                 self._populate()

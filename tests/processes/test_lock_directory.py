@@ -1,4 +1,4 @@
-"""One process at a time, by a lock that the kernel frees at death and a fork does not keep."""
+"""One process at a time, by a lock that dies with it, whatever it forked."""
 
 from __future__ import annotations
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -130,8 +132,6 @@ def as_nobody(body: Callable[[], None]) -> int:
             body()
             status = 0
         except BaseException:
-            import traceback
-
             traceback.print_exc()
         finally:
             os._exit(status)
@@ -160,8 +160,6 @@ def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
 
         assert as_nobody(body) == 0
     finally:
-        import shutil
-
         shutil.rmtree(base)
     assert tmp_path.exists()
 

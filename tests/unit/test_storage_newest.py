@@ -48,10 +48,14 @@ def test_a_put_that_was_refused_never_comes_to_life(
     with open_segments(private_tmp) as store:
         monkeypatch.setattr(files.Directory, "extend", full_disk)
         put = {}
-        with pytest.raises(OSError):
+
+        def fill() -> None:
             for key in range(200_000):
                 store.put(key, key)
                 put[key] = key
+
+        with pytest.raises(OSError):
+            fill()
         assert engine_of(store).log.buckets[2] == engine_of(store).log.buckets[3]  # overflow full
         assert contents(store) == put
         monkeypatch.undo()

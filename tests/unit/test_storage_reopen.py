@@ -1,4 +1,4 @@
-"""Opening again: what is trusted, healed or refused, and that nothing else is touched."""
+"""Opening again: what is trusted, what is healed, what is refused and then left alone."""
 
 from __future__ import annotations
 
@@ -333,8 +333,8 @@ def test_a_constructor_that_fails_gives_the_directory_back(private_tmp: Path) ->
     fill(private_tmp)
     with pytest.raises((ValueError, TypeError)):
         open_segments(private_tmp, secret_key=b"")
+    SegmentStore(private_tmp / "big", budget_bytes=1 << 30).close()
     with pytest.raises(ValueError, match="fewer"):
-        SegmentStore(private_tmp / "big", budget_bytes=1 << 30).close()
         SegmentStore(private_tmp / "big", budget_bytes=BUDGET)
     with pytest.raises(ValueError):
         open_archive(private_tmp, level=99)

@@ -86,9 +86,8 @@ def test_close_under_traffic(private_tmp: Path, opener: Any) -> None:
             begun.wait()
             try:
                 while True:
-                    store.put(
-                        (thread, draw.randrange(50)), b"x" * draw.choice([10, 9_000, 300_000])
-                    )
+                    size = draw.choice([10, 9_000, 300_000])
+                    store.put((thread, draw.randrange(50)), b"x" * size)
                     store.get((thread, draw.randrange(50)))
                     list(zip(store, range(3), strict=False))
                     store.flush()
