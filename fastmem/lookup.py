@@ -11,7 +11,8 @@ from fastmem._core import scan
 from fastmem._core.clock import boottime_ns
 from fastmem._core.keys import decode_key, encode_key
 from fastmem._core.l1 import MISSING
-from fastmem._core.log import Record
+from fastmem._core.layout import TIER_BIT
+from fastmem._core.log import COLD, WARM, Record
 from fastmem._core.tiered import TieredL1
 from fastmem.codecs import ValueCodec
 from fastmem.entries import MemoryEntry, MemoryTier
@@ -19,15 +20,12 @@ from fastmem.errors import SerializationError
 
 if sys.platform == "linux":
     from fastmem.storage.engine import Engine
-    from fastmem.storage.segments import COLD, WARM
 
 __all__ = ["TieredLookup"]
 
 TierKey = str | bytes | int | tuple[Any, ...]
 Held = tuple[Any, int, int, int, int, bool]  # see TieredL1._held
 MIB = 1 << 20
-TIER_BIT = 1 << 47
-GROUPS_A_STEP = 64
 
 
 class TieredLookup(TieredL1):
@@ -147,10 +145,7 @@ class TieredLookup(TieredL1):
                 return
 
     def _keys_below(self) -> Iterator[TierKey]:
-        groups, level = scan.directory(self.log)
-        for first in range(0, groups, GROUPS_A_STEP):
-            for record in scan.entries(self.log, groups, level, first, GROUPS_A_STEP):
-                yield decode_key(record.key)
+        return (decode_key(record.key) for record in scan.heads(self.log))
 
     __reversed__ = None
 

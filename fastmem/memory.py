@@ -20,13 +20,14 @@ from typing import Any, Literal, Self
 from fastmem._core.clock import deadline_ns
 from fastmem._core.keys import encode_key
 from fastmem._core.l1 import MISSING
+from fastmem._core.layout import TIER_BIT
 from fastmem.codecs import ValueCodec
 from fastmem.errors import (
     ClosedError,
     ReadOnlyError,
     UnsupportedPlatformError,
 )
-from fastmem.lookup import MIB, TIER_BIT, TierKey
+from fastmem.lookup import MIB, TierKey
 from fastmem.protocols import Serializer
 from fastmem.writing import TieredWriting
 

@@ -114,9 +114,10 @@ cdef inline void clear_bucket(fm_bucket* bucket) noexcept nogil:
 
 cdef bint wants_growth(const index_t* index) noexcept nogil:
     """True while the table should be split: it is too full, or a doubling is under way."""
+    cdef uint64_t most = FM_MOST_LEVEL
     if split_of(index):
         return True
-    if level_of(index) >= min(index.head.initial_level + 16, <uint64_t>FM_MOST_LEVEL):
+    if level_of(index) >= min(<uint64_t>index.head.initial_level + 16, most):
         return False  # the tag bits or the addresses are used up: chains grow longer instead
     return (
         index.head.warm_entries + index.head.cold_entries > FILL * (1ULL << level_of(index))

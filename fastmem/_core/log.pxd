@@ -5,7 +5,7 @@ from fastmem._core.index cimport cursor_t, index_t
 from fastmem._core.layout cimport fm_record, fm_super
 from fastmem._core.mapping cimport Mapping
 
-cdef enum:
+cpdef enum:
     WARM = 0
     COLD = 1
     # What LogNeeds says an append needs first.

@@ -1,13 +1,14 @@
 from fastmem._core.mapping import Mapping
 
-FORMAT: int
-PAGE_BYTES: int
-UNIT_BYTES: int
-SEGMENT_HEADER_BYTES: int
-INLINE_LIMIT_BYTES: int
-KEY_LIMIT_BYTES: int
-MAC_BYTES: int
-MOST_LEVEL: int
+WARM: int
+COLD: int
+NEED_SEGMENT: int
+NEED_OVERFLOW: int
+NEED_COLD_SEGMENT: int
+CHORE_BUCKETS: int
+CHORE_OVERFLOW: int
+CHORE_PACE: int
+CHORE_POPULATE: int
 
 class LogNeeds(Exception):
     what: int

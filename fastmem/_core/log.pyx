@@ -16,20 +16,19 @@ from libc.string cimport memcmp, memmove, memset
 from fastmem._core.clock cimport coarse_now_ns
 from fastmem._core.hashing cimport xxh3, xxh3_seeded
 from fastmem._core.index cimport (
-    bucket_count, cursor_t, first_slot, home_of, insert_word, next_slot, replace_word,
-    split_some, tag_of, wants_growth,
+    bucket_count, cursor_t, first_slot, home_of, insert_word, next_slot, replace_word, split_some,
+    tag_of, wants_growth,
 )
 from fastmem._core.layout cimport (
-    FM_COLD, FM_FORMAT, FM_INLINE_LIMIT, FM_KEY_LIMIT, FM_LOCATION_MASK, FM_MAC_BYTES,
-    FM_MOST_LEVEL, FM_PAGE,
-    FM_POINTER, FM_RECORD_HEADER, FM_SEAL, FM_SEGMENT_HEADER, FM_SHADOWS_L3, FM_TAG_SHIFT,
-    FM_TIER_BIT, FM_TOMBSTONE, FM_UNIT, FM_UNIT_SHIFT, FM_VALUE, fm_bucket, fm_cold, fm_index,
-    fm_load_acquire, fm_record, fm_store_release, fm_super, fm_swap_acquire,
+    FM_COLD, FM_INLINE_LIMIT, FM_KEY_LIMIT, FM_LOCATION_MASK, FM_MAC_BYTES, FM_PAGE, FM_POINTER,
+    FM_RECORD_HEADER, FM_SEAL, FM_SHADOWS_L3, FM_TAG_SHIFT, FM_TIER_BIT, FM_TOMBSTONE, FM_UNIT,
+    FM_UNIT_SHIFT, FM_VALUE, fm_bucket, fm_cold, fm_index, fm_load_acquire, fm_record,
+    fm_store_release, fm_super, fm_swap_acquire,
 )
 from fastmem._core.mapping cimport Mapping
 from fastmem._core.record cimport (
-    body_bytes, body_offset, cold_of, header_valid, key_of, plausible, record_units,
-    void_record, write_record,
+    body_bytes, body_offset, cold_of, header_valid, key_of, plausible, record_units, void_record,
+    write_record,
 )
 
 from fastmem.errors import ClosedError
@@ -38,15 +37,6 @@ cdef enum:
     TOUCHED_BITS = 1 << 21
     HEADER_UNITS = 4
     SEAL_UNITS = 3
-
-FORMAT = FM_FORMAT
-PAGE_BYTES = FM_PAGE
-UNIT_BYTES = FM_UNIT
-SEGMENT_HEADER_BYTES = FM_SEGMENT_HEADER
-INLINE_LIMIT_BYTES = FM_INLINE_LIMIT
-KEY_LIMIT_BYTES = FM_KEY_LIMIT
-MAC_BYTES = FM_MAC_BYTES
-MOST_LEVEL = FM_MOST_LEVEL
 
 
 class LogNeeds(Exception):

@@ -34,8 +34,9 @@ cdef class TieredL1(L1Cache):
     cdef readonly dict limbo           # key -> value of dirty victims
     cdef readonly dict limbo_deadline  # key -> deadline_ns
     cdef readonly uint64_t demoted
-    # Times a key went from below or limbo up to L1. Every other way leads down, so a reader that goes
-    # through L1, limbo and below in this order and finds nothing missed nothing while it stays.
+    # Times a key went from below or limbo up to L1. Every other way leads down, so a reader that
+    # goes through L1, limbo and below in this order and finds nothing has missed nothing if this
+    # stayed the same.
     cdef readonly uint64_t raised
     cdef bint sealed                   # no more dirty entries: the memory is closing
 
@@ -121,7 +122,7 @@ cdef class TieredL1(L1Cache):
         if guard is not None and not self.is_current(index, key, encoded, guard[0], guard[1]):
             return 0
         word = self.append_record(encoded, cold, record)
-        superseded = self.limbo_take(key)
+        _superseded = self.limbo_take(key)
         self.hold(key, value, size_bytes, deadline_ns, 0, word)
         return word
 
@@ -129,7 +130,7 @@ cdef class TieredL1(L1Cache):
         self, key, value, int64_t size_bytes, int64_t deadline_ns, int64_t put_ns,
         bytes encoded not None, uint64_t word,
     ):
-        """ATOMIC. Hold a loaded value, put at `put_ns`, in L1 if `word` is still the key's record."""
+        """ATOMIC. Hold a loaded value, put at `put_ns`, while `word` is still the key's record."""
         if not self.log.holds(encoded, word):
             return False
         self.hold(key, value, size_bytes, deadline_ns, put_ns, word)
@@ -183,7 +184,7 @@ cdef class TieredL1(L1Cache):
             self.log.ready_to_erase(encoded)
         self.install(key, value, size_bytes, deadline_ns, 0, DIRTY, &out)
         self.raised += below or key in self.limbo
-        superseded = self.limbo_take(key)
+        _superseded = self.limbo_take(key)
         try:
             if below:
                 self.log.erase(encoded)
@@ -202,14 +203,14 @@ cdef class TieredL1(L1Cache):
         if self.limbo.get(key, MISS) is not value or self.limbo_deadline[key] != deadline_ns:
             return 0
         word = self.append_record(encoded, cold, record)
-        written = self.limbo_take(key)
+        _written = self.limbo_take(key)
         return word
 
     def _drop_victim(self, key, value):
         """ATOMIC. Give a victim up if it is still the one in limbo. True when it was."""
         if value is MISS or self.limbo.get(key, MISS) is not value:
             return False
-        dropped = self.limbo_take(key)
+        _dropped = self.limbo_take(key)
         return True
 
     def _clean(self, key, value, int64_t deadline_ns, bytes encoded not None, bint cold, record):
@@ -254,7 +255,7 @@ cdef class TieredL1(L1Cache):
         elif key in self.limbo:
             deadline_ns = self.limbo_deadline[key]
             there |= deadline_ns == 0 or coarse_now_ns() < deadline_ns
-        erased = self.limbo_take(key)
+        _erased = self.limbo_take(key)
         self.release(&out)
         return there
 

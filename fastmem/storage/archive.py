@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from typing import Any, Literal
 
+from fastmem._core.log import COLD
 from fastmem.codecs import ValueCodec
 from fastmem.protocols import Serializer
 from fastmem.storage.catalogue import Catalogue
 from fastmem.storage.counters import TierCounters
 from fastmem.storage.engine import Engine
 from fastmem.storage.keyed import KeyedStore
-from fastmem.storage.segments import COLD
 from fastmem.storage.store import Durability
 
 

@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 from sortedcontainers import SortedKeyList
 
 from fastmem._core.keys import decode_key, encode_key
+from fastmem._core.layout import COLD_RECORD
 from fastmem._core.log import Record
-
-_COLD_FLAG = 8
 
 
 class CatalogueEntry(NamedTuple):
@@ -41,7 +40,7 @@ class Catalogue:
         self._archived = array("I")
         self._deadlines = array("q")
         for record in records:
-            if record.flags & _COLD_FLAG:
+            if record.flags & COLD_RECORD:
                 self._keys.append(record.key)
                 self._sizes.append(record.raw_len)
                 self._archived.append(record.archived_s)

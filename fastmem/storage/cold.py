@@ -10,22 +10,28 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from fastmem._core import scan
-from fastmem._core.log import INLINE_LIMIT_BYTES, MAC_BYTES, LogNeeds, Record
+from fastmem._core.layout import (
+    COLD_SEAL_UNITS,
+    COMPRESSED,
+    HEADER_UNITS,
+    INLINE_LIMIT_BYTES,
+    LOCATION_MASK,
+    MAC_BYTES,
+    POINTER,
+    TOMBSTONE,
+    VALUE,
+)
+from fastmem._core.log import COLD, LogNeeds, Record
 from fastmem.codecs import FrameCompressor
 from fastmem.errors import CorruptRecordError, SerializationError, StoreError
 from fastmem.storage.dictionaries import Dictionaries
-from fastmem.storage.segments import COLD, Segments
+from fastmem.storage.segments import Segments
 from fastmem.storage.values import Pointer, ValueFiles
 
 if TYPE_CHECKING:
     from fastmem.storage.engine import Engine
 
 log_to = logging.getLogger("fastmem.storage")
-
-VALUE, TOMBSTONE, POINTER = 1, 2, 4
-COMPRESSED = 2
-HEADER_UNITS, COLD_SEAL_UNITS = 4, 4
-LOCATION_MASK = (1 << 46) - 1
 
 
 class ColdWriter:

@@ -9,7 +9,7 @@ import struct
 import threading
 
 from fastmem._core.hashing import digest
-from fastmem._core.log import FORMAT
+from fastmem._core.layout import FORMAT
 from fastmem.codecs import FrameCompressor, train_dictionary
 from fastmem.storage.files import Directory
 

@@ -19,7 +19,6 @@ from fastmem.storage.counters import TierCounters
 from fastmem.storage.engine import Engine
 
 TierKey = str | bytes | int | tuple[Any, ...]
-GROUPS_A_STEP = 64
 _ABSENT = object()
 
 
@@ -95,9 +94,7 @@ class KeyedStore(MutableMapping[TierKey, Any]):
 
         Each key that is there throughout is met once; keys that come and go may be met or not.
         """
-        groups, level = scan.directory(self._engine.log)
-        for first in range(0, groups, GROUPS_A_STEP):
-            yield from scan.entries(self._engine.log, groups, level, first, GROUPS_A_STEP)
+        return scan.heads(self._engine.log)
 
     def __getitem__(self, key: TierKey) -> Any:
         value = self.get(key, _ABSENT)

@@ -7,17 +7,19 @@ import errno
 import logging
 import os
 import re
-import struct
 from pathlib import Path
 
-from fastmem._core import scan
-from fastmem._core.hashing import digest
-from fastmem._core.log import FORMAT, MOST_LEVEL, PAGE_BYTES, Log
+from fastmem._core.layout import (
+    PAGE_BYTES,
+    POINTER,
+)
+from fastmem._core.log import COLD, WARM, Log
 from fastmem._core.mapping import Mapping
-from fastmem.errors import FormatError, StoreError
+from fastmem.errors import FormatError
 from fastmem.storage import files
 from fastmem.storage.files import Directory
-from fastmem.storage.segments import COLD, WARM, Segments, recover_identity
+from fastmem.storage.indexing import IndexFiles, tail_of
+from fastmem.storage.segments import Segments, recover_identity
 from fastmem.storage.superblock import (
     ARCHIVE_MAGIC,
     FIRST_BYTES,
@@ -33,33 +35,16 @@ from fastmem.storage.values import Pointer, ValueFiles
 
 log_to = logging.getLogger("fastmem.storage")
 
-BUCKET_BYTES = 64
-HEADER_UNITS = 4
-_INDEX_MAGIC = b"FMINDEX\0"
-_INDEX_HEAD = struct.Struct("<8sII16s")
-_INDEX_SEAL = struct.Struct("<QQ")  # check of the head, times the store was opened
-_INDEX_DIGEST = struct.Struct("<Q")
-_INDEX_DIGEST_AT, _OVERFLOW_NEXT_AT = 48, 144
-_POINTER_KIND = 4
-_TIER_BIT = 1 << 47
 _GROUPS_A_STEP = 64
-_MOST_BUCKETS = 1 << MOST_LEVEL  # the mapping reserves addresses for these: 4 GiB, no memory
-_MOST_UNITS = 1 << 46  # what a slot can hold of an address
 _LEFTOVER = re.compile(
     r"(new\.(rebuilt\.)?|rebuilt\.)"
     r"(super|archive|index|overflow|(seg|cold|dict)\.\d+|val\.[0-9a-f]{16})"
 )
-_NEED_OVERFLOW = 2
 # A crash may have used versions that the archive was not told of; this many are skipped.
 VERSION_RESERVE = 1 << 22
 
 
-def tail_of(segments: Segments) -> str:
-    """The field of the first page that holds a tier's tail."""
-    return "cold_tail" if segments.which == COLD else "tail"
-
-
-class StoreFiles:
+class StoreFiles(IndexFiles):
     """Everything open of one store: directories, first pages, segments, value files and the log.
 
     `warm_path` None is an archive alone; `cold_path` None a segment store alone. The store's
@@ -184,278 +169,6 @@ class StoreFiles:
             return None
         return Segments(directory, which, page.uuid, page.salt, page.segment_bytes)
 
-    def _partner(self) -> bytes:
-        return self.archive.uuid if self.archive else NO_UUID
-
-    # -- the index ---------------------------------------------------------------------------
-
-    def _index_place(self) -> tuple[int, int]:
-        try:
-            facts = self.directory.stat("index")
-        except FileNotFoundError:
-            return (0, 0)
-        return facts.st_dev, facts.st_ino
-
-    def _map_index(self, index: str, overflow: str) -> tuple[Mapping, Mapping]:
-        size = PAGE_BYTES + BUCKET_BYTES * _MOST_BUCKETS
-        return self.directory.map(index, size), self.directory.map(overflow, size)
-
-    def _make_log(self, index: Mapping, overflow: Mapping) -> None:
-        warm, cold = self.warm, self.cold
-        self._index = index
-        self.log = Log(
-            self.super.mapping,
-            index,
-            overflow,
-            warm.segment_bytes if warm else 0,
-            warm.salt if warm else 0,
-            cold.segment_bytes if cold else 0,
-            cold.salt if cold else 0,
-        )
-
-    def _adopt_index(self) -> bool:
-        """Use the index that is there. False when it, or a segment it leads to, is not sound."""
-        if self.read_only and self.super.get("lock"):
-            return False
-        if self.archive and self.archive.owner()[0] != self.super.uuid:
-            return False
-        if not {"index", "overflow"} <= set(self.directory.names()):
-            return False
-        if any(self.super.get(field) > _MOST_UNITS for field in ("tail", "cold_tail")):
-            return False
-        sizes = [self.directory.stat(name).st_size for name in ("index", "overflow")]
-        if sizes[0] < PAGE_BYTES + BUCKET_BYTES or sizes[1] < BUCKET_BYTES:
-            return False
-        index, overflow = self._map_index("index", "overflow")
-        if not self._is_own_index(index):
-            return False
-        rooms = [
-            min(size // BUCKET_BYTES, _MOST_BUCKETS) for size in (sizes[0] - PAGE_BYTES, sizes[1])
-        ]
-        self._make_log(index, overflow)
-        self.log.set_room(*rooms)
-        foreign: list[tuple[Segments, int]] = []
-        whole = True
-        for segments in (self.warm, self.cold):
-            if segments is not None:
-                foreign += self._add_segments(segments)
-                whole &= self._set_bounds(segments, self.super.get(tail_of(segments)))
-        if not self._settle_index(whole=whole and not foreign):
-            self.log.close()
-            return False
-        for segments, number in foreign:
-            self._quarantine(segments, number)
-        return True
-
-    def _settle_index(self, *, whole: bool) -> bool:
-        """Make sure that the index belongs to the log, finishing what a dead writer had begun.
-
-        Where segments are lost (not `whole`), a sound index is still better than a rebuild: what
-        they held is missed, and no older version of it returns.
-        """
-        if not self.was_clean:
-            if not self._recover():
-                return False
-        elif scan.index_digest(self.log) != self._digest_at_close():
-            return False
-        lost = scan.sound(self.log)
-        if lost < 0 or (lost and whole):
-            return False
-        if lost:
-            self.dropped_records += lost
-            log_to.warning("%s: %d records lost with segments", self.directory.path, lost)
-            if not self.read_only:
-                scan.forget_lost(self.log)
-        return True
-
-    def _digest_at_close(self) -> int:
-        with memoryview(self._index) as view:
-            return int(_INDEX_DIGEST.unpack_from(view, _INDEX_DIGEST_AT)[0])
-
-    def _is_own_index(self, index: Mapping) -> bool:
-        """True for the index that the last opener of this store left, its head undamaged."""
-        with memoryview(index) as view:
-            head = bytes(view[: _INDEX_HEAD.size])
-            check, opens = _INDEX_SEAL.unpack_from(view, _INDEX_HEAD.size)
-        magic, form, level, uuid = _INDEX_HEAD.unpack(head)
-        if (magic, form, uuid) != (_INDEX_MAGIC, FORMAT, self.super.uuid) or level > MOST_LEVEL:
-            return False
-        # One more than the store counts: a process died between the two stores of `_claim`.
-        ahead = (opens - self.super.get("opens")) % (1 << 64)
-        return check == digest(head) and ahead in (0, 1)
-
-    def _add_segments(self, segments: Segments) -> list[tuple[Segments, int]]:
-        """Map the segments that are linked. Return those that are foreign."""
-        foreign: list[tuple[Segments, int]] = []
-        for number in segments.numbers:
-            mapping = segments.open(number)
-            if mapping is None:
-                foreign.append((segments, number))
-            else:
-                self.log.add_segment(segments.which, number, mapping)
-        if foreign and len(foreign) == len(segments.numbers):
-            segments.refuse_strangers()
-        return foreign
-
-    def _set_bounds(self, segments: Segments, tail: int) -> bool:
-        """Set a tier's tail, and its head and synced address as far as they can be believed.
-
-        False when segments between the old head and the tail are missing or cut short.
-        """
-        prefix = "cold_" if segments.which == COLD else ""
-        units = segments.segment_units
-        first = segments.numbers[0] * units if segments.numbers else tail
-        whole = self.super.get(f"{prefix}head") >= first and not segments.any_short()
-        whole &= len(segments.numbers) >= -(-tail // units) - first // units
-        self.super.set(f"{prefix}head", first)
-        self.super.set(f"{prefix}tail", tail)
-        # What another boot finds in the files has reached the device.
-        synced = tail if self._other_boot else self.super.get(f"{prefix}synced")
-        self.super.set(f"{prefix}synced", min(synced, tail))
-        return whole
-
-    def _recover(self) -> bool:
-        # Read-only: nobody died under the lock, or the index would not have been adopted.
-        while not self.read_only:
-            redone = scan.recover(self.log)
-            if redone < 0:
-                return False
-            self.redone_records += redone
-            if self.log.need != _NEED_OVERFLOW:
-                break
-            self.grow("overflow")
-        return True
-
-    def grow(self, name: str) -> None:
-        """Double the file of the buckets ("index") or of the overflow buckets ("overflow").
-
-        OSError (no space, or as large as it may get) leaves it as it was.
-        """
-        _, buckets, _, overflow = self.log.buckets
-        if 2 * (buckets if name == "index" else overflow) > _MOST_BUCKETS:
-            raise StoreError(f"{name} cannot grow any more", self.directory.path, errno.ENOSPC)
-        if name == "index":
-            if not self._private_index:
-                start = PAGE_BYTES + buckets * BUCKET_BYTES
-                self.directory.extend(self._index_name, start, start + buckets * BUCKET_BYTES)
-            buckets *= 2
-        else:
-            if not self._private_index:
-                start = overflow * BUCKET_BYTES
-                self.directory.extend(self._overflow_name, start, 2 * start)
-            overflow *= 2
-        self.log.set_room(buckets, overflow)
-
-    def growth_bytes(self, name: str) -> int:
-        """Bytes that `grow` of "index" or "overflow" would add."""
-        _, buckets, _, overflow = self.log.buckets
-        return BUCKET_BYTES * (buckets if name == "index" else overflow)
-
-    _private_index = False
-    _index_name, _overflow_name = "index", "overflow"
-
-    @property
-    def index_bytes(self) -> int:
-        _, buckets, _, overflow = self.log.buckets
-        return PAGE_BYTES + BUCKET_BYTES * (buckets + overflow)
-
-    def _rebuild_index(self) -> None:
-        """Make a new index from the log: every whole record, the newest version of each key."""
-        self.rebuilt = any(tier.numbers for tier in (self.warm, self.cold) if tier)
-        buckets = 1 << self.initial_level
-        head = bytearray(PAGE_BYTES)
-        _INDEX_HEAD.pack_into(head, 0, _INDEX_MAGIC, FORMAT, self.initial_level, self.super.uuid)
-        struct.pack_into("<Q", head, 64, self.initial_level << 56)
-        struct.pack_into("<Q", head, _OVERFLOW_NEXT_AT, 1)
-        room = max(buckets // 8, PAGE_BYTES // BUCKET_BYTES)
-        if self.read_only:
-            self._private_index = True
-            size = PAGE_BYTES + BUCKET_BYTES * _MOST_BUCKETS
-            index, overflow = files.map_file(-1, size, True), files.map_file(-1, size, True)
-            with memoryview(index) as view:
-                view[:PAGE_BYTES] = head
-        else:
-            self._index_name, self._overflow_name = "rebuilt.index", "rebuilt.overflow"
-            self.directory.create(
-                self._index_name, PAGE_BYTES + buckets * BUCKET_BYTES, bytes(head)
-            ).close()
-            self.directory.create(self._overflow_name, room * BUCKET_BYTES, b"").close()
-            index, overflow = self._map_index(self._index_name, self._overflow_name)
-        self._make_log(index, overflow)
-        self.log.set_room(buckets, room)
-        newest = self._absorb(COLD)
-        newest = max(newest, self._absorb(WARM))
-        scan.sweep(self.log)
-        self._place_tail(newest)
-        self.super.set("lock", 0)
-        self._drop_dangling_pointers()
-        if not self.read_only:
-            self.directory.rename(self._index_name, "index")
-            self.directory.rename(self._overflow_name, "overflow")
-            self._index_name, self._overflow_name = "index", "overflow"
-
-    def _absorb(self, which: int) -> int:
-        """Index every record of a tier's segments; return the newest version seen."""
-        segments = self.cold if which == COLD else self.warm
-        if segments is None:
-            return 0
-        newest = 0
-        tail = 0
-        # What this boot wrote was whole; of another boot, what was synced, as far as is known.
-        values = self._both_values[which]
-        assert values is not None
-        prefix = "cold_" if which == COLD else ""
-        vouched = self.super.get(prefix + ("tail" if self._same_boot else "synced"))
-        for _segments, number in self._add_segments(segments):
-            self._quarantine(segments, number)
-        for number in segments.numbers:
-            counts = [0, 0, 0, 0]
-            at = 0
-            while True:
-                at = scan.absorb(self.log, which, number, at, counts, values.vouch, vouched)
-                if self.log.need == _NEED_OVERFLOW or self.log.chores & 2:
-                    self.grow("overflow")
-                if self.log.chores & 1:
-                    self.grow("index")
-                if at == 0:
-                    break
-            if counts[1]:
-                self.dropped_records += counts[1]
-                log_to.warning(
-                    "%s: %d damaged places passed over, %d whole records kept",
-                    segments.directory.path / segments.name(number),
-                    counts[1],
-                    counts[0],
-                )
-            newest = max(newest, counts[3])
-            tail = counts[2] or tail
-        if not tail and segments.numbers:
-            tail = segments.numbers[0] * segments.segment_units
-        self._set_bounds(segments, tail)
-        return newest
-
-    def _quarantine(self, segments: Segments, number: int) -> None:
-        """Set a file aside that bears a segment's name but is none of ours."""
-        name = segments.name(number)
-        self.dropped_records += 1
-        log_to.warning("%s is no segment of this store", segments.directory.path / name)
-        if not self.read_only:
-            segments.directory.rename(name, f"foreign.{name}")
-        segments.numbers.remove(number)
-
-    def _place_tail(self, newest: int) -> None:
-        """Put the next version above every one ever given out, as far as anything tells."""
-        floor = self.archive.owner()[1] if self.archive else 0
-        newest = max(newest + 1, floor)
-        if self.warm is None:
-            self.super.set("tail", max(newest, HEADER_UNITS))
-        elif newest > self.super.get("tail") + 1:
-            units = self.warm.segment_units
-            after = max([-1, *self.warm.numbers]) + 1
-            self.super.set("tail", max(after, -(-newest // units)) * units)
-            if not self.warm.numbers:
-                self.super.set("head", self.super.get("tail"))
-
     # -- ready, and the end ------------------------------------------------------------------
 
     def _claim(self, boot: bytes) -> None:
@@ -463,12 +176,7 @@ class StoreFiles:
         if self.archive:
             self.archive.own(self.super.uuid, self.version_floor())
         self.super.trust(boot, *self._index_place(), self._partner())
-        # Counted in both, the index first: an index put back from elsewhere is behind.
-        with memoryview(self._index) as view:
-            head = bytes(view[: _INDEX_HEAD.size])
-            opens = (self.super.get("opens") + 1) % (1 << 64)
-            _INDEX_SEAL.pack_into(view, _INDEX_HEAD.size, digest(head), opens)
-        self.super.set("opens", opens)
+        self._count_opening()
         self.super.clean = False
         for directory in self._directories:
             for name in directory.names():
@@ -517,36 +225,15 @@ class StoreFiles:
         key = values.key_of(number)
         record = self.log.get(key) if key is not None else None
         return (
-            record is None
-            or record.kind != _POINTER_KIND
-            or Pointer.unpack(record.body).number != number
+            record is None or record.kind != POINTER or Pointer.unpack(record.body).number != number
         )
-
-    def _drop_dangling_pointers(self) -> None:
-        """After a rebuild: a record evicted lately is found again, but its value file is gone."""
-        numbers = [values.numbers() if values else [] for values in self._both_values]
-        held = [set(listed) for listed in numbers]
-        groups, level = scan.directory(self.log)
-        for first in range(0, groups, _GROUPS_A_STEP):
-            for head in scan.entries(self.log, groups, level, first, _GROUPS_A_STEP):
-                record = self.log.get(head.key) if head.kind == _POINTER_KIND else None
-                if record is None:
-                    continue
-                number = Pointer.unpack(record.body).number
-                if number not in held[COLD if record.word & _TIER_BIT else WARM]:
-                    self.log.remove(record.key, record.word)
-
-    @property
-    def _both_values(self) -> tuple[ValueFiles | None, ValueFiles | None]:
-        return self.warm_values, self.cold_values
 
     def close(self, *, clean: bool) -> None:
         """Unmap and unlock. `clean` records that nothing is left to look for at the next open."""
         log: Log | None = getattr(self, "log", None)
         if log is not None:
             if clean and not self.read_only and not log.closed:
-                with memoryview(self._index) as view:
-                    _INDEX_DIGEST.pack_into(view, _INDEX_DIGEST_AT, scan.index_digest(log))
+                self._digest_index()
                 self.super.clean = True
             log.close()
         for page in self._supers:

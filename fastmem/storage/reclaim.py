@@ -7,19 +7,23 @@ import time
 from typing import TYPE_CHECKING
 
 from fastmem._core import scan
-from fastmem._core.log import UNIT_BYTES, LogNeeds, Record
+from fastmem._core.layout import (
+    HEADER_UNITS,
+    LOCATION_MASK,
+    POINTER,
+    SEAL_UNITS,
+    SHADOWS_L3,
+    TOMBSTONE,
+    UNIT_BYTES,
+)
+from fastmem._core.log import WARM, LogNeeds, Record
 from fastmem.errors import StoreError
-from fastmem.storage.segments import WARM
 from fastmem.storage.values import Pointer
 
 if TYPE_CHECKING:
     from fastmem.storage.cold import ColdWriter
     from fastmem.storage.engine import Engine
 
-VALUE, TOMBSTONE, POINTER = 1, 2, 4
-SHADOWS_L3 = 1
-HEADER_UNITS, SEAL_UNITS = 4, 3
-LOCATION_MASK = (1 << 46) - 1
 RECLAIM_BYTES = 64 << 10  # at least so much of the log at a time when room is needed
 
 

@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 from fastmem._core.hashing import digest
-from fastmem._core.log import FORMAT, SEGMENT_HEADER_BYTES, UNIT_BYTES
+from fastmem._core.layout import FORMAT, SEGMENT_HEADER_BYTES, UNIT_BYTES
 from fastmem._core.mapping import Mapping
 from fastmem.errors import FormatError
 from fastmem.storage.files import Directory
@@ -18,7 +18,6 @@ from fastmem.storage.superblock import refuse_newer
 
 log_to = logging.getLogger("fastmem.storage")
 
-WARM, COLD = 0, 1
 _PREFIX = ("seg", "cold")
 _MAGIC = (b"FMWARM\0\0", b"FMCOLD\0\0")
 _HEAD = struct.Struct("<8sII16sQQQ")
@@ -99,7 +98,7 @@ class Segments:
         return any(size < self.segment_bytes for size in sizes)
 
     def refuse_strangers(self) -> None:
-        """FormatError, and nothing set aside, when all segments are another store's."""
+        """FormatError when all segments agree that they are another store's; none is touched."""
         told = recover_identity(self.directory, self.which)
         if told is not None and told[1] != self.uuid:
             raise FormatError("holds the segments of another store", self.directory.path)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from typing import Any, Literal
 
+from fastmem._core.log import WARM
 from fastmem.codecs import ValueCodec
 from fastmem.protocols import Serializer
 from fastmem.storage.counters import TierCounters
 from fastmem.storage.engine import Engine
 from fastmem.storage.keyed import KeyedStore
-from fastmem.storage.segments import WARM
 
 Durability = Literal["process", "disk"]
 

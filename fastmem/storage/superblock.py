@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from fastmem._core.hashing import digest
-from fastmem._core.log import FORMAT, PAGE_BYTES
+from fastmem._core.layout import FORMAT, PAGE_BYTES
 from fastmem._core.mapping import Mapping
 from fastmem.errors import ClosedError, FormatError
 

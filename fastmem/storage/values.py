@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from fastmem._core.hashing import digest
-from fastmem._core.log import FORMAT, KEY_LIMIT_BYTES
+from fastmem._core.layout import FORMAT, KEY_LIMIT_BYTES
 from fastmem.errors import CorruptRecordError
 from fastmem.storage.files import Directory
 

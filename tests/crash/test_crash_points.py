@@ -74,7 +74,7 @@ def run_child(at: Path, opener: Any, steps: list[Step], die_at: int) -> tuple[in
                         store.put(key, value)
                     os.write(done, b".")
             os._exit(0)
-        except BaseException:  # noqa: BLE001 - shown, and the status tells
+        except BaseException:
             traceback.print_exc()
         finally:
             os._exit(1)

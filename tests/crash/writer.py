@@ -39,8 +39,6 @@ def operation(kind: str, seed: int, session: int, number: int) -> Operation:
         size = draw.choices([20, 2_000, 27_000], [50, 40, 10])[0]
         if draw.random() < 0.03:
             key, size = f"large-{draw.randrange(3)}", 300_000
-    if verb == "expire":
-        size = 1_000  # the file of a large one stays until reclaim, with no record that is read
     size = draw.randint(size // 2, size)
     if draw.random() < 0.5:
         return Operation(verb, key, f"{session}.{number} " + "text " * (size // 5))
@@ -81,10 +79,14 @@ def store_rebuilt(store: Any) -> bool:
     return bool(stats.get("l2", stats)["rebuilt"])
 
 
-def replay(kind: str, at: Path, seed: int, session: int, state: dict[str, Any]) -> Operation | None:
+def replay(
+    kind: str, at: Path, seed: int, session: int, state: dict[str, Any], expired: set[str]
+) -> Operation | None:
     """Bring `state` (key -> value or None) to the last acknowledged operation of a session.
 
-    Return the one that was begun and not acknowledged, None when there is none.
+    `expired` collects the keys that a put with a deadline may have been the last to touch: their
+    records are there, and out of sight, until they are reclaimed. Return the operation that was
+    begun and not acknowledged, None when there is none.
     """
     begun = done = 0
     for line in (at / f"acks.{session}").read_text().splitlines():
@@ -95,9 +97,14 @@ def replay(kind: str, at: Path, seed: int, session: int, state: dict[str, Any]) 
             done = -number
             step = operation(kind, seed, session, done)
             state[step.key] = expected(step)
+            if step.verb != "delete":  # to a delete an expired key is absent: its record stays
+                (expired.add if step.verb == "expire" else expired.discard)(step.key)
         else:
             begun = number
-    return operation(kind, seed, session, begun) if begun != done else None
+    pending = operation(kind, seed, session, begun) if begun != done else None
+    if pending is not None and pending.verb == "expire":
+        expired.add(pending.key)
+    return pending
 
 
 if __name__ == "__main__":

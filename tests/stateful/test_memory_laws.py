@@ -20,10 +20,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from fastmem import TieredMemorySystem, ValueTooLargeError
 from fastmem._core.clock import boottime_ns
-from fastmem._core.log import LogNeeds
+from fastmem._core.log import WARM, LogNeeds
 from fastmem.errors import KeyTypeError, SerializationError
 from fastmem.storage import files
-from fastmem.storage.segments import WARM
 from tests.stateful.memory_model import ABSENT, Model, same
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -221,7 +220,7 @@ class MemoryLaws(RuleBasedStateMachine):
                 try:
                     self.memory.put(key, value)
                 except OSError as error:
-                    assert error.errno == errno.ENOSPC  # noqa: PT017 - it need not be raised
+                    assert error.errno == errno.ENOSPC
                     break
                 self.model.put(key, value)
         finally:

@@ -14,8 +14,7 @@ import time
 import pytest
 
 from fastmem import TieredMemorySystem
-from fastmem._core.log import LogNeeds
-from fastmem.storage.segments import WARM
+from fastmem._core.log import WARM, LogNeeds
 
 MIB = 1 << 20
 THREADS = 4
@@ -50,7 +49,7 @@ def hammer(work, threads=THREADS, seconds=SECONDS):
         start.wait()
         try:
             work(number, lambda: not errors and time.monotonic() < end)
-        except BaseException as error:  # noqa: BLE001 - raised again below
+        except BaseException as error:
             errors.append(error)
 
     crowd = [threading.Thread(target=run, args=(number,)) for number in range(threads)]
@@ -267,7 +266,7 @@ def test_closing_under_way(places):
                     if me == 0 and number == 500:
                         memory.close()
             except ValueError as error:  # ClosedError
-                assert "the" in str(error)  # noqa: PT017 - each thread ends so
+                assert "the" in str(error)
 
         hammer(work)
         with opened(places) as memory:

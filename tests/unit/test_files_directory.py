@@ -131,7 +131,7 @@ def as_nobody(body: Callable[[], None]) -> int:
                 os.setresuid(NOBODY, NOBODY, NOBODY)
             body()
             status = 0
-        except BaseException:  # noqa: BLE001 - shown, and the status tells
+        except BaseException:
             traceback.print_exc()
         finally:
             os._exit(status)

@@ -6,7 +6,7 @@ from collections.abc import MutableMapping
 import pytest
 
 from fastmem import MemoryTier, TieredMemorySystem
-from fastmem.storage.segments import WARM
+from fastmem._core.log import WARM
 
 MISSING = object()
 

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from fastmem import MemoryTier, TieredMemorySystem
-from fastmem.storage.segments import WARM
+from fastmem._core.log import WARM
 
 MIB = 1 << 20
 

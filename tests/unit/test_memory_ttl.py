@@ -6,7 +6,7 @@ import pytest
 
 from fastmem import MemoryTier, TieredMemorySystem
 from fastmem._core.clock import boottime_ns
-from fastmem.storage.segments import WARM
+from fastmem._core.log import WARM
 
 MIB = 1 << 20
 

@@ -324,7 +324,7 @@ def test_a_full_disk_changes_nothing(opened, monkeypatch, durability, size):
             try:
                 memory[0] = os.urandom(size)
             except OSError as error:
-                assert error.errno == errno.ENOSPC  # noqa: PT017 - it need not be raised
+                assert error.errno == errno.ENOSPC
                 if before:
                     assert contents(memory) == before
             memory.check()

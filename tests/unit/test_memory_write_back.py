@@ -9,8 +9,8 @@ import threading
 import pytest
 
 from fastmem import MemoryTier, SerializationError, TieredMemorySystem
+from fastmem._core.log import WARM
 from fastmem.storage import files
-from fastmem.storage.segments import WARM
 
 MIB = 1 << 20
 

@@ -129,7 +129,7 @@ def test_threads_putting_large_values_stay_within_the_budget(private_tmp: Path) 
                 for i in range(first, first + 12):
                     store.put(i, os.urandom(1000) * 1500)
                     over.append(linked_bytes(private_tmp / "l2"))
-            except BaseException as error:  # noqa: BLE001 - reported by the test
+            except BaseException as error:
                 failures.append(error)
 
         run([lambda n=n: put(100 * n) for n in range(4)])
@@ -148,7 +148,7 @@ def test_threads_filling_a_bounded_archive(private_tmp: Path) -> None:
             try:
                 for i in range(first, first + 40):
                     archive.put(i, draw.randbytes(draw.choice([100_000, 200_000, 400_000])))
-            except BaseException as error:  # noqa: BLE001 - reported by the test
+            except BaseException as error:
                 failures.append(error)
 
         run([lambda n=n: put(1000 * n) for n in range(4)])

@@ -30,7 +30,7 @@ def run(bodies: list[Any]) -> list[BaseException]:
     def guarded(body: Any) -> None:
         try:
             body()
-        except BaseException as error:  # noqa: BLE001 - reported by the test
+        except BaseException as error:
             failures.append(error)
 
     threads = [threading.Thread(target=guarded, args=(body,)) for body in bodies]

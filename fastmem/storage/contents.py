@@ -1,0 +1,117 @@
+"""From a record to the encoded value it stands for, and what becomes of one that is damaged."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from fastmem._core.layout import (
+    COMPRESSED,
+    LOCATION_MASK,
+    MAC_BYTES,
+    POINTER,
+    TIER_BIT,
+    UNIT_BYTES,
+    VALUE,
+)
+from fastmem._core.log import COLD, WARM, Log, Record
+from fastmem.codecs import Authenticator, FrameCompressor
+from fastmem.errors import CorruptRecordError, SerializationError
+from fastmem.storage.counters import TierCounters
+from fastmem.storage.opening import StoreFiles
+from fastmem.storage.values import Pointer, ValueFiles
+
+log_to = logging.getLogger("fastmem.storage")
+
+
+class Contents:
+    """The reading half of the engine: no lock, no change but to counters."""
+
+    files: StoreFiles
+    log: Log
+    frames: FrameCompressor
+    authenticator: Authenticator | None
+    counters: tuple[TierCounters, TierCounters]
+    _corrupt_reported: set[int]
+
+    def read(self, key: bytes) -> tuple[Record, bytes] | None:
+        """Return a key's record and its content (the encoded value), or None.
+
+        None is also what a corrupt record gives: counted, and logged once for each place.
+        """
+        last_word = 0
+        while True:
+            record = self.log.get(key)
+            if record is None:
+                if len(self.log.corrupt_places) != len(self._corrupt_reported):
+                    self._report_corrupt()
+                return None
+            if record.kind == VALUE and not (
+                record.mac_key or record.flags & COMPRESSED or self.authenticator
+            ):
+                return record, record.body
+            try:
+                return record, self.content(record)
+            except FileNotFoundError:
+                if record.word == last_word:
+                    self.note_lost(record, "its value file is missing")
+                    return None
+                last_word = record.word  # replaced between the two steps, surely: look again
+            except (CorruptRecordError, SerializationError) as error:
+                self.note_lost(record, str(error))
+                return None
+
+    def content(self, record: Record) -> bytes:
+        """The encoded value of a record: fetched, decompressed, authenticated.
+
+        CorruptRecordError, SerializationError (a damaged frame) or FileNotFoundError.
+        """
+        body = record.body
+        if record.mac_key:
+            body, mac = body[:-MAC_BYTES], body[-MAC_BYTES:]
+        if record.kind == POINTER:
+            values = self._values(record)
+            body = values.read(record.key, Pointer.unpack(body))
+        if record.flags & COMPRESSED:
+            body = self.frames.decompress(body, record.dictionary, record.raw_len)
+        if self.authenticator is not None and not (
+            record.mac_key == self.authenticator.key_id
+            and self.authenticator.verify(
+                mac, record.codec, record.deadline_ns, record.written_ms, record.key, body
+            )
+        ):
+            path, offset = self.place(record.word)
+            raise CorruptRecordError("record without a valid MAC", path, offset)
+        return body
+
+    def _values(self, record: Record) -> ValueFiles:
+        values = self.files.cold_values if record.word & TIER_BIT else self.files.warm_values
+        assert values is not None
+        return values
+
+    def place(self, word: int) -> tuple[Path, int]:
+        """The file and the offset in it that a word leads to."""
+        segments = self.files.cold if word & TIER_BIT else self.files.warm
+        if segments is None:  # a damaged slot
+            return self.files.directory.path / "index", 0
+        number, units = divmod(word & LOCATION_MASK, segments.segment_units)
+        return segments.directory.path / segments.name(number), units * UNIT_BYTES
+
+    def note_lost(self, record: Record, reason: str) -> None:
+        """Count and log a record whose value cannot be had."""
+        tier = COLD if record.word & TIER_BIT else WARM
+        self.counters[tier].errors["corrupt"] += 1
+        path, offset = self.place(record.word)
+        log_to.warning("%s", CorruptRecordError(reason, path, offset))
+
+    def _report_corrupt(self) -> None:
+        for word in self.log.corrupt_places - self._corrupt_reported:
+            self._corrupt_reported.add(word)
+            tier = COLD if word & TIER_BIT else WARM
+            self.counters[tier].errors["corrupt"] += 1
+            path, offset = self.place(word)
+            log_to.warning("%s", CorruptRecordError("record does not validate", path, offset))
+
+    def deadline_of(self, record: Record) -> int:
+        """A record's deadline as CLOCK_BOOTTIME nanoseconds, 0 = never."""
+        return record.deadline_ns - self.log.wall_offset_ns if record.deadline_ns else 0
