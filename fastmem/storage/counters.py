@@ -25,6 +25,6 @@ class TierCounters:
             "promotions": self.promotions,
             "demotions": self.demotions,
             "expirations": self.expirations,
-            "evictions": dict(self.evictions),
-            "errors": dict(self.errors),
+            "evictions": dict(+self.evictions),  # without zeros
+            "errors": dict(+self.errors),
         }

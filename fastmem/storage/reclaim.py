@@ -31,13 +31,13 @@ class Reclaimer:
     """Works through the oldest warm segment. Call it under the engine's lock.
 
     Every live record is settled: expired, dropped; read since the last pass, moved forward to the
-    tail (at most half of a segment); else demoted to the archive, or evicted when there is none.
+    tail; else demoted to the archive, or evicted when there is none.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._cursor = 0
-        self._forwarded_bytes = 0
+        self._credit = self._most_credit()
         self._damaged = False
 
     def make_room(self, wanted_bytes: int) -> None:
@@ -94,7 +94,6 @@ class Reclaimer:
         first = number * segments.segment_units
         if not first <= self._cursor < first + segments.segment_units:
             self._cursor = first + HEADER_UNITS
-            self._forwarded_bytes = 0
             self._damaged = False
         while budget_bytes > 0:
             record, after = scan.next_record(engine.log, WARM, self._cursor)
@@ -129,13 +128,15 @@ class Reclaimer:
             counters.expirations += 1
             self._drop(record)
         elif forward and self._wanted(record, length):
-            self._forwarded_bytes += length
+            self._credit -= length
+            return
         elif engine.cold is not None and self._fits_archive(record, engine.cold):
             if engine.cold.demote(record):
                 counters.demotions += 1
         else:
             counters.evictions["size"] += 1
             self._drop(record)
+        self._credit = min(self._credit + length, self._most_credit())
 
     @staticmethod
     def _fits_archive(record: Record, cold: ColdWriter) -> bool:
@@ -145,18 +146,36 @@ class Reclaimer:
         return time.clock_gettime_ns(time.CLOCK_BOOTTIME) + self._engine.log.wall_offset_ns
 
     def _wanted(self, record: Record, length: int) -> bool:
-        """Move a record to the tail if it was read since the last pass and there is room."""
+        """Move a record to the tail if it was read since the last pass, or would otherwise be lost.
+
+        Moving frees nothing, so it is paid from a credit of half the budget, which everything that
+        does not move pays back: a long stretch of live records moves whole, yet a log that is all
+        live comes free by half. The last quarter of the credit is for what was read lately.
+        """
+        engine = self._engine
+        if engine.log.was_touched(record.key):
+            floor = 0
+        elif engine.cold is None:
+            floor = self._most_credit() // 4
+        else:
+            return False
+        return self._credit - length >= floor and self._forward(record)
+
+    def _most_credit(self) -> int:
+        return self._engine.warm_budget_bytes // 2
+
+    def _forward(self, record: Record) -> bool:
+        """Move a record to the tail. False when it was replaced, or only reclaim can make room."""
         engine = self._engine
         segments = engine.files.warm
         assert segments is not None
-        if not engine.log.was_touched(record.key):
-            return False
-        if self._forwarded_bytes + length > segments.segment_bytes // 2:
-            return False
-        try:
-            return engine.log.forward(record.key, record.word) != 0
-        except LogNeeds:
-            return False  # no room in the tail's segment: reclaim must not ask for more
+        while True:
+            try:
+                return engine.log.forward(record.key, record.word) != 0
+            except LogNeeds as missing:
+                if engine.warm_bytes + segments.segment_bytes > engine.warm_budget_bytes:
+                    return False
+                engine.provide(missing.what)
 
     def _drop(self, record: Record) -> None:
         """Take a record out of the index; it is the oldest of its key in the warm log."""

@@ -30,6 +30,7 @@ from fastmem.storage.values import Pointer
 log_to = logging.getLogger("fastmem.storage")
 
 POPULATE_BYTES = 512 << 10
+PACE_LIMIT_BYTES = 1 << 20  # what one put may have to reclaim: about half a millisecond
 T = TypeVar("T")
 
 
@@ -170,7 +171,7 @@ class Space(Contents):
             self.free_values()
             chores = self.log.chores
             if chores & CHORE_PACE:
-                self.reclaimer.step(2 * self.log.take_appended())
+                self.reclaimer.step(min(2 * self.log.take_appended(), PACE_LIMIT_BYTES))
                 self.free_values()
                 self._set_pace()
             if chores & CHORE_POPULATE:

@@ -42,6 +42,18 @@ def test_large_values_beside_small_ones(private_tmp):
         store.check()
 
 
+def test_what_is_live_and_fits_is_kept_however_often_the_log_goes_round(private_tmp):
+    with SegmentStore(private_tmp, budget_bytes=16 * MIB) as store:
+        for number in range(4_000):
+            store.put(number, number.to_bytes(1_000, "big"))
+        for _ in range(40_000):  # five times the budget, of which one record is live
+            store.put("hot", bytes(2_000))
+        assert [number for number in range(4_000) if number not in store] == []
+        assert store.get(3) == (3).to_bytes(1_000, "big")
+        assert store.stats()["evictions"] == {}
+        store.check()
+
+
 def test_many_small_keys_and_the_index_they_need(private_tmp):
     with SegmentStore(private_tmp, budget_bytes=16 * MIB) as store:
         for number in range(200_000):
