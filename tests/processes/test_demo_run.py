@@ -77,6 +77,8 @@ def test_a_kept_directory_can_be_used_again_and_looked_into(tmp_path, environmen
 
 
 def test_an_interrupt_ends_the_child_too(tmp_path, environment):
+    # A shell that puts the tests in the background has them, and so the demo, ignore SIGINT.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     demo = subprocess.Popen(
         [*DEMO, "--seconds", "60", "--report", str(tmp_path / "r.html")],
         env=environment,
@@ -84,6 +86,7 @@ def test_an_interrupt_ends_the_child_too(tmp_path, environment):
         stderr=subprocess.PIPE,
         text=True,
     )
+    signal.signal(signal.SIGINT, before)
     try:
         for line in demo.stdout:
             if line.startswith("cold, in a child"):
