@@ -8,7 +8,8 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 CORE = Path("fastmem/_core")
-LINUX_ONLY = {"mapping"}  # madvise, fallocate; L2 and L3 are Linux-only, L1 is not
+# L2 and L3 need Linux (madvise, fallocate, OFD locks); L1 does not.
+LINUX_ONLY = {"mapping", "log", "scan", "recovery", "tiered"}
 
 extensions = [
     Extension(

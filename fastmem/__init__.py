@@ -21,10 +21,12 @@ from fastmem.errors import (
     UnsupportedPlatformError,
     ValueTooLargeError,
 )
-from fastmem.memory import TieredMemorySystem
 
 if sys.platform == "linux":
+    from fastmem.memory import TieredMemorySystem
     from fastmem.storage import Archive, SegmentStore
+else:
+    from fastmem.elsewhere import Archive, SegmentStore, TieredMemorySystem
 
 __version__ = "0.1.0"
 

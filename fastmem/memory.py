@@ -10,8 +10,8 @@ from __future__ import annotations
 import atexit
 import errno
 import logging
+import math
 import os
-import sys
 import weakref
 from collections.abc import Callable, MutableMapping
 from datetime import timedelta
@@ -25,14 +25,11 @@ from fastmem.codecs import ValueCodec
 from fastmem.errors import (
     ClosedError,
     ReadOnlyError,
-    UnsupportedPlatformError,
 )
 from fastmem.lookup import MIB, TierKey
 from fastmem.protocols import Serializer
+from fastmem.storage.engine import Engine
 from fastmem.writing import TieredWriting
-
-if sys.platform == "linux":
-    from fastmem.storage.engine import Engine
 
 __all__ = ["TieredMemorySystem"]
 
@@ -74,8 +71,25 @@ class TieredMemorySystem(TieredWriting):
         clear              removes everything everywhere
         len, iter, keys, values, items, ==       all tiers, promoting nothing
         resize, expire     L1 alone: victims stay below ("cache": are written there first)
-        flush, close       write what only L1 holds, flush to the device too
+        flush              writes what only L1 holds, then waits for the device
+        close              writes what only L1 holds; power loss may take what was not flushed
         stats, get_stats, check                  all tiers
+
+    ``get`` of what L1 does not hold reads a record of L2 (microseconds) or a frame of L3 and
+    decodes it; a damaged record is a miss, counted and logged, and bytes that do not become a value
+    are a SerializationError. Values up to half of L2's budget go there, larger ones to L3 (up to half of
+    its budget, 4 GiB when it has none), still larger ones are a ValueTooLargeError.
+
+    The other keywords: `policy` of L1 ("lru"); `serializer`, "auto" or an object with ``dumps`` and
+    ``loads`` that takes every value; `allow_pickle`, whether objects of other than plain types may
+    go through pickle; `secret_key` (16 to 64 bytes), with which records are signed, and without
+    whose signature they are misses; `read_only`, which writes not a byte; `sizer`, bytes of a value
+    for L1's budget; `level` of zstd, 1 to 22. `coherent` and `timeout_s` are for directories shared
+    by processes and have no effect yet: one process opens a directory.
+
+    The constructor raises StoreLockedError (another process has a directory), DirectoryRefusedError
+    (its owner, mode, links or file system), FormatError (foreign, or newer), ValueError (a budget
+    under 16 MiB, or too small for the segments that are there) and OSError, and touches nothing.
 
     A memory that is forgotten, or open when the interpreter ends, is closed.
 
@@ -106,12 +120,13 @@ class TieredMemorySystem(TieredWriting):
         level: int = 3,
         timeout_s: float = 5.0,
     ) -> None:
-        if sys.platform != "linux":
-            raise UnsupportedPlatformError(f"L2 and L3 need Linux, this is {sys.platform}")
         if not timeout_s > 0:
             raise ValueError(f"timeout_s must be positive, not {timeout_s!r}")
         if os.path.abspath(l2_path) == os.path.abspath(l3_path):
             raise ValueError(f"l2_path and l3_path are the same directory, {os.fspath(l2_path)!r}")
+        for name, size in (("l1", l1_size_mb), ("l2", l2_size_mb), ("l3", l3_size_mb)):
+            if size is not None and not 0 < size < math.inf:
+                raise ValueError(f"{name}_size_mb must be a positive number, not {size!r}")
         if l2_size_mb is None:
             l2_size_mb = max(4 * l1_size_mb, 64)
         super().__init__(int(l1_size_mb * MIB), policy=policy, sizer=sizer)
@@ -305,6 +320,8 @@ class TieredMemorySystem(TieredWriting):
     def close(self) -> None:
         """Close both directories for the next opener. Idempotent.
 
+        The death of the process loses nothing; power loss may take what was not flushed.
+
         In "cache" mode dirty entries are written first; one that cannot be encoded is dropped,
         counted and logged. OSError (no space): the memory stays open and whole.
         """
@@ -359,6 +376,5 @@ def _after_fork() -> None:
     _memories.clear()
 
 
-if sys.platform == "linux":
-    atexit.register(_at_exit)  # after the engine's own, so that it runs before
-    os.register_at_fork(after_in_child=_after_fork)
+atexit.register(_at_exit)  # after the engine's own, so that it runs before
+os.register_at_fork(after_in_child=_after_fork)

@@ -72,13 +72,12 @@ class TieredWriting(TieredLookup):
         for key in list(self.limbo):
             # As often as it is evicted anew meanwhile: others left that to this thread.
             while key in self.limbo and self._spilling.get(key) != me:
-                mine = self._spilling.setdefault(key, me) == me
-                if not (mine or others):
-                    break
                 try:
+                    if self._spilling.setdefault(key, me) != me and not others:
+                        break
                     self._spill_one(key)
                 finally:
-                    if mine:
+                    if self._spilling.get(key) == me:
                         del self._spilling[key]
 
     def _spill_one(self, key: TierKey) -> None:

@@ -1,4 +1,4 @@
-"""Changing the index. Every function here runs under the write lock.
+"""Changing the index. What changes it runs under the write lock.
 
 One slot store is the unit of change. What belongs to it (the counts, the overflow pointer) is
 written to the redo line first, so that a death between two stores is finished, not guessed:

@@ -62,7 +62,7 @@ cdef class Log:
     cdef Mapping sup_map
     cdef readonly list freed
     cdef readonly set corrupt_places
-    cdef readonly int need   # of scan's steps: overflow room, before they can go on
+    cdef readonly int need   # of recovery's steps: overflow room, before they can go on
     cdef public int chores
     cdef public uint64_t pace_bytes
     cdef public uint64_t populate_mark

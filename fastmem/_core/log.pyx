@@ -704,7 +704,7 @@ cdef int fill_head(
         raise ValueError(f"key of {PyBytes_GET_SIZE(key)} bytes, limit {FM_KEY_LIMIT}")
     if mac_key:
         if length < FM_MAC_BYTES:
-            raise ValueError("a body with a MAC is at least as long as the MAC")
+            raise ValueError(f"body of {length} bytes with a MAC, the MAC alone is {FM_MAC_BYTES}")
         length -= FM_MAC_BYTES
     if length > FM_INLINE_LIMIT:
         raise ValueError(f"body of {length} bytes, inline limit {FM_INLINE_LIMIT}")

@@ -68,7 +68,7 @@ class Archive(KeyedStore):
 
         O(n log n) to build; 1M records take a few seconds and about 150 B each.
         """
-        return Catalogue(self.records())
+        return Catalogue(self._records())
 
     def stats(self) -> dict[str, Any]:
         """Return entries, bytes of files, budget, dictionaries, and what happened since opening."""

@@ -157,6 +157,20 @@ class ColdWriter:
         engine.log.add_segment(COLD, number, mapping)
         if engine.files.archive is not None:
             engine.files.archive.own(engine.files.super.uuid, engine.files.version_floor())
+        while len(self._segments.numbers) > 1 and self._is_dead(self._segments.numbers[0]):
+            oldest = self._segments.numbers[0]
+            while self._segments.numbers[0] == oldest:
+                self._evict_next()
+
+    def _is_dead(self, number: int) -> bool:
+        """True when nothing in a segment is live. Stops at the first record that is."""
+        if number >= self._tail_segment():
+            return False
+        at = number * self._segments.segment_units + HEADER_UNITS
+        record, at = scan.next_record(self._engine.log, COLD, at)
+        while record is not None and not record.live and at % self._segments.segment_units:
+            record, at = scan.next_record(self._engine.log, COLD, at)
+        return record is None or not record.live
 
     def make_room(self, wanted_bytes: int, *, spare: bool) -> None:
         """Evict, oldest first, until `wanted_bytes` more (and `spare` a segment) fit in the budget.

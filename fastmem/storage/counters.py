@@ -15,8 +15,8 @@ class TierCounters:
     promotions: int = 0
     demotions: int = 0
     expirations: int = 0
-    evictions: Counter[str] = field(default_factory=Counter)
-    errors: Counter[str] = field(default_factory=Counter)
+    evictions: Counter[str] = field(default_factory=lambda: Counter(size=0))
+    errors: Counter[str] = field(default_factory=lambda: Counter(corrupt=0))
 
     def as_dict(self) -> dict[str, object]:
         return {
@@ -25,6 +25,6 @@ class TierCounters:
             "promotions": self.promotions,
             "demotions": self.demotions,
             "expirations": self.expirations,
-            "evictions": dict(+self.evictions),  # without zeros
-            "errors": dict(+self.errors),
+            "evictions": dict(self.evictions),
+            "errors": dict(self.errors),
         }

@@ -16,13 +16,13 @@ import weakref
 from collections.abc import Callable
 from typing import NamedTuple
 
+from fastmem._core import scan
 from fastmem._core.layout import (
     ALIGNED,
     FORMAT,
     INLINE_LIMIT_BYTES,
     MAC_BYTES,
     POINTER,
-    UNIT_BYTES,
     VALUE,
 )
 from fastmem._core.log import (
@@ -126,7 +126,7 @@ class Engine(Space):
             )
             self.reclaimer = Reclaimer(self)
             if self.files.dropped_records:
-                self.counters[WARM].errors["dropped"] += self.files.dropped_records
+                self.counters[self.first_tier].errors["dropped"] += self.files.dropped_records
             if not read_only:
                 self._fit_budgets()
                 self._set_pace()
@@ -286,6 +286,25 @@ class Engine(Space):
 
     # -- counts ------------------------------------------------------------------------------
 
+    def check(self) -> None:
+        """Walk index, records, segments and value files. AssertionError names what is wrong."""
+        self.log.seek(b"")  # ClosedError after close
+        problems = scan.check_index(self.log)
+        with self._lock:
+            for segments in (self.files.warm, self.files.cold):
+                problems += segments.check() if segments else []
+            for values in (self.files.warm_values, self.files.cold_values):
+                problems += values.check() if values else []
+            problems += self.files.super.check()
+            for name, used, budget in (
+                ("warm", self.warm_bytes, self.warm_budget_bytes),
+                ("cold", self.cold_bytes, self.cold_budget_bytes),
+            ):
+                if budget is not None and used > budget and not self.read_only:
+                    problems.append(f"the {name} tier takes {used:,} bytes of {budget:,}")
+        if problems:
+            raise AssertionError("; ".join(problems[:5]))
+
     def warm_stats(self) -> dict[str, object]:
         files = self.files
         return {
@@ -294,11 +313,7 @@ class Engine(Space):
             "budget": self.warm_budget_bytes,
             "files": len(files.warm.numbers) if files.warm else 0,
             "value_files": len(files.warm_values.numbers()) if files.warm_values else 0,
-            "format": FORMAT,
-            "unsynced_bytes": UNIT_BYTES * (files.super.get("tail") - files.super.get("synced")),
-            "redone_records": files.redone_records,
-            "dropped_records": files.dropped_records,
-            "rebuilt": files.rebuilt,
+            **self._store_facts(WARM),
             **self.counters[WARM].as_dict(),
         }
 
@@ -313,7 +328,21 @@ class Engine(Space):
             "dictionaries": list(self.cold.dictionaries.numbers) if self.cold else [],
             "raw_bytes": self.cold.raw_bytes if self.cold else 0,
             "stored_bytes": self.cold.stored_bytes if self.cold else 0,
+            **self._store_facts(COLD),
             **self.counters[COLD].as_dict(),
+        }
+
+    def _store_facts(self, tier: int) -> dict[str, object]:
+        """What is true of the whole store, told with the tier that its first page lies in."""
+        if tier != self.first_tier:
+            return {}
+        files = self.files
+        return {
+            "format": FORMAT,
+            "unsynced_bytes": self.unsynced_bytes,
+            "redone_records": files.redone_records,
+            "dropped_records": files.dropped_records,
+            "rebuilt": files.rebuilt,
         }
 
     def close(self) -> None:

@@ -132,7 +132,12 @@ class Directory:
     # Every name below is one of fastmem's own, never a key.
 
     def open(self, name: str, flags: int) -> int:
-        return os.open(name, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600, dir_fd=self._handle)
+        try:
+            return os.open(name, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600, dir_fd=self._handle)
+        except OSError:
+            if self._fd < 0:  # closed by another thread just now
+                raise ClosedError("the store is closed") from None
+            raise
 
     def names(self) -> list[str]:
         return os.listdir(self._handle)

@@ -171,7 +171,7 @@ class IndexFiles:
         magic, form, level, uuid = _INDEX_HEAD.unpack(head)
         if (magic, form, uuid) != (_INDEX_MAGIC, FORMAT, self.super.uuid) or level > MOST_LEVEL:
             return False
-        # One more than the store counts: a process died between the two stores of `_claim`.
+        # One more than the store counts: a process died between the two stores of `_count_opening`.
         ahead = (opens - self.super.get("opens")) % (1 << 64)
         return check == digest(head) and ahead in (0, 1)
 

@@ -73,23 +73,39 @@ class KeyedStore(MutableMapping[TierKey, Any]):
         """Remove the key. True when it was there."""
         return self._engine.delete(encode_key(key))
 
+    def clear(self) -> None:
+        """Delete every entry: a tombstone each, O(entries). No value is read."""
+        for key in list(self):
+            self.delete(key)
+
+    def popitem(self) -> tuple[TierKey, Any]:
+        """Remove and return some entry, passing over damaged ones; KeyError when there is none."""
+        for key in self:
+            value = self.pop(key, _ABSENT)
+            if value is not _ABSENT:
+                return key, value
+        raise KeyError("popitem(): the store is empty")
+
     def flush(self) -> None:
-        """Return when everything put so far would survive power loss."""
+        """Return when everything put so far would survive power loss. OSError when it would not."""
+        self._engine.require_writable()
         self._engine.sync()
 
     def close(self) -> None:
-        """Close the directory for the next opener; nothing is lost. Idempotent."""
+        """Close the directory for the next opener. Idempotent.
+
+        The death of the process loses nothing; power loss may take what was not flushed.
+        """
         self._engine.close()
 
     def check(self) -> None:
-        """Walk every record and index chain of the store.
+        """Walk the index with every record it leads to, and compare the files with what is counted.
 
-        AssertionError names what is wrong. Reads everything: for tests and doubts.
+        AssertionError names what is wrong. For tests and doubts: it reads every value in segments.
         """
-        problems = scan.check_index(self._engine.log)
-        assert not problems, "; ".join(problems[:5])
+        self._engine.check()
 
-    def records(self) -> Iterator[Record]:
+    def _records(self) -> Iterator[Record]:
         """Iterate the heads of all live records: key bytes, sizes, times; no bodies.
 
         Each key that is there throughout is met once; keys that come and go may be met or not.
@@ -113,7 +129,7 @@ class KeyedStore(MutableMapping[TierKey, Any]):
         return self._engine.log.seek(encode_key(key)) != 0
 
     def __iter__(self) -> Iterator[TierKey]:
-        for record in self.records():
+        for record in self._records():
             yield decode_key(record.key)
 
     def __len__(self) -> int:

@@ -35,7 +35,6 @@ from fastmem.storage.values import Pointer, ValueFiles
 
 log_to = logging.getLogger("fastmem.storage")
 
-_GROUPS_A_STEP = 64
 _LEFTOVER = re.compile(
     r"(new\.(rebuilt\.)?|rebuilt\.)"
     r"(super|archive|index|overflow|(seg|cold|dict)\.\d+|val\.[0-9a-f]{16})"

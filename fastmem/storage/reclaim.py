@@ -30,8 +30,9 @@ RECLAIM_BYTES = 64 << 10  # at least so much of the log at a time when room is n
 class Reclaimer:
     """Works through the oldest warm segment. Call it under the engine's lock.
 
-    Every live record is settled: expired, dropped; read since the last pass, moved forward to the
-    tail; else demoted to the archive, or evicted when there is none.
+    Every live record is settled: expired, dropped; read since the last pass or, in a store without
+    an archive, not, moved to the tail while the credit lasts; else demoted to the archive, or
+    evicted when there is none.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -52,12 +53,15 @@ class Reclaimer:
             if not segments.numbers or (
                 segments.numbers[0] >= engine.tail_segment() and not self._leave_tail()
             ):
+                if engine.files.warm_values and engine.files.warm_values.recount():
+                    continue
                 raise StoreError(
-                    f"no room for {wanted_bytes:,} bytes in the warm budget",
+                    f"no room for {wanted_bytes:,} bytes beside {engine.warm_bytes:,} "
+                    f"in the warm budget of {engine.warm_budget_bytes:,}",
                     segments.directory.path,
                     errno.ENOSPC,
                 )
-            self.step(RECLAIM_BYTES, forward=False)
+            self.step(RECLAIM_BYTES)
             engine.free_values()
             if engine.has_doomed and segments.numbers[0] >= engine.tail_segment():
                 engine.sync()  # before giving up: synced values of records just moved
@@ -79,8 +83,9 @@ class Reclaimer:
             engine.log.add_segment(WARM, segments.numbers[-1], mapping)
             return engine.log.roll(WARM)
 
-    def step(self, budget_bytes: int, *, forward: bool = True) -> None:
-        """Settle about `budget_bytes` of the oldest segment's records; unlink it when it is done.
+    def step(self, budget_bytes: int) -> None:
+        """Settle about `budget_bytes` of the oldest segment's records, value files of live ones
+        included; unlink it when it is done.
 
         OSError (the archive is full, say) leaves every record where it was.
         """
@@ -103,14 +108,16 @@ class Reclaimer:
                 return
             self._damaged |= record.word & LOCATION_MASK != self._cursor
             length = (after - self._cursor) * UNIT_BYTES
-            self._settle(record, length, forward)
+            if record.live and record.kind == POINTER and record.body:
+                length += Pointer.unpack(record.body).length
+            self._settle(record, length)
             self._cursor = after
             budget_bytes -= length
             if after % segments.segment_units == 0:
                 self._finish(number)
                 return
 
-    def _settle(self, record: Record, length: int, forward: bool) -> None:
+    def _settle(self, record: Record, length: int) -> None:
         engine = self._engine
         counters = engine.counters[WARM]
         if not record.live:
@@ -127,7 +134,7 @@ class Reclaimer:
         elif record.deadline_ns and record.deadline_ns <= self._now_ns():
             counters.expirations += 1
             self._drop(record)
-        elif forward and self._wanted(record, length):
+        elif self._wanted(record, length):
             self._credit -= length
             return
         elif engine.cold is not None and self._fits_archive(record, engine.cold):

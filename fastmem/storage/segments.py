@@ -58,6 +58,19 @@ class Segments:
     def linked_bytes(self) -> int:
         return len(self.numbers) * self.segment_bytes
 
+    def check(self) -> list[str]:
+        """Return what is wrong with the list of files, as sentences."""
+        problems = []
+        if self.numbers != sorted(set(self.numbers)):
+            problems.append(f"segment numbers are not in order: {self.numbers}")
+        listed = set(self.directory.names())
+        problems += [
+            f"{self.name(number)} is gone"
+            for number in self.numbers
+            if self.name(number) not in listed
+        ]
+        return problems
+
     def create(self, number: int, *, sync: bool) -> Mapping:
         """Make segment `number`: allocated, zeroed, headed, mapped. OSError leaves nothing."""
         head = _HEAD.pack(
@@ -106,7 +119,8 @@ class Segments:
     def allocate_all(self, number: int) -> bool:
         """Give a segment that was cut short, or copied with holes, all its blocks back (zeros).
 
-        Writing to a hole of a full file system would be a SIGBUS. False when nothing was missing.
+        Writing to a hole of a full file system would be a SIGBUS. True when the file grew and must
+        be mapped anew.
         """
         name = self.name(number)
         size = self.directory.stat(name).st_size

@@ -46,6 +46,20 @@ class Space(Contents):
     _lock: threading.RLock
     _sync_failed: bool
 
+    @property
+    def first_tier(self) -> int:
+        """The tier that the store's first page and index lie in."""
+        return COLD if self.files.warm is None else WARM
+
+    @property
+    def unsynced_bytes(self) -> int:
+        """Bytes of the log that power loss may take."""
+        page = self.files.super
+        cold = page.get("cold_tail") - max(page.get("cold_synced"), page.get("cold_head"))
+        if self.files.warm is None:
+            return UNIT_BYTES * cold
+        return UNIT_BYTES * (page.get("tail") - max(page.get("synced"), page.get("head")) + cold)
+
     def require_writable(self) -> None:
         """ReadOnlyError when opened so, ClosedError after close."""
         if self.log.closed:
@@ -79,8 +93,7 @@ class Space(Contents):
 
     def _grow(self, name: str) -> None:
         """Double the index or its overflow file, at the cost of records if the budget asks it."""
-        tier = COLD if self.files.warm is None else WARM
-        self._make_room(tier, self.files.growth_bytes(name), spare=True)
+        self._make_room(self.first_tier, self.files.growth_bytes(name), spare=True)
         self.files.grow(name)
 
     def _make_room(self, tier: int, wanted_bytes: int, *, spare: bool = False) -> None:
@@ -187,7 +200,8 @@ class Space(Contents):
             self._lock.release()
 
     def _note_failure(self, error: OSError) -> None:
-        self.counters[WARM].errors[errno.errorcode.get(error.errno or 0, "OSError")] += 1
+        kind = errno.errorcode.get(error.errno or 0, "OSError")
+        self.counters[self.first_tier].errors[kind] += 1
         log_to.warning("%s: %s", self.files.directory.path, error)
 
     def _populate(self) -> None:

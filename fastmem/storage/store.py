@@ -19,7 +19,7 @@ class SegmentStore(KeyedStore):
     """A mapping on disk, read and written through memory: one log in mapped segments.
 
     The files take at most `budget_bytes` (at least 16 MiB, index and large values included). What
-    is live is kept while it takes about half of that; beyond, the oldest entries are evicted,
+    is live is kept while it takes about a third of that; beyond, the oldest entries are evicted,
     those not read lately first. ``durability="process"`` survives the death of any process;
     ``"disk"`` survives power loss, at the cost of a device write per put.
 

@@ -89,6 +89,15 @@ class Superblock:
         """Let go of the view, so that the mapping can be unmapped."""
         self._view.release()
 
+    def check(self) -> list[str]:
+        """Return what is wrong with the bounds of the log, as sentences."""
+        problems = []
+        for prefix in ("", "cold_"):
+            head, synced, tail = (self.get(prefix + name) for name in ("head", "synced", "tail"))
+            if head > tail or synced > tail:
+                problems.append(f"{prefix}head {head}, {prefix}synced {synced}, tail {tail}")
+        return problems
+
     def get(self, field: str) -> int:
         try:
             return int(_U64.unpack_from(self._view, _FIELDS[field])[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -62,6 +63,16 @@ class ValueFiles:
     def numbers(self) -> list[int]:
         return list(self._bytes)
 
+    def check(self) -> list[str]:
+        """Return what is wrong with the count of files and bytes, as sentences."""
+        there = {number: self.directory.allocated_bytes(name) for number, name in self._listed()}
+        problems = []
+        if there != self._bytes:
+            problems.append(f"value files counted as {self._bytes}, found as {there}")
+        if self.linked_bytes != sum(self._bytes.values()):
+            problems.append(f"value files take {sum(there.values()):,}, not {self.linked_bytes:,}")
+        return problems
+
     @staticmethod
     def footprint(length: int) -> int:
         """Bytes on disk of a value of `length` bytes, key aside."""
@@ -76,13 +87,14 @@ class ValueFiles:
         name = self._name(number)
         try:
             self.directory.write(name, [head, bytes(-len(head) % _ALIGNMENT), content], sync=sync)
+            if not sync:
+                self.unsynced.add(number)
             self._bytes[number] = self.directory.allocated_bytes(name)
+            self.linked_bytes += self._bytes[number]
         except BaseException:
             self.directory.unlink(name)
+            self.recount()
             raise
-        self.linked_bytes += self._bytes[number]
-        if not sync:
-            self.unsynced.add(number)
         return pointer
 
     def read(self, key: bytes, pointer: Pointer) -> bytes:
@@ -129,12 +141,11 @@ class ValueFiles:
 
     def reap(self, synced: int) -> None:
         """Unlink what `synced` (the log's synced address) has set free."""
-        doomed, self._doomed = self._doomed, []
-        for until, number in doomed:
-            if until <= synced:
-                self.remove(number)
-            else:
-                self._doomed.append((until, number))
+        for entry in list(self._doomed):
+            if entry[0] <= synced:
+                self.remove(entry[1])
+                with contextlib.suppress(ValueError):  # another thread was at it too
+                    self._doomed.remove(entry)
 
     def remove(self, number: int) -> None:
         """Unlink a value file now; one that cannot be is doomed, and tried again with the next."""
@@ -147,6 +158,17 @@ class ValueFiles:
         gone = self._bytes.pop(number, 0)  # a call, so not inside the sum: another thread may come
         self.linked_bytes -= gone
         self.unsynced.discard(number)
+
+    def recount(self) -> bool:
+        """Count the files that are there: an interrupt may have come between a file and its count.
+
+        True when the count was wrong.
+        """
+        there = {number: self.directory.allocated_bytes(name) for number, name in self._listed()}
+        wrong = there != self._bytes or self.linked_bytes != sum(there.values())
+        self._bytes = there
+        self.linked_bytes = sum(there.values())
+        return wrong
 
     def sync(self) -> None:
         """Make every value written so far survive power loss."""

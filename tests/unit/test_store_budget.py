@@ -50,7 +50,7 @@ def test_what_is_live_and_fits_is_kept_however_often_the_log_goes_round(private_
             store.put("hot", bytes(2_000))
         assert [number for number in range(4_000) if number not in store] == []
         assert store.get(3) == (3).to_bytes(1_000, "big")
-        assert store.stats()["evictions"] == {}
+        assert store.stats()["evictions"] == {"size": 0}
         store.check()
 
 
@@ -82,3 +82,52 @@ def test_demoted_large_values_are_all_kept(private_tmp):
         assert used(private_tmp / "warm") <= 16 * MIB
         assert memory.get_stats()["l2_demotions"] > 0
         memory.check()
+
+
+def test_one_large_value_moves_few(private_tmp):
+    with SegmentStore(private_tmp, budget_bytes=64 * MIB) as store:
+        for number in range(200):
+            before = len(store)
+            store.put(number, bytes(500_000))
+            assert len(store) > before - 12  # a new segment takes the room of eight
+        store.check()
+
+
+def test_an_unbounded_archive_sheds_what_is_dead(private_tmp):
+    with TieredMemorySystem(1, private_tmp / "w", private_tmp / "c", l2_size_mb=16) as memory:
+        for _ in range(8):
+            for key in range(1_500):
+                memory.put(key, os.urandom(20_000))
+        stats = memory.get_stats()
+        assert len(memory) == 1_500
+        assert stats["l3_bytes"] < 5 * 16 * MIB
+        memory.check()
+
+
+def test_an_interrupt_in_a_spill_leaves_no_claim(private_tmp, monkeypatch):
+    with TieredMemorySystem(
+        1, private_tmp / "w", private_tmp / "c", l2_size_mb=16, durability="cache"
+    ) as memory:
+        spill_one = memory._spill_one
+
+        def interrupted(key):
+            monkeypatch.setattr(memory, "_spill_one", spill_one)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(memory, "_spill_one", interrupted)
+        memory.put("victim", bytes(300_000))
+        with pytest.raises(KeyboardInterrupt):
+            for number in range(10):
+                memory.put(number, bytes(300_000))
+        assert memory._spilling == {}
+        assert memory.get("victim") == bytes(300_000)
+        memory.flush()
+        assert memory.limbo == {}
+    with TieredMemorySystem(1, private_tmp / "w", private_tmp / "c", l2_size_mb=16) as memory:
+        assert memory["victim"] == bytes(300_000)
+
+
+@pytest.mark.parametrize("size", [float("inf"), float("nan"), 0, -1])
+def test_sizes_that_are_none(private_tmp, size):
+    with pytest.raises(ValueError, match="l1_size_mb"):
+        TieredMemorySystem(size, private_tmp / "w", private_tmp / "c")
