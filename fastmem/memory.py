@@ -77,8 +77,8 @@ class TieredMemorySystem(TieredWriting):
 
     ``get`` of what L1 does not hold reads a record of L2 (microseconds) or a frame of L3 and
     decodes it; a damaged record is a miss, counted and logged, and bytes that do not become a value
-    are a SerializationError. Values up to half of L2's budget go there, larger ones to L3 (up to half of
-    its budget, 4 GiB when it has none), still larger ones are a ValueTooLargeError.
+    are a SerializationError. Values up to half of L2's budget go there, larger ones to L3 (up to
+    half of its budget, 4 GiB when it has none), still larger ones are a ValueTooLargeError.
 
     The other keywords: `policy` of L1 ("lru"); `serializer`, "auto" or an object with ``dumps`` and
     ``loads`` that takes every value; `allow_pickle`, whether objects of other than plain types may

@@ -83,9 +83,9 @@ class Reclaimer:
             engine.log.add_segment(WARM, segments.numbers[-1], mapping)
             return engine.log.roll(WARM)
 
-    def step(self, budget_bytes: int) -> None:
+    def step(self, budget_bytes: int, *, forward: bool = True) -> None:
         """Settle about `budget_bytes` of the oldest segment's records, value files of live ones
-        included; unlink it when it is done.
+        included; unlink it when it is done. Without `forward` nothing moves to the tail.
 
         OSError (the archive is full, say) leaves every record where it was.
         """
@@ -110,14 +110,14 @@ class Reclaimer:
             length = (after - self._cursor) * UNIT_BYTES
             if record.live and record.kind == POINTER and record.body:
                 length += Pointer.unpack(record.body).length
-            self._settle(record, length)
+            self._settle(record, length, forward)
             self._cursor = after
             budget_bytes -= length
             if after % segments.segment_units == 0:
                 self._finish(number)
                 return
 
-    def _settle(self, record: Record, length: int) -> None:
+    def _settle(self, record: Record, length: int, forward: bool) -> None:
         engine = self._engine
         counters = engine.counters[WARM]
         if not record.live:
@@ -134,7 +134,7 @@ class Reclaimer:
         elif record.deadline_ns and record.deadline_ns <= self._now_ns():
             counters.expirations += 1
             self._drop(record)
-        elif self._wanted(record, length):
+        elif forward and self._wanted(record, length):
             self._credit -= length
             return
         elif engine.cold is not None and self._fits_archive(record, engine.cold):
