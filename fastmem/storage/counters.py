@@ -16,7 +16,7 @@ class TierCounters:
     demotions: int = 0
     expirations: int = 0
     evictions: Counter[str] = field(default_factory=lambda: Counter(size=0))
-    errors: Counter[str] = field(default_factory=lambda: Counter(corrupt=0))
+    errors: Counter[str] = field(default_factory=Counter)
 
     def as_dict(self) -> dict[str, object]:
         return {
@@ -26,5 +26,5 @@ class TierCounters:
             "demotions": self.demotions,
             "expirations": self.expirations,
             "evictions": dict(self.evictions),
-            "errors": dict(self.errors),
+            "errors": dict(+self.errors),  # only what happened
         }

@@ -151,13 +151,15 @@ class ValueFiles:
         """Unlink a value file now; one that cannot be is doomed, and tried again with the next."""
         try:
             self.directory.unlink(self._name(number))
+            self.unsynced.discard(number)
+            gone = self._bytes.pop(number, 0)  # a call, so not in the sum: another thread may come
+            self.linked_bytes -= gone
         except OSError as error:
             log_to.warning("%s: %s", self.directory.path / self._name(number), error)
             self.doom(number, 0)
-            return
-        gone = self._bytes.pop(number, 0)  # a call, so not inside the sum: another thread may come
-        self.linked_bytes -= gone
-        self.unsynced.discard(number)
+        except BaseException:
+            self.recount()
+            raise
 
     def recount(self) -> bool:
         """Count the files that are there: an interrupt may have come between a file and its count.

@@ -161,9 +161,9 @@ def test_sizes_may_be_fractions(private_tmp):
 @pytest.mark.parametrize(
     ("wrong", "error", "text"),
     [
-        ({"l1_size_mb": 0}, ValueError, "budget_bytes"),
-        ({"l1_size_mb": -1}, ValueError, "budget_bytes"),
-        ({"l1_size_mb": float("nan")}, ValueError, "NaN"),
+        ({"l1_size_mb": 0}, ValueError, "size_mb"),
+        ({"l1_size_mb": -1}, ValueError, "size_mb"),
+        ({"l1_size_mb": float("nan")}, ValueError, "size_mb"),
         ({"l2_size_mb": 8}, ValueError, "16,777,216"),
         ({"l3_size_mb": 8}, ValueError, "16,777,216"),
         ({"policy": "fifo"}, ValueError, "policy"),
