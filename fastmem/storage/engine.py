@@ -165,17 +165,23 @@ class Engine(Space):
         """
         if self.read_only or self.log.closed:
             self.require_writable()
-        wall = min(deadline_ns + self.log.wall_offset_ns, LAST_WALL_NS) if deadline_ns else 0
-        written_ms = time.time_ns() // 1_000_000
-        mac = b""
-        if self.authenticator is not None:
-            mac = self.authenticator.sign(codec, wall, written_ms, key, body)
+        wall, written_ms, mac, mac_key = self._stamp(key, codec, body, deadline_ns)
         kind, flags = VALUE, ALIGNED if codec in _ALIGNED_CODECS else 0
         if len(body) > INLINE_LIMIT_BYTES:
             body = self._write_value(key, body).pack()
             kind, flags = POINTER, 0
-        mac_key = self.authenticator.key_id if self.authenticator is not None else 0
         return Prepared(body + mac, codec, wall, written_ms, kind, flags, mac_key)
+
+    def _stamp(
+        self, key: bytes, codec: int, body: bytes, deadline_ns: int
+    ) -> tuple[int, int, bytes, int]:
+        """(deadline by the wall clock, time of the put, MAC, its key id) of a new record."""
+        wall = min(deadline_ns + self.log.wall_offset_ns, LAST_WALL_NS) if deadline_ns else 0
+        written_ms = time.time_ns() // 1_000_000
+        if self.authenticator is None:
+            return wall, written_ms, b"", 0
+        mac = self.authenticator.sign(codec, wall, written_ms, key, body)
+        return wall, written_ms, mac, self.authenticator.key_id
 
     @property
     def warm_value_limit(self) -> int:
@@ -218,12 +224,7 @@ class Engine(Space):
         assert self.cold is not None
         if len(body) > self.cold.value_limit:
             raise ValueTooLargeError(len(body), self.cold.value_limit)
-        wall = min(deadline_ns + self.log.wall_offset_ns, LAST_WALL_NS) if deadline_ns else 0
-        written_ms = time.time_ns() // 1_000_000
-        mac, mac_key = b"", 0
-        if self.authenticator is not None:
-            mac = self.authenticator.sign(codec, wall, written_ms, key, body)
-            mac_key = self.authenticator.key_id
+        wall, written_ms, mac, mac_key = self._stamp(key, codec, body, deadline_ns)
         word = self.cold.put(key, body, codec, wall, written_ms, mac, mac_key, commit=commit)
         if word:
             self.settle()
