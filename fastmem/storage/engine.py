@@ -14,7 +14,6 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from typing import NamedTuple
 
 from fastmem._core import scan
 from fastmem._core.layout import (
@@ -37,6 +36,7 @@ from fastmem.errors import (
 from fastmem.storage.cold import ColdWriter
 from fastmem.storage.counters import TierCounters
 from fastmem.storage.opening import StoreFiles
+from fastmem.storage.prepared import Prepared
 from fastmem.storage.reclaim import Reclaimer
 from fastmem.storage.segments import segment_bytes_for
 from fastmem.storage.space import Space
@@ -49,18 +49,6 @@ LAST_WALL_NS = (1 << 63) - 1  # the wall clock of records ends in 2262
 _ALIGNED_CODECS = frozenset((CodecId.ARRAY, CodecId.PICKLE))
 
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
-
-
-class Prepared(NamedTuple):
-    """A warm record ready to append: the arguments of `Log.put` after the key."""
-
-    body: bytes
-    codec: int
-    deadline_ns: int
-    written_ms: int
-    kind: int
-    flags: int
-    mac_key: int
 
 
 class Engine(Space):
