@@ -7,12 +7,13 @@ several peers can be asked in turn within a round.
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,7 +27,15 @@ START: Final = (
 )
 COMMAND: Final = (sys.executable, "-P", "-c", START, str(ROOT))
 CACHES: Final = {p.name: p for p in (peers.L1_OURS, peers.DICT, *peers.L1_PEERS)}
+GETSIZEOF: Final = "cachetools, sys.getsizeof"
 STORES: Final = {p.name: p for p in (peers.STORE_OURS, peers.LMDB, peers.DISKCACHE)}
+# Caches with a budget in bytes: ours, and what people build with sys.getsizeof.
+BOUNDED: Final[Mapping[str, Callable[[int], Any]]] = {
+    peers.L1_OURS.name: lambda budget_bytes: peers.ours("L1Cache")(budget_bytes),
+    GETSIZEOF: lambda budget_bytes: importlib.import_module("cachetools").LRUCache(
+        budget_bytes, getsizeof=sys.getsizeof
+    ),
+}
 
 
 class ChildError(RuntimeError):
@@ -66,6 +75,16 @@ class _Child:
 def resident_per_entry(name: str, count: int) -> float:
     """Bytes that the resident set grows by for each entry of a cache, keys and values aside."""
     holder = _Child("memory", name, count)
+    try:
+        return holder.ask()
+    finally:
+        holder.close()
+
+
+def resident_per_budget(name: str, budget_bytes: int) -> float:
+    """What the resident set grows by for each byte of budget, after five budgets of mixed values
+    went through the cache."""
+    holder = _Child("budget", name, budget_bytes)
     try:
         return holder.ask()
     finally:
@@ -149,6 +168,28 @@ def _memory(name: str, count: int) -> None:
     del cache
 
 
+def _budget(name: str, budget_bytes: int) -> None:
+    make = BOUNDED[name]
+    deep_size = importlib.import_module("fastmem._core.sizing").deep_size
+    workloads.mixed(7)  # its vocabulary is not the cache's cost
+    make(1 << 20)["k"] = 1
+    gc.collect()
+    before = _resident()
+    cache = make(budget_bytes)
+    put = offered = 0
+    while offered < 5 * budget_bytes:
+        value = workloads.mixed(put)
+        offered += deep_size(value)
+        cache[f"key:{put}"] = value
+        put += 1
+    del value
+    gc.collect()
+    grown = _resident() - before
+    input()
+    print(grown / budget_bytes, flush=True)
+    del cache
+
+
 def _collect(name: str, count: int) -> None:
     # Lists: a dict that holds only strings and ints is not traversed at all.
     cache = _hold(name, workloads.other_keys(count), [[i] for i in range(count)])
@@ -172,6 +213,8 @@ def main(arguments: Sequence[str]) -> None:
     command, name, *rest = arguments
     if command == "memory":
         _memory(name, int(rest[0]))
+    elif command == "budget":
+        _budget(name, int(rest[0]))
     elif command == "collect":
         _collect(name, int(rest[0]))
     elif command == "die":

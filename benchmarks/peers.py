@@ -144,6 +144,7 @@ UNBOUNDED_BYTES: Final = 1 << 40
 
 L1_OURS: Final = _l1("fastmem", lambda _: ours("L1Cache")(UNBOUNDED_BYTES), needs="fastmem:L1Cache")
 DICT: Final = _l1("dict.get", lambda _: {}, put_new=None)
+CACHETOOLS: Final = _l1("cachetools LRU", _from("cachetools", "LRUCache"), needs="cachetools")
 L1_PEERS: Final = (
     _l1(
         "functools.lru_cache",
@@ -154,7 +155,7 @@ L1_PEERS: Final = (
         put=None,
         put_new="c(k)",
     ),
-    _l1("cachetools LRU", _from("cachetools", "LRUCache"), needs="cachetools"),
+    CACHETOOLS,
     _l1("lru-dict", _from("lru", "LRU"), needs="lru-dict", module="lru"),
     _l1("cachebox LRU", _from("cachebox", "LRUCache"), needs="cachebox"),
 )

@@ -62,6 +62,7 @@ class Scale:
     entries: int  # residents of an L1 cache
     operations: int  # per timed pass over L1
     counted_entries: int  # for bytes per entry and for the collector
+    budget_bytes: int  # that values of all kinds fill several times
     stores: Mapping[str, tuple[int, int, int]]  # size name: entries, reads and writes per pass
     opened_entries: int
     records: int  # session-like records for L3
@@ -73,6 +74,7 @@ FULL: Final = Scale(
     entries=100_000,
     operations=50_000,
     counted_entries=1_000_000,
+    budget_bytes=128 << 20,
     stores={
         "100B": (100_000, 5000, 2000),
         "1KB": (100_000, 5000, 2000),
@@ -88,6 +90,7 @@ QUICK: Final = Scale(
     entries=100_000,
     operations=20_000,
     counted_entries=100_000,
+    budget_bytes=16 << 20,
     stores={
         "100B": (5000, 2000, 500),
         "1KB": (5000, 2000, 500),

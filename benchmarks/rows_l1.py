@@ -13,7 +13,17 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from benchmarks import child, timing, workloads
-from benchmarks.peers import DICT, L1_OURS, L1_OURS_TTL, L1_PEERS, TTL_PEERS, Peer, ours, why_absent
+from benchmarks.peers import (
+    CACHETOOLS,
+    DICT,
+    L1_OURS,
+    L1_OURS_TTL,
+    L1_PEERS,
+    TTL_PEERS,
+    Peer,
+    ours,
+    why_absent,
+)
 from benchmarks.rows import FASTEST, OURS, Bar, Field, Row, Scene
 from benchmarks.timing import Absent, Job
 
@@ -168,6 +178,18 @@ def _build_overhead(scene: Scene) -> Field:
             Absent(missing)
             if missing
             else functools.partial(child.resident_per_entry, peer.name, count)
+        )
+    return jobs
+
+
+def _build_resident(scene: Scene) -> Field:
+    jobs: dict[str, Job | Absent] = {}
+    for name in child.BOUNDED:
+        missing = why_absent(L1_OURS if name == OURS else CACHETOOLS)
+        jobs[name] = (
+            Absent(missing)
+            if missing
+            else functools.partial(child.resident_per_budget, name, scene.scale.budget_bytes)
         )
     return jobs
 
@@ -376,6 +398,16 @@ ROWS: Final = (
         (Bar(80.0),),
         rounds=1,
         not_peers=DICT_ONLY,
+    ),
+    Row(
+        "l1.resident",
+        "resident set / budget, after five budgets of mixed values",
+        "x",
+        "l1.memory",
+        _build_resident,
+        child.GETSIZEOF,
+        (Bar(1.15),),
+        rounds=3,
     ),
     Row(
         "l1.collect",

@@ -13,6 +13,7 @@ Rules
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import json
@@ -220,6 +221,36 @@ def arrays(count: int) -> list[NDArray[np.float64]]:
 
     ramp = np.arange(16_384, dtype=np.float64)
     return [ramp + index for index in range(count)]
+
+
+@dataclasses.dataclass
+class Profile:
+    """An instance with attributes, as applications keep them."""
+
+    name: str
+    scores: list[float]
+    seen: set[int]
+
+
+def mixed(index: int) -> Any:
+    """One of eight kinds of values, 100 bytes to 30 KB, skewed to the small ones."""
+    pick = random.Random(7001 + index)
+    kind = index % 8
+    if kind == 0:
+        return small_dict(index)
+    if kind == 1:
+        return pick.randbytes(int(100 * 200 ** pick.random()))
+    if kind == 2:
+        return _text(pick, int(100 * 40 ** pick.random()))
+    if kind == 3:
+        return [pick.random() for _ in range(pick.randrange(1, 200))]
+    if kind == 4:
+        return Profile(f"name {index}", [pick.random() for _ in range(5)], set(range(index % 40)))
+    if kind == 5:
+        return bytearray(pick.randbytes(int(100 * 300 ** pick.random())))
+    if kind == 6:
+        return tuple(f"part {index} {part}" for part in range(pick.randrange(1, 60)))
+    return session_record(index)
 
 
 def take(items: Sequence[Any], indices: Sequence[int]) -> list[Any]:

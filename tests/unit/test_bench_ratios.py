@@ -18,6 +18,7 @@ TINY = Scale(
     entries=1200,
     operations=1000,
     counted_entries=5000,
+    budget_bytes=4 << 20,
     stores={"100B": (50, 20, 20), "1KB": (2500, 20, 20), "64KB": (4, 4, 2), "1MB": (2, 2, 1)},
     opened_entries=200,
     records=200,
