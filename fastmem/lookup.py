@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
+from pathlib import Path
 from typing import Any
 
 from fastmem._core import scan
@@ -122,7 +122,7 @@ class TieredLookup(TieredL1):
         below = self.log.warm_entries + self.log.cold_entries
         return below + (len(self._dirty()) + len(self.limbo) if self._write_back else 0)
 
-    def __iter__(self) -> Iterator[TierKey]:
+    def __iter__(self) -> Iterator[Any]:
         """Iterate the keys of all tiers. Keys there throughout come once; changes never raise.
 
         In "cache" mode it notes the keys it has met, so that one that moves is not met again.
@@ -176,12 +176,12 @@ class TieredLookup(TieredL1):
         return self.used_bytes
 
     @property
-    def l2_path(self) -> os.PathLike[str]:
+    def l2_path(self) -> Path:
         """L2's directory."""
         return self._engine.files.paths[0]
 
     @property
-    def l3_path(self) -> os.PathLike[str]:
+    def l3_path(self) -> Path:
         """L3's directory."""
         return self._engine.files.paths[1]
 

@@ -7,19 +7,19 @@ from collections.abc import (
     Iterable,
     Iterator,
     KeysView,
-    Mapping,
     ValuesView,
 )
 from datetime import timedelta
 from types import GenericAlias
-from typing import Any, ClassVar, Final, Generic, Literal, Self, TypeAlias, TypeVar, overload
+from typing import Any, ClassVar, Final, Generic, Literal, Self, TypeAlias, overload
 
-from typing_extensions import disjoint_base
+from _typeshed import SupportsKeysAndGetItem
+from typing_extensions import TypeVar, disjoint_base
 
 from fastmem._core.entries import Entries
 
-_K = TypeVar("_K", bound=Hashable)
-_V = TypeVar("_V")
+_K = TypeVar("_K", bound=Hashable, default=Any)  # so that L1Cache(budget) needs no annotation
+_V = TypeVar("_V", default=Any)
 _D = TypeVar("_D")
 _TTL: TypeAlias = int | float | timedelta | None
 
@@ -55,7 +55,10 @@ class L1Cache(Entries, Generic[_K, _V]):
     def touch(self, key: object, ttl_seconds: _TTL = None) -> bool: ...
     def setdefault(self, key: _K, default: _V = ...) -> _V: ...
     def update(
-        self, other: Mapping[_K, _V] | Iterable[tuple[_K, _V]] = ..., /, **more: _V
+        self,
+        other: SupportsKeysAndGetItem[_K, _V] | Iterable[tuple[_K, _V]] = ...,
+        /,
+        **more: _V,
     ) -> None: ...
     def clear(self) -> None: ...
     def expire(self) -> int: ...

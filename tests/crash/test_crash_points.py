@@ -29,7 +29,7 @@ DOOR = ("open", "unlink", "rename", "sync", "sync_file")
 CALLS = ("fallocate", "map_file", "_write_all")
 STORES = ("set", "trust", "note_time")
 DIED = 86
-Step = tuple[str, Any]  # (key, value); value None deletes
+Step = tuple[Any, Any]  # (key, value); value None deletes
 
 
 class Countdown:

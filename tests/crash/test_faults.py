@@ -167,10 +167,8 @@ def test_a_fault_while_opening_leaks_nothing(
     with opener(private_tmp) as store:
         store.check()
         if state != "fresh":
-            assert contents(store) == {
-                **{i: noise(i, 3000) for i in range(200)},
-                "large": noise(0, 300_000),
-            }
+            small: dict[Any, bytes] = {i: noise(i, 3000) for i in range(200)}
+            assert contents(store) == small | {"large": noise(0, 300_000)}
 
 
 def resources() -> tuple[int, int]:
@@ -232,7 +230,7 @@ def small_disk(private_tmp: Path) -> Iterator[Path]:
 
 def test_a_full_disk(small_disk: Path) -> None:
     with SegmentStore(small_disk / "l2", budget_bytes=64 << 20) as store:
-        model = {}
+        model: dict[Any, bytes] = {}
         failures: list[int | None] = []
         for i in range(700):
             value = noise(i, 300_000 if i % 3 == 0 else 100_000)
@@ -259,7 +257,7 @@ def test_a_disk_filled_by_others_under_an_archive(small_disk: Path) -> None:
     """L2 has its room; the archive finds none: puts fail, nothing is lost, and it goes on."""
     ballast = small_disk / "ballast"
     ballast.write_bytes(bytes(20 << 20))
-    model = {}
+    model: dict[Any, bytes] = {}
     with open_tiers(small_disk) as memory:
         failures = 0
         for i in range(400):

@@ -15,10 +15,10 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.crash.directories import open_segments, open_tiers
+from tests.crash.directories import Opener, open_segments, open_tiers
 
 KEYS = 150
-OPENERS = {"segments": open_segments, "tiers": open_tiers}
+OPENERS: dict[str, Opener] = {"segments": open_segments, "tiers": open_tiers}
 
 
 class Operation(NamedTuple):

@@ -49,7 +49,7 @@ class LogMachine(RuleBasedStateMachine):
         def small(files: StoreFiles, *args: Any, **options: Any) -> None:
             real(files, *args, **{**options, "initial_level": 2})  # overflows and splits early
 
-        StoreFiles.__init__ = small  # type: ignore[method-assign]
+        StoreFiles.__init__ = small  # type: ignore[method-assign,assignment]
         try:
             self.engine = Engine(
                 self.at / "l2" if self.warm else None,
@@ -157,8 +157,10 @@ class LogMachine(RuleBasedStateMachine):
         if self.warm:
             assert linked_bytes(self.at / "l2") <= BUDGET
         for values in (self.engine.files.warm_values, self.engine.files.cold_values):
-            waiting = {number for _until, number in values._doomed} if values else set()
-            for number in values.numbers() if values else ():
+            if values is None:
+                continue
+            waiting = {number for _until, number in values._doomed}
+            for number in values.numbers():
                 assert number in waiting or not self.engine.files.is_orphan(values, number)
 
 

@@ -5,27 +5,30 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 DEMO = [sys.executable, "-m", "fastmem", "demo"]
 
 
-def children_of(pid):
+def children_of(pid: int) -> list[int]:
     """Pids whose parent is *pid*, by /proc."""
     with open(f"/proc/{pid}/task/{pid}/children") as listing:
         return [int(child) for child in listing.read().split()]
 
 
 @pytest.fixture
-def environment(tmp_path):
+def environment(tmp_path: Path) -> dict[str, str]:
     """Temporary directories go below a directory that the test can look into."""
     place = tmp_path / "temporary"
     place.mkdir()
     return {**os.environ, "TMPDIR": str(place)}
 
 
-def test_it_survives_its_kill_and_leaves_only_the_report(tmp_path, environment):
+def test_it_survives_its_kill_and_leaves_only_the_report(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
     ran = subprocess.run(
         [*DEMO, "--seconds", "9", "--report", str(tmp_path / "out.html")],
         env=environment,
@@ -46,7 +49,9 @@ def test_it_survives_its_kill_and_leaves_only_the_report(tmp_path, environment):
     assert os.listdir(environment["TMPDIR"]) == []
 
 
-def test_a_kept_directory_can_be_used_again_and_looked_into(tmp_path, environment):
+def test_a_kept_directory_can_be_used_again_and_looked_into(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
     arguments = [
         "--seconds",
         "5",
@@ -76,7 +81,7 @@ def test_a_kept_directory_can_be_used_again_and_looked_into(tmp_path, environmen
     assert "entries" in looked.stdout
 
 
-def test_an_interrupt_ends_the_child_too(tmp_path, environment):
+def test_an_interrupt_ends_the_child_too(tmp_path: Path, environment: dict[str, str]) -> None:
     # A shell that puts the tests in the background has them, and so the demo, ignore SIGINT.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     demo = subprocess.Popen(

@@ -204,9 +204,9 @@ def test_a_fork_while_another_thread_is_at_work_inside(private_tmp: Path) -> Non
         try:
             if sys.version_info >= (3, 12):
                 with pytest.warns(DeprecationWarning, match="fork"):
-                    said = in_child(lambda: store.close() or "closed")
+                    said = in_child(lambda: (store.close(), "closed")[1])
             else:
-                said = in_child(lambda: store.close() or "closed")
+                said = in_child(lambda: (store.close(), "closed")[1])
         finally:
             release.set()
             thread.join()

@@ -53,7 +53,7 @@ def same(found: Any, expected: Any) -> bool:
     if type(found) is not type(expected):
         return False
     if type(found).__module__ == "numpy":
-        return found.dtype == expected.dtype and found.tobytes() == expected.tobytes()
+        return bool(found.dtype == expected.dtype and found.tobytes() == expected.tobytes())
     if isinstance(found, list | tuple):
         return len(found) == len(expected) and all(map(same, found, expected))
     if isinstance(found, dict):

@@ -4,6 +4,8 @@ Time is the test's own: an entry expires when its deadline is moved into the pas
 """
 
 from collections import OrderedDict
+from functools import partial
+from typing import Any
 
 import pytest
 from hypothesis import strategies as st
@@ -20,13 +22,13 @@ PAST = 1
 class Collides:
     """Unequal keys with one hash."""
 
-    def __init__(self, name):
+    def __init__(self, name: int) -> None:
         self.name = name
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return 7
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         return isinstance(other, Collides) and self.name == other.name
 
 
@@ -40,61 +42,62 @@ VALUES = st.one_of(st.none(), st.booleans(), st.binary(max_size=300), st.lists(s
 ABSENT = object()
 
 
-def entry_size(key, value):
+def entry_size(key: object, value: object) -> int:
     return deep_size(key) + deep_size(value) + OVERHEAD
 
 
 class Model:
     """What the cache should be: key -> (value, size, expired), least recent first."""
 
-    def __init__(self, budget):
-        self.budget, self.entries = budget, OrderedDict()
+    def __init__(self, budget: int) -> None:
+        self.budget = budget
+        self.entries: OrderedDict[Any, tuple[Any, int, bool]] = OrderedDict()
 
-    def used(self):
+    def used(self) -> int:
         return sum(size for _, size, _ in self.entries.values())
 
-    def peek(self, key):
+    def peek(self, key: Any) -> Any:
         if key in self.entries and self.entries[key][2]:
             del self.entries[key]
         return self.entries.get(key, (ABSENT,))[0]
 
-    def get(self, key):
+    def get(self, key: Any) -> Any:
         value = self.peek(key)
         if value is not ABSENT:
             self.entries.move_to_end(key)
         return value
 
-    def put(self, key, value):
+    def put(self, key: Any, value: Any) -> None:
         self.entries.pop(key, None)
         self.entries[key] = (value, entry_size(key, value), False)
         self.shrink()
 
-    def shrink(self):
+    def shrink(self) -> None:
         while self.used() > self.budget:
             self.entries.popitem(last=False)
 
-    def pop(self, key):
+    def pop(self, key: Any) -> Any:
         value = self.peek(key)
         self.entries.pop(key, None)
         return value
 
-    def live(self):
+    def live(self) -> list[tuple[Any, Any]]:
         return [(k, v) for k, (v, _, expired) in self.entries.items() if not expired]
 
 
 class L1Machine(RuleBasedStateMachine):
     @initialize(budget=st.integers(200, 4000))
-    def start(self, budget):
+    def start(self, budget: int) -> None:
         self.model, self.cache = Model(budget), L1Cache(budget)
 
     @rule(key=KEYS, value=VALUES, how=st.sampled_from(["put", "ttl", "item", "update"]))
-    def put(self, key, value, how):
+    def put(self, key: Any, value: Any, how: str) -> None:
         cache = self.cache
         act = {
-            "put": lambda: cache.put(key, value),
-            "ttl": lambda: cache.put(key, value, 3600),
-            "item": lambda: cache.__setitem__(key, value),
-            "update": lambda: cache.update([(key, value)]),
+            "put": partial(cache.put, key, value),
+            "ttl": partial(cache.put, key, value, 3600),
+            "item": partial(cache.__setitem__, key, value),
+            "update": partial(cache.update, [(key, value)]),
         }[how]
         size, limit = entry_size(key, value), self.model.budget
         if size > limit:
@@ -106,11 +109,11 @@ class L1Machine(RuleBasedStateMachine):
             self.model.put(key, value)
 
     @rule(key=KEYS)
-    def get(self, key):
+    def get(self, key: Any) -> None:
         assert self.cache.get(key, ABSENT) is self.model.get(key)
 
     @rule(key=KEYS)
-    def subscript(self, key):
+    def subscript(self, key: Any) -> None:
         expected = self.model.get(key)
         if expected is ABSENT:
             with pytest.raises(KeyError):
@@ -119,25 +122,25 @@ class L1Machine(RuleBasedStateMachine):
             assert self.cache[key] is expected
 
     @rule(key=KEYS)
-    def peek(self, key):
+    def peek(self, key: Any) -> None:
         expected = self.model.peek(key)
         assert (key in self.cache) == (expected is not ABSENT)
         assert self.cache.peek(key, ABSENT) is expected
 
     @rule(key=KEYS)
-    def pop(self, key):
+    def pop(self, key: Any) -> None:
         assert self.cache.pop(key, ABSENT) is self.model.pop(key)
 
     @rule(key=KEYS)
-    def delete(self, key):
+    def delete(self, key: Any) -> None:
         assert self.cache.delete(key) is (self.model.pop(key) is not ABSENT)
 
     @rule(key=KEYS, ttl=st.sampled_from([None, 60, float("inf")]))
-    def touch(self, key, ttl):
+    def touch(self, key: Any, ttl: Any) -> None:
         assert self.cache.touch(key, ttl) is (self.model.get(key) is not ABSENT)
 
     @rule(key=KEYS, value=VALUES)
-    def setdefault(self, key, value):
+    def setdefault(self, key: Any, value: Any) -> None:
         expected = self.model.get(key)
         if expected is not ABSENT:
             assert self.cache.setdefault(key, value) is expected
@@ -146,21 +149,21 @@ class L1Machine(RuleBasedStateMachine):
             assert self.cache.setdefault(key, value) is value
 
     @rule(key=KEYS)
-    def time_passes_for(self, key):
+    def time_passes_for(self, key: Any) -> None:
         if key in self.model.entries:  # nobody notices yet
             value, size, _ = self.model.entries[key]
             self.model.entries[key] = (value, size, True)
             self.cache._set_deadline(key, PAST)
 
     @rule()
-    def expire(self):
+    def expire(self) -> None:
         gone = [key for key, (_, _, expired) in self.model.entries.items() if expired]
         assert self.cache.expire() == len(gone)
         for key in gone:
             del self.model.entries[key]
 
     @rule()
-    def popitem(self):
+    def popitem(self) -> None:
         entries = self.model.entries
         while entries and next(iter(entries.values()))[2]:
             entries.popitem(last=False)
@@ -174,19 +177,19 @@ class L1Machine(RuleBasedStateMachine):
                 self.cache.popitem()
 
     @rule(budget=st.integers(1, 4000))
-    def resize(self, budget):
+    def resize(self, budget: int) -> None:
         self.model.budget = budget
         self.model.shrink()
         self.cache.resize(budget)
 
     @rule(rarely=st.integers(0, 9))
-    def clear(self, rarely):
+    def clear(self, rarely: int) -> None:
         if rarely == 0:
             self.model.entries.clear()
             self.cache.clear()
 
     @invariant()
-    def agrees(self):
+    def agrees(self) -> None:
         if not hasattr(self, "cache"):
             return
         self.cache._check()

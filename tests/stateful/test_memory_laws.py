@@ -11,17 +11,19 @@ import tempfile
 import time
 from fractions import Fraction
 from pathlib import Path
+from typing import Any, Never
 
 import numpy
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from fastmem import TieredMemorySystem, ValueTooLargeError
 from fastmem._core.clock import boottime_ns
 from fastmem._core.log import WARM, LogNeeds
 from fastmem.errors import KeyTypeError, SerializationError
+from fastmem.memory import Durability
 from fastmem.storage import files
 from tests.stateful.memory_model import ABSENT, Model, same
 
@@ -61,7 +63,7 @@ VALUES = st.one_of(SMALL, SMALL, LARGE)
 
 
 class Unpicklable:
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         raise ZeroDivisionError("no bytes for this")
 
 
@@ -77,40 +79,40 @@ def tick() -> None:
 
 
 class MemoryLaws(RuleBasedStateMachine):
-    durability = "process"
+    durability: Durability = "process"
+    memory: TieredMemorySystem
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.root = Path(tempfile.mkdtemp(prefix="laws.")).resolve()
         self.generation = 0
         self.l1_bytes = L1_BYTES
         self.model = Model(self.durability == "cache")
-        self.memory = None
 
-    def teardown(self):
-        if self.memory is not None:
+    def teardown(self) -> None:
+        if hasattr(self, "memory"):  # `start` may have failed
             self.memory.close()
         shutil.rmtree(self.root)
 
     @property
-    def place(self):
+    def place(self) -> Path:
         return self.root / str(self.generation)
 
-    def open(self):
+    def open(self) -> TieredMemorySystem:
         return TieredMemorySystem(
             self.l1_bytes / MIB, self.place / "l2", self.place / "l3",
             l2_size_mb=16, durability=self.durability,
         )  # fmt: skip
 
     @initialize()
-    def start(self):
+    def start(self) -> None:
         self.place.mkdir(mode=0o700)
         self.memory = self.open()
 
     # -- writing
 
     @rule(key=KEYS, value=VALUES, how=st.sampled_from(["put", "item", "update"]))
-    def put(self, key, value, how):
+    def put(self, key: Any, value: Any, how: str) -> None:
         if how == "put":
             self.memory.put(key, value)
         elif how == "item":
@@ -120,12 +122,12 @@ class MemoryLaws(RuleBasedStateMachine):
         self.model.put(key, value)
 
     @rule(key=KEYS, value=VALUES, ttl=st.sampled_from([3600, 0.5e9, float("inf"), 9e9]))
-    def put_with_ttl(self, key, value, ttl):
+    def put_with_ttl(self, key: Any, value: Any, ttl: Any) -> None:
         self.memory.put(key, value, ttl)
         self.model.put(key, value, None if ttl == float("inf") else time.time() + ttl)
 
     @rule(key=KEYS, value=VALUES, promoted=st.booleans())
-    def put_and_let_expire(self, key, value, promoted):
+    def put_and_let_expire(self, key: Any, value: Any, promoted: bool) -> None:
         self.memory.put(key, value, 1e-9)
         if promoted:
             self.memory.get(key)
@@ -133,7 +135,7 @@ class MemoryLaws(RuleBasedStateMachine):
         self.model.drop(key)
 
     @rule(key=KEYS, value=SMALL)
-    def setdefault(self, key, value):
+    def setdefault(self, key: Any, value: Any) -> None:
         found = self.memory.setdefault(key, value)
         if self.model.get(key) is ABSENT:
             assert found is value
@@ -142,7 +144,7 @@ class MemoryLaws(RuleBasedStateMachine):
             assert same(found, self.model.get(key))
 
     @rule(key=KEYS, ttl=st.sampled_from([None, 7200, float("inf")]))
-    def touch(self, key, ttl):
+    def touch(self, key: Any, ttl: Any) -> None:
         there = self.model.get(key) is not ABSENT
         assert self.memory.touch(key, ttl) is there
         if there and ttl is not None:
@@ -151,7 +153,7 @@ class MemoryLaws(RuleBasedStateMachine):
             )
 
     @rule(key=KEYS, how=st.sampled_from(["delete", "del"]))
-    def delete(self, key, how):
+    def delete(self, key: Any, how: str) -> None:
         there = self.model.drop(key) is not ABSENT
         if how == "delete":
             assert self.memory.delete(key) is there
@@ -162,12 +164,12 @@ class MemoryLaws(RuleBasedStateMachine):
                 del self.memory[key]
 
     @rule(key=KEYS)
-    def pop(self, key):
+    def pop(self, key: Any) -> None:
         found, expected = self.memory.pop(key, ABSENT), self.model.drop(key)
         assert found is ABSENT if expected is ABSENT else same(found, expected)
 
     @rule()
-    def popitem(self):
+    def popitem(self) -> None:
         if self.model.values:
             key, value = self.memory.popitem()
             assert same(value, self.model.drop(key))
@@ -176,13 +178,13 @@ class MemoryLaws(RuleBasedStateMachine):
                 self.memory.popitem()
 
     @rule(rarely=st.integers(0, 9))
-    def clear(self, rarely):
+    def clear(self, rarely: int) -> None:
         if rarely == 0:
             self.memory.clear()
             self.model.clear()
 
     @rule(key=KEYS, what=st.sampled_from(["unpicklable", "text ttl", "too large", "key", "ttl"]))
-    def put_in_vain(self, key, what):
+    def put_in_vain(self, key: Any, what: str) -> None:
         """Law 6: the state is compared by the invariant."""
         memory = self.memory
         if what == "unpicklable":
@@ -192,7 +194,7 @@ class MemoryLaws(RuleBasedStateMachine):
                 memory.put(key, [1, Unpicklable()])
         elif what == "text ttl":
             with pytest.raises(TypeError, match="ttl_seconds"):
-                memory.put(key, 1, "60")
+                memory.put(key, 1, "60")  # type: ignore[arg-type]
         elif what == "too large":
             memory._engine.cold_budget_bytes = 16 * MIB
             try:
@@ -209,13 +211,13 @@ class MemoryLaws(RuleBasedStateMachine):
                 memory.put(key, 1, 0)
 
     @rule(key=KEYS, seed=st.integers(0, 99))
-    def put_on_a_full_disk(self, key, seed):
-        def refuse(*_):
+    def put_on_a_full_disk(self, key: Any, seed: int) -> None:
+        def refuse(*_: object) -> Never:
             raise OSError(errno.ENOSPC, "No space left on device")
 
         value = noise(seed, 200 * KIB)
-        real, files.fallocate = files.fallocate, refuse
-        try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(files, "fallocate", refuse)
             for _ in range(6):  # a segment is 1 MiB
                 try:
                     self.memory.put(key, value)
@@ -223,19 +225,17 @@ class MemoryLaws(RuleBasedStateMachine):
                     assert error.errno == errno.ENOSPC
                     break
                 self.model.put(key, value)
-        finally:
-            files.fallocate = real
 
     # -- reading
 
     @rule(key=KEYS)
-    def get(self, key):
+    def get(self, key: Any) -> None:
         expected = self.model.get(key)
         found = self.memory.get(key, ABSENT)
         assert found is ABSENT if expected is ABSENT else same(found, expected)
 
     @rule(key=KEYS)
-    def look(self, key):
+    def look(self, key: Any) -> None:
         expected = self.model.get(key)
         held = set(self.memory.l1)
         assert (key in self.memory) is (expected is not ABSENT)
@@ -253,22 +253,23 @@ class MemoryLaws(RuleBasedStateMachine):
             if deadline is None:
                 assert entry.ttl is None
             elif deadline < 2**63 / 1e9:
+                assert entry.ttl is not None
                 assert entry.timestamp + entry.ttl == pytest.approx(deadline, abs=1)
         assert set(self.memory.l1) == held
 
     # -- the tiers
 
     @rule()
-    def flush(self):
+    def flush(self) -> None:
         self.memory.flush()
         self.model.flush()
 
     @rule(size=st.sampled_from([2 * KIB, 20 * KIB, L1_BYTES, 4 * MIB]))
-    def resize(self, size):
+    def resize(self, size: int) -> None:
         self.memory.resize(size)
 
     @rule()
-    def demote(self):
+    def demote(self) -> None:
         """Move what is warm into the archive, as a full L2 would."""
         engine = self.memory._engine
         engine.provided(engine.log.roll, WARM)
@@ -278,7 +279,7 @@ class MemoryLaws(RuleBasedStateMachine):
                 engine.reclaimer.step(1 << 20, forward=False)
 
     @rule(forward=st.booleans(), amount=st.sampled_from([100, 10_000]))
-    def reclaim_a_little(self, forward, amount):
+    def reclaim_a_little(self, forward: bool, amount: int) -> None:
         engine = self.memory._engine
         try:
             engine.log.roll(WARM)
@@ -288,13 +289,13 @@ class MemoryLaws(RuleBasedStateMachine):
             engine.reclaimer.step(amount, forward=forward)
 
     @rule()
-    def reopen(self):
+    def reopen(self) -> None:
         self.memory.close()
         self.model.flush()
         self.memory = self.open()
 
     @rule(index_lost=st.booleans())
-    def crash(self, index_lost):
+    def crash(self, index_lost: bool) -> None:
         """What kill -9 leaves: the files as they are. They are copied and opened elsewhere."""
         old, abandoned = self.place, self.memory
         self.generation += 1
@@ -309,8 +310,7 @@ class MemoryLaws(RuleBasedStateMachine):
         self.model.crash(set(self.memory))
 
     @rule()
-    @precondition(lambda self: self.memory is not None)
-    def reopen_without_the_index(self):
+    def reopen_without_the_index(self) -> None:
         self.memory.close()
         self.model.flush()
         (self.place / "l2" / "index").unlink()
@@ -319,10 +319,8 @@ class MemoryLaws(RuleBasedStateMachine):
     # -- what always holds
 
     @invariant()
-    def laws(self):
+    def laws(self) -> None:
         memory = self.memory
-        if memory is None:
-            return
         memory.check()
         model = self.model.values
         keys = list(memory)
@@ -344,12 +342,11 @@ class MemoryLaws(RuleBasedStateMachine):
             assert stats[f"{tier}_bytes"] <= (stats[f"{tier}_budget"] or 1 << 40)
 
     @invariant()
-    def items_agree(self):
-        if self.memory is not None:
-            found = dict(self.memory.items())
-            assert found.keys() == self.model.values.keys()
-            for key, value in found.items():
-                assert same(value, self.model.values[key]), key
+    def items_agree(self) -> None:
+        found = dict(self.memory.items())
+        assert found.keys() == self.model.values.keys()
+        for key, value in found.items():
+            assert same(value, self.model.values[key]), key
 
 
 class WriteBackLaws(MemoryLaws):

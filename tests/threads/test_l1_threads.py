@@ -2,7 +2,9 @@
 
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -10,7 +12,7 @@ from fastmem._core.l1 import L1Cache
 
 
 @pytest.fixture
-def switch_often():
+def switch_often() -> Iterator[None]:
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
@@ -22,13 +24,13 @@ class Key:
 
     __slots__ = ("number",)
 
-    def __init__(self, number):
+    def __init__(self, number: int) -> None:
         self.number = number
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return self.number % 8
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         return isinstance(other, Key) and self.number == other.number
 
 
@@ -37,14 +39,20 @@ class Value:
 
     __slots__ = ("cache", "number")
 
-    def __init__(self, cache, number):
+    def __init__(self, cache: L1Cache, number: int) -> None:
         self.cache, self.number = cache, number
 
-    def __del__(self):
+    def __del__(self) -> None:
         self.cache.peek(self.number)
 
 
-def hammer(cache, make_key, seed, steps, failures):
+def hammer(
+    cache: L1Cache,
+    make_key: Callable[[int], Any],
+    seed: int,
+    steps: int,
+    failures: list[BaseException],
+) -> None:
     random = Random(seed)
     try:
         for _ in range(steps):
@@ -74,8 +82,9 @@ def hammer(cache, make_key, seed, steps, failures):
 
 @pytest.mark.parametrize("make_key", [int, Key], ids=["int", "compared by Python"])
 @pytest.mark.usefixtures("switch_often")
-def test_threads_hammer_one_cache(make_key):
-    cache, failures = L1Cache(6_000), []
+def test_threads_hammer_one_cache(make_key: Callable[[int], Any]) -> None:
+    cache = L1Cache(6_000)
+    failures: list[BaseException] = []
     threads = [
         threading.Thread(target=hammer, args=(cache, make_key, seed, 4_000, failures))
         for seed in range(6)
@@ -91,10 +100,10 @@ def test_threads_hammer_one_cache(make_key):
 
 
 @pytest.mark.usefixtures("switch_often")
-def test_the_last_put_of_each_thread_is_what_it_reads():
+def test_the_last_put_of_each_thread_is_what_it_reads() -> None:
     cache, wrong = L1Cache(1_000_000), []
 
-    def own_keys(name):
+    def own_keys(name: str) -> None:
         for i in range(5_000):
             key = (name, i % 50)
             cache[key] = i

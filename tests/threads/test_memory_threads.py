@@ -10,20 +10,26 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Never
 
 import pytest
 
 from fastmem import TieredMemorySystem
 from fastmem._core.log import WARM, LogNeeds
+from fastmem.memory import Durability
 
 MIB = 1 << 20
 THREADS = 4
 SECONDS = 1.5  # of each hammering; what is checked does not depend on it
 KEYS = ["a", b"b", 3, ("d", 4), "e", "f"]
+Going = Callable[[], bool]
+Work = Callable[[int, Going], None]
 
 
 @pytest.fixture(autouse=True)
-def eager_switches():
+def eager_switches() -> Iterator[None]:
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
@@ -31,21 +37,22 @@ def eager_switches():
 
 
 @pytest.fixture
-def places(private_tmp):
+def places(private_tmp: Path) -> tuple[Path, Path]:
     return private_tmp / "l2", private_tmp / "l3"
 
 
-def opened(places, **options):
+def opened(places: tuple[Path, Path], **options: Any) -> TieredMemorySystem:
     options = {"l2_size_mb": 16, "l1_size_mb": 0.002} | options
     return TieredMemorySystem(l2_path=places[0], l3_path=places[1], **options)
 
 
-def hammer(work, threads=THREADS, seconds=SECONDS):
+def hammer(work: Work, threads: int = THREADS, seconds: float = SECONDS) -> None:
     """Run `work(number, going)` in threads; raise the first error of any."""
-    errors, end = [], time.monotonic() + seconds
+    errors: list[BaseException] = []
+    end = time.monotonic() + seconds
     start = threading.Barrier(threads)
 
-    def run(number):
+    def run(number: int) -> None:
         start.wait()
         try:
             work(number, lambda: not errors and time.monotonic() < end)
@@ -62,7 +69,7 @@ def hammer(work, threads=THREADS, seconds=SECONDS):
         raise errors[0]
 
 
-def value_of(key, number, size):
+def value_of(key: Any, number: int, size: int) -> list[Any]:
     return [key, number, "x" * size]
 
 
@@ -71,12 +78,14 @@ SIZES = {"small": (0, 30), "with files": (0, 300_000, 30), "larger than L1": (30
 
 @pytest.mark.parametrize("durability", ["process", "cache", "disk"])
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
-def test_newest_wins_between_threads(places, durability, sizes):
+def test_newest_wins_between_threads(
+    places: tuple[Path, Path], durability: Durability, sizes: tuple[int, ...]
+) -> None:
     """Each key has one writer; everybody reads it and never sees it go back."""
     memory = opened(places, durability=durability)
     done = dict.fromkeys(KEYS, 0)  # the last number whose put has returned
 
-    def work(me, going):
+    def work(me: int, going: Going) -> None:
         rng = random.Random(me)
         mine = KEYS[me::THREADS]
         seen = dict.fromkeys(KEYS, 0)
@@ -121,11 +130,11 @@ def test_newest_wins_between_threads(places, durability, sizes):
 
 
 @pytest.mark.parametrize("durability", ["process", "cache"])
-def test_puts_deletes_pops_and_reclaim(places, durability):
+def test_puts_deletes_pops_and_reclaim(places: tuple[Path, Path], durability: Durability) -> None:
     """Deleted by its owner, a key stays away until its owner puts it again."""
     memory = opened(places, durability=durability)
 
-    def work(me, going):
+    def work(me: int, going: Going) -> None:
         rng = random.Random(me)
         key = KEYS[me]
         number, there = 0, False
@@ -141,7 +150,7 @@ def test_puts_deletes_pops_and_reclaim(places, durability):
             elif act < 0.55:
                 found = memory.pop(key, None)
                 assert (found is not None) is there
-                assert not there or found[1] == number
+                assert not there or (found and found[1]) == number
                 there = False
             elif act < 0.6 and me == 0:
                 engine = memory._engine
@@ -154,13 +163,13 @@ def test_puts_deletes_pops_and_reclaim(places, durability):
             else:
                 found = memory.get(key)
                 assert (found is not None) is there
-                assert not there or found[1] == number
+                assert not there or (found and found[1]) == number
                 assert (key in memory) is there
                 assert (memory.entry(key) is not None) is there
                 assert (key in list(memory)) is there
         final[key] = number if there else None
 
-    final = {}
+    final: dict[Any, Any] = {}
     hammer(work)
     memory.check()
     expected = {key: number for key, number in final.items() if number is not None}
@@ -172,12 +181,16 @@ def test_puts_deletes_pops_and_reclaim(places, durability):
 
 
 @pytest.mark.parametrize("durability", ["process", "cache"])
-def test_what_one_thread_takes_no_other_gets(places, durability):
+def test_what_one_thread_takes_no_other_gets(
+    places: tuple[Path, Path], durability: Durability
+) -> None:
     """pop, popitem and setdefault each decide for one."""
     memory = opened(places, durability=durability)
-    taken, given, lock = [], [], threading.Lock()
+    taken: list[Any] = []
+    given: list[Any] = []
+    lock = threading.Lock()
 
-    def work(me, going):
+    def work(me: int, going: Going) -> None:
         mine, number = [], 0
         while going():
             number += 1
@@ -206,11 +219,11 @@ def test_what_one_thread_takes_no_other_gets(places, durability):
     memory.close()
 
 
-def test_setdefault_gives_all_threads_the_same(places):
+def test_setdefault_gives_all_threads_the_same(places: tuple[Path, Path]) -> None:
     with opened(places) as memory:
-        answers = [[] for _ in range(THREADS)]
+        answers: list[list[int]] = [[] for _ in range(THREADS)]
 
-        def work(me, going):
+        def work(me: int, going: Going) -> None:
             for number in range(300):
                 answers[me].append(memory.setdefault(number, [me])[0])
 
@@ -219,11 +232,13 @@ def test_setdefault_gives_all_threads_the_same(places):
 
 
 @pytest.mark.parametrize("durability", ["process", "cache"])
-def test_large_values_of_many_threads_stay_within_the_budgets(places, durability):
+def test_large_values_of_many_threads_stay_within_the_budgets(
+    places: tuple[Path, Path], durability: Durability
+) -> None:
     memory = opened(places, durability=durability, l3_size_mb=16)
     worst = {"l2": 0, "l3": 0}
 
-    def work(me, going):
+    def work(me: int, going: Going) -> None:
         number = 0
         while going():
             number += 1
@@ -249,13 +264,15 @@ def test_large_values_of_many_threads_stay_within_the_budgets(places, durability
     memory.close()
 
 
-def test_closing_under_way(places):
+def test_closing_under_way(places: tuple[Path, Path]) -> None:
     """Whatever a put returned for is there at the next opening; later calls are ClosedError."""
     for durability in ("process", "cache"):
         memory = opened(places, durability=durability)
-        done = {}
+        done: dict[Any, int] = {}
 
-        def work(me, going, memory=memory, done=done):
+        def work(
+            me: int, going: Going, memory: TieredMemorySystem = memory, done: dict[Any, int] = done
+        ) -> None:
             number = 0
             try:
                 while True:
@@ -284,22 +301,24 @@ class Interrupted(BaseException):
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize("durability", ["process", "cache"])
 @pytest.mark.parametrize("serializer", ["auto", "python"])
-def test_interrupts_at_any_point(places, durability, serializer):
+def test_interrupts_at_any_point(
+    places: tuple[Path, Path], durability: Durability, serializer: str
+) -> None:
     """Each operation is done or not done; what is held stays whole, above and below."""
 
     class Python:
-        def dumps(self, value):
+        def dumps(self, value: Any) -> bytes:
             return repr(value).encode()
 
-        def loads(self, data):
+        def loads(self, data: Any) -> object:
             return eval(data)
 
     options = {} if serializer == "auto" else {"serializer": Python()}
     memory = opened(places, durability=durability, **options)
     rng = random.Random(5)
-    possible = {key: {None} for key in KEYS}  # what the key may hold
+    possible: dict[Any, set[int | None]] = {key: {None} for key in KEYS}  # what the key may hold
 
-    def interrupt(*_):
+    def interrupt(*_: object) -> Never:
         raise Interrupted
 
     before = signal.signal(signal.SIGALRM, interrupt)
@@ -310,7 +329,9 @@ def test_interrupts_at_any_point(places, durability, serializer):
             size = rng.choice((0, 500, 3000, 270_000 if number % 7 == 0 else 9))
             value = value_of(key, number, size)
             act = rng.choice(("put", "put", "get", "delete", "pop", "touch", "flush"))
-            after = {"put": {number}, "delete": {None}, "pop": {None}}.get(act, possible[key])
+            changes: dict[str, set[int | None]]
+            changes = {"put": {number}, "delete": {None}, "pop": {None}}
+            after = changes.get(act, possible[key])
             try:
                 try:
                     signal.setitimer(signal.ITIMER_REAL, rng.random() * 3e-4)

@@ -3,7 +3,9 @@
 import enum
 import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,19 +15,19 @@ from fastmem._core.tiered import TieredL1
 
 
 @pytest.fixture
-def memory(private_tmp):
+def memory(private_tmp: Path) -> Iterator[TieredMemorySystem]:
     with TieredMemorySystem(1, private_tmp / "l2", private_tmp / "l3") as memory:
         yield memory
 
 
-def test_tiers():
+def test_tiers() -> None:
     assert issubclass(MemoryTier, enum.Enum)
     assert {tier.name: tier.value for tier in MemoryTier} == {
         "L1_HOT": "l1_hot", "L2_WARM": "l2_warm", "L3_COLD": "l3_cold",
     }  # fmt: skip
 
 
-def test_entries_can_be_constructed():
+def test_entries_can_be_constructed() -> None:
     entry = MemoryEntry("k", 1, MemoryTier.L1_HOT, 12.5)
     assert (entry.access_count, entry.ttl) == (0, None)
     assert entry == MemoryEntry("k", 1, MemoryTier.L1_HOT, 12.5, 0, None)
@@ -35,7 +37,7 @@ def test_entries_can_be_constructed():
     ) == entry  # fmt: skip
 
 
-def test_the_constructor():
+def test_the_constructor() -> None:
     parameters = inspect.signature(TieredMemorySystem.__init__).parameters
     positional = [p for p in parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
     assert [(p.name, p.default) for p in positional[1:]] == [
@@ -51,7 +53,9 @@ def test_the_constructor():
     }  # fmt: skip
 
 
-def test_put_and_get_take_their_arguments_by_position_and_by_name(memory):
+def test_put_and_get_take_their_arguments_by_position_and_by_name(
+    memory: TieredMemorySystem,
+) -> None:
     assert memory.put("a", 1) is None
     assert memory.put("b", 2, 60) is None
     assert memory.put(key="c", value=3, ttl_seconds=60) is None
@@ -61,7 +65,9 @@ def test_put_and_get_take_their_arguments_by_position_and_by_name(memory):
     assert memory.get("z", default=5) == 5
 
 
-def test_the_defaults_work_in_a_fresh_directory(private_tmp, monkeypatch):
+def test_the_defaults_work_in_a_fresh_directory(
+    private_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(private_tmp)
     with TieredMemorySystem() as memory:
         memory.put("a", {"b": 1})
@@ -78,8 +84,8 @@ def test_the_defaults_work_in_a_fresh_directory(private_tmp, monkeypatch):
 
 
 def test_paths_are_where_the_memory_was_opened_whatever_becomes_of_the_cwd(
-    private_tmp, monkeypatch
-):
+    private_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(private_tmp)
     with TieredMemorySystem(1, "l2", "l3") as memory:
         monkeypatch.chdir("/")
@@ -89,7 +95,7 @@ def test_paths_are_where_the_memory_was_opened_whatever_becomes_of_the_cwd(
         assert (private_tmp / "l2").samefile(memory.l2_path)
 
 
-def test_attributes(memory):
+def test_attributes(memory: TieredMemorySystem) -> None:
     memory.put("a", [1], 60)
     assert isinstance(memory.l1, Mapping)
     entry = memory.l1["a"]
@@ -105,7 +111,7 @@ def test_attributes(memory):
             setattr(memory, name, 1)
 
 
-def test_get_stats(memory):
+def test_get_stats(memory: TieredMemorySystem) -> None:
     memory["a"] = "x" * 1000
     stats = memory.get_stats()
     for name in (
@@ -120,7 +126,7 @@ def test_get_stats(memory):
     assert (stats["l2_files"], stats["l3_files"]) == (1, 0)
 
 
-def test_get_stats_is_the_flat_view_of_stats(memory):
+def test_get_stats_is_the_flat_view_of_stats(memory: TieredMemorySystem) -> None:
     for i in range(200):
         memory[i] = os.urandom(20_000)
         memory.get(i // 2)
@@ -143,7 +149,7 @@ def test_get_stats_is_the_flat_view_of_stats(memory):
     assert stats["l2"]["misses"] == stats["l3"]["misses"] == 1
 
 
-def test_hits_and_misses_add_up(memory):
+def test_hits_and_misses_add_up(memory: TieredMemorySystem) -> None:
     memory["a"] = 1
     for key in ("a", "a", "b", "a", "c"):
         memory.get(key)
@@ -152,7 +158,7 @@ def test_hits_and_misses_add_up(memory):
     assert (stats["l2"]["misses"], stats["l3"]["misses"]) == (2, 2)
 
 
-def test_sizes_may_be_fractions(private_tmp):
+def test_sizes_may_be_fractions(private_tmp: Path) -> None:
     with TieredMemorySystem(0.5, private_tmp / "l2", private_tmp / "l3", l2_size_mb=16.5) as memory:
         assert memory.l1_size_bytes == 1 << 19
         assert memory.stats()["l2"]["budget"] == int(16.5 * 2**20)
@@ -176,7 +182,13 @@ def test_sizes_may_be_fractions(private_tmp):
         ({"l3_path": "l2"}, ValueError, "same directory"),
     ],
 )
-def test_what_the_constructor_refuses(private_tmp, monkeypatch, wrong, error, text):
+def test_what_the_constructor_refuses(
+    private_tmp: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    wrong: Any,
+    error: type[BaseException],
+    text: str,
+) -> None:
     monkeypatch.chdir(private_tmp)
     asked = {"l1_size_mb": 1, "l2_path": "l2", "l3_path": "l3", "l2_size_mb": 16} | wrong
     with pytest.raises(error, match=text):
@@ -185,7 +197,7 @@ def test_what_the_constructor_refuses(private_tmp, monkeypatch, wrong, error, te
         pass
 
 
-def test_everything_is_importable_from_the_top():
+def test_everything_is_importable_from_the_top() -> None:
     for name in fastmem.__all__:
         assert getattr(fastmem, name) is not None
     for name in ("TieredMemorySystem", "L1Cache", "SegmentStore", "Archive", "ClosedError"):
@@ -203,7 +215,7 @@ INHERITED = {
 }  # fmt: skip
 
 
-def test_no_inherited_method_bypasses_the_tiers():
+def test_no_inherited_method_bypasses_the_tiers() -> None:
     above = TieredMemorySystem.__mro__[: TieredMemorySystem.__mro__.index(TieredL1)]
     own = {name for each in above for name in vars(each)}
     cache = vars(fastmem.L1Cache)

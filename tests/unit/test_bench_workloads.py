@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ SEQUENCES: dict[str, Callable[[int], Any]] = {
     "uniform": lambda n: workloads.uniform(n, 1000),
     "hot": lambda n: workloads.hot(n, 5000),
     "zipf": lambda n: workloads.zipf(n, 1000),
-    **{f"blobs {n}": lambda c, s=s: workloads.blobs(c, s) for n, s in workloads.SIZES.items()},
+    **{f"blobs {n}": partial(workloads.blobs, size=s) for n, s in workloads.SIZES.items()},
     "small_dicts": workloads.small_dicts,
     "session_records": workloads.session_records,
     "session_bytes": workloads.session_bytes,

@@ -1,7 +1,9 @@
 """The dispatcher: exit statuses, one-line errors, and what importing it costs."""
 
+import argparse
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -14,25 +16,27 @@ class Command:
 
     HELP = "a command"
 
-    def __init__(self, behaviour):
+    def __init__(self, behaviour: int | BaseException) -> None:
         self.behaviour = behaviour
 
-    def add_arguments(self, parser):
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         pass
 
-    def run_command(self, _args):
+    def run_command(self, _args: argparse.Namespace) -> int:
         if isinstance(self.behaviour, BaseException):
             raise self.behaviour
         return self.behaviour
 
 
-def run(monkeypatch, behaviour):
+def run(monkeypatch: pytest.MonkeyPatch, behaviour: int | BaseException) -> int:
     monkeypatch.setitem(cli.COMMANDS, "work", Command(behaviour))
     return cli.main(["work"])
 
 
 @pytest.mark.parametrize("status", [0, 1])
-def test_the_status_of_the_command_is_returned(monkeypatch, status):
+def test_the_status_of_the_command_is_returned(
+    monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
     assert run(monkeypatch, status) == status
 
 
@@ -45,7 +49,12 @@ def test_the_status_of_the_command_is_returned(monkeypatch, status):
         (OSError("several\nlines"), "several lines"),
     ],
 )
-def test_an_error_is_one_line_and_status_2(monkeypatch, capsys, error, told):
+def test_an_error_is_one_line_and_status_2(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: BaseException,
+    told: str,
+) -> None:
     assert run(monkeypatch, error) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
@@ -54,18 +63,20 @@ def test_an_error_is_one_line_and_status_2(monkeypatch, capsys, error, told):
     assert shown.err.count("\n") == 1
 
 
-def test_an_interrupt_is_status_130(monkeypatch, capsys):
+def test_an_interrupt_is_status_130(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(monkeypatch, KeyboardInterrupt()) == 130
     assert capsys.readouterr().err == "fastmem: interrupted\n"
 
 
-def test_a_defect_is_not_swallowed(monkeypatch):
+def test_a_defect_is_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ZeroDivisionError):
         run(monkeypatch, ZeroDivisionError())
 
 
 @pytest.mark.parametrize("arguments", [[], ["no-such-command"], ["stats"], ["replay"]])
-def test_wrong_usage_is_status_2(capsys, arguments):
+def test_wrong_usage_is_status_2(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         cli.main(arguments)
     assert stop.value.code == 2
@@ -73,36 +84,36 @@ def test_wrong_usage_is_status_2(capsys, arguments):
 
 
 @pytest.mark.parametrize("name", ["demo", "replay", "stats"])
-def test_every_command_has_help(capsys, name):
+def test_every_command_has_help(capsys: pytest.CaptureFixture[str], name: str) -> None:
     with pytest.raises(SystemExit) as stop:
         cli.main([name, "--help"])
     assert stop.value.code == 0
     assert f"usage: fastmem {name}" in capsys.readouterr().out
 
 
-def test_version(capsys):
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         cli.main(["--version"])
     assert stop.value.code == 0
     assert capsys.readouterr().out.startswith("fastmem ")
 
 
-def python(*arguments, **options):
+def python(*arguments: str, **options: Any) -> subprocess.CompletedProcess[Any]:
     return subprocess.run([sys.executable, *arguments], timeout=60, check=False, **options)
 
 
-def test_python_m_fastmem_is_the_command():
+def test_python_m_fastmem_is_the_command() -> None:
     ran = python("-m", "fastmem", "--help", capture_output=True, text=True)
     assert ran.returncode == 0
     assert "usage: fastmem" in ran.stdout
 
 
-def test_importing_the_command_line_does_not_import_rich():
+def test_importing_the_command_line_does_not_import_rich() -> None:
     code = "import sys, fastmem.cli; sys.exit('rich' in sys.modules or 'numpy' in sys.modules)"
     assert python("-c", code).returncode == 0
 
 
-def test_a_closed_pipe_ends_quietly():
+def test_a_closed_pipe_ends_quietly() -> None:
     """The reader is gone before the first byte: no traceback, the status a shell gives SIGPIPE."""
     code = (
         "import os, sys; r, w = os.pipe(); os.close(r); os.dup2(w, 1)\n"

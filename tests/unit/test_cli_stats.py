@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from fastmem import cli
 from fastmem.memory import TieredMemorySystem
 
 
-def footprint(top):
+def footprint(top: Path) -> dict[Path, Any]:
     """Every path below *top* with its bytes and every time stamp but that of reading."""
     seen = {}
     for directory, _, names in os.walk(top):
@@ -24,12 +25,12 @@ def footprint(top):
     return seen
 
 
-def memory_in(top):
+def memory_in(top: Path) -> TieredMemorySystem:
     return TieredMemorySystem(1, str(top / "cache"), str(top / "archive"), l2_size_mb=16)
 
 
 @pytest.fixture
-def directory(tmp_path):
+def directory(tmp_path: Path) -> Path:
     top = tmp_path / "memory"
     top.mkdir(mode=0o700)
     with memory_in(top) as memory:
@@ -39,7 +40,9 @@ def directory(tmp_path):
 
 
 @pytest.mark.parametrize("below", ["", "cache"])
-def test_it_tells_the_entries_and_changes_nothing(directory, capsys, below):
+def test_it_tells_the_entries_and_changes_nothing(
+    directory: Path, capsys: pytest.CaptureFixture[str], below: str
+) -> None:
     before = footprint(directory)
     assert cli.main(["stats", str(directory / below), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -52,7 +55,7 @@ def test_it_tells_the_entries_and_changes_nothing(directory, capsys, below):
     assert footprint(directory) == before
 
 
-def test_the_archive_can_be_elsewhere(tmp_path, capsys):
+def test_the_archive_can_be_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     warm, cold = tmp_path / "warm", tmp_path / "cold"
     with TieredMemorySystem(1, str(warm), str(cold), l2_size_mb=16) as memory:
         memory.put("key", "value")
@@ -62,7 +65,7 @@ def test_the_archive_can_be_elsewhere(tmp_path, capsys):
     assert footprint(tmp_path) == before
 
 
-def ask(directory, *options):
+def ask(directory: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """What another process says about *directory*."""
     return subprocess.run(
         [sys.executable, "-m", "fastmem", "stats", str(directory), *options],
@@ -73,7 +76,7 @@ def ask(directory, *options):
     )
 
 
-def failure(capsys, *arguments):
+def failure(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     """The one line on stderr of a command that could not be carried out."""
     assert cli.main(list(arguments)) == 2
     shown = capsys.readouterr()
@@ -82,26 +85,30 @@ def failure(capsys, *arguments):
     return shown.err
 
 
-def test_a_missing_directory(tmp_path, capsys):
+def test_a_missing_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     missing = tmp_path / "missing"
     assert f"{missing}: No such file" in failure(capsys, "stats", str(missing))
     assert not missing.exists()
 
 
-def test_a_file_instead_of_a_directory(tmp_path, capsys):
+def test_a_file_instead_of_a_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "file"
     path.write_text("x")
     assert f"{path}: Not a directory" in failure(capsys, "stats", str(path))
 
 
-def test_a_missing_archive_that_was_named(directory, capsys):
+def test_a_missing_archive_that_was_named(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     missing = directory / "missing"
     told = failure(capsys, "stats", str(directory / "cache"), "--l3", str(missing))
     assert f"{missing}: No such file" in told
 
 
 @pytest.mark.parametrize("beside", ["archive", "something-else"])
-def test_a_foreign_directory(tmp_path, capsys, beside):
+def test_a_foreign_directory(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], beside: str
+) -> None:
     foreign = tmp_path / "foreign"
     foreign.mkdir(mode=0o700)
     (foreign / "notes.txt").write_text("not a store")
@@ -111,7 +118,9 @@ def test_a_foreign_directory(tmp_path, capsys, beside):
     assert footprint(tmp_path) == before
 
 
-def test_a_directory_made_with_larger_budgets(tmp_path, capsys):
+def test_a_directory_made_with_larger_budgets(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with TieredMemorySystem(
         1, str(tmp_path / "cache"), str(tmp_path / "archive"), l2_size_mb=2000
     ) as memory:
@@ -122,7 +131,7 @@ def test_a_directory_made_with_larger_budgets(tmp_path, capsys):
     assert "budget" not in told["l2"]
 
 
-def test_a_directory_whose_index_has_grown(directory):
+def test_a_directory_whose_index_has_grown(directory: Path) -> None:
     """In a process of its own: writing to pages mapped read-only would end it."""
     with memory_in(directory) as memory:
         for number in range(30_000):
@@ -135,7 +144,7 @@ def test_a_directory_whose_index_has_grown(directory):
     assert footprint(directory) == before
 
 
-def test_a_directory_whose_process_was_killed(tmp_path):
+def test_a_directory_whose_process_was_killed(tmp_path: Path) -> None:
     code = (
         "import os, signal, sys; from fastmem.memory import TieredMemorySystem\n"
         "memory = TieredMemorySystem(1, sys.argv[1], sys.argv[2], l2_size_mb=16)\n"
@@ -153,7 +162,7 @@ def test_a_directory_whose_process_was_killed(tmp_path):
     assert footprint(tmp_path) == before
 
 
-def test_a_directory_that_a_process_has_open(directory):
+def test_a_directory_that_a_process_has_open(directory: Path) -> None:
     """Asked from another process, as a user would."""
     with memory_in(directory) as memory:
         ran = ask(directory)

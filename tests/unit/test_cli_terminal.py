@@ -24,7 +24,7 @@ from fastmem.terminal import bytes_text, duration_text, print_table, progress, s
         (-1_500, "-1.5 us"),
     ],
 )
-def test_duration_text(ns, text):
+def test_duration_text(ns: float, text: str) -> None:
     assert duration_text(ns) == text
 
 
@@ -39,16 +39,16 @@ def test_duration_text(ns, text):
         (5 << 40, "5.0 TiB"),
     ],
 )
-def test_bytes_text(count, text):
+def test_bytes_text(count: int, text: str) -> None:
     assert bytes_text(count) == text
 
 
-def test_share_text():
+def test_share_text() -> None:
     assert share_text(1, 3) == "33.3 %"
     assert share_text(0, 0) == "-"
 
 
-def test_progress_in_a_pipe_is_a_line_a_quarter(capsys):
+def test_progress_in_a_pipe_is_a_line_a_quarter(capsys: pytest.CaptureFixture[str]) -> None:
     with progress("working", 8) as show:
         for done in range(9):
             show(done, f"{done} done")
@@ -61,13 +61,13 @@ def test_progress_in_a_pipe_is_a_line_a_quarter(capsys):
     ]
 
 
-def test_progress_without_a_total_is_silent_in_a_pipe(capsys):
+def test_progress_without_a_total_is_silent_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     with progress("working", None) as show:
         show(5, "busy")
     assert capsys.readouterr().out == ""
 
 
-def test_a_table_in_a_pipe_is_wide_enough_for_its_cells(capsys):
+def test_a_table_in_a_pipe_is_wide_enough_for_its_cells(capsys: pytest.CaptureFixture[str]) -> None:
     print_table("Title", ["", "first", "second"], [["row", "1" * 30, "2" * 30]])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].strip() == "Title"

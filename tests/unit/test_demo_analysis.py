@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,13 +34,13 @@ def last(): return sorted({"x", "y", "z"} & set(os.environ))
 
 
 @pytest.fixture
-def module(tmp_path):
+def module(tmp_path: Path) -> Path:
     path = tmp_path / "sample.py"
     path.write_text(SOURCE)
     return path
 
 
-def test_a_module_is_summarised(module):
+def test_a_module_is_summarised(module: Path) -> None:
     summary = analyse_module(module)
     assert summary["doc"] == "Doc."
     assert summary["imports"] == [
@@ -53,7 +54,7 @@ def test_a_module_is_summarised(module):
     assert len(summary["lines"]) == len(SOURCE.split("\n")) - 1
 
 
-def test_a_scope_is_summarised(module):
+def test_a_scope_is_summarised(module: Path) -> None:
     _, inner, last = analyse_module(module)["scopes"]
     assert inner["signature"] == "self, first: int=1, *rest"
     assert inner["returns"] == "str"
@@ -64,7 +65,7 @@ def test_a_scope_is_summarised(module):
     assert "def last" in lines[last["span"][0] - 1]
 
 
-def test_a_function_is_analysed_from_its_own_lines(module):
+def test_a_function_is_analysed_from_its_own_lines(module: Path) -> None:
     scopes = analyse_module(module)["scopes"]
     details = [analyse_function(module, scope) for scope in scopes]
     assert [detail["name"] for detail in details] == ["Outer", "Outer.inner", "last"]
@@ -74,7 +75,7 @@ def test_a_function_is_analysed_from_its_own_lines(module):
     assert ast.parse(details[2]["normal"]).body
 
 
-def test_the_result_does_not_depend_on_hash_order(module):
+def test_the_result_does_not_depend_on_hash_order(module: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
         "from fastmem.demo.analysis import analyse_function, analyse_module\n"
@@ -95,10 +96,11 @@ def test_the_result_does_not_depend_on_hash_order(module):
     assert len(digests) == 1
 
 
-def test_the_result_is_made_of_plain_types(module):
+def test_the_result_is_made_of_plain_types(module: Path) -> None:
     summary = analyse_module(module)
     details = [analyse_function(module, scope) for scope in summary["scopes"]]
-    pending, seen = [summary, *details], set()
+    pending: list[Any] = [summary, *details]
+    seen: set[type] = set()
     while pending:
         value = pending.pop()
         seen.add(type(value))
@@ -114,14 +116,14 @@ def test_the_result_is_made_of_plain_types(module):
     "broken",
     [b"def f(:\n", b"x = 1\0\n", b"# coding: no-such\n", b"\xff\n", b"if 1:\nx\n", b"'''\n"],
 )
-def test_a_broken_file_is_an_analysis_error_with_its_path(tmp_path, broken):
+def test_a_broken_file_is_an_analysis_error_with_its_path(tmp_path: Path, broken: bytes) -> None:
     path = tmp_path / "broken.py"
     path.write_bytes(broken)
     with pytest.raises(AnalysisError, match=r"broken\.py"):
         analyse_module(path)
 
 
-def test_module_files_leaves_out_what_is_not_the_library(tmp_path):
+def test_module_files_leaves_out_what_is_not_the_library(tmp_path: Path) -> None:
     for name in (
         "b.py",
         "a/__init__.py",
@@ -137,7 +139,7 @@ def test_module_files_leaves_out_what_is_not_the_library(tmp_path):
     assert module_files(tmp_path) == ["a/__init__.py", "b.py"]
 
 
-def test_the_standard_library_is_found():
+def test_the_standard_library_is_found() -> None:
     files = module_files()
     assert "ast.py" in files
     assert str(Path("json/__init__.py")) in files

@@ -2,6 +2,8 @@
 
 import json
 import marshal
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,17 +17,17 @@ KEY = ("module", "a.py", 10, 20, 30)
     ("one", "other"),
     [((1,), [1]), (1, 1.0), (1, True), ("a", b"a"), ({"a": 1, "b": 2}, {"a": 1}), (None, False)],
 )
-def test_digests_tell_apart_what_compares_equal_or_prints_alike(one, other):
+def test_digests_tell_apart_what_compares_equal_or_prints_alike(one: Any, other: object) -> None:
     assert digest_of(one) != digest_of(other)
 
 
-def test_equal_values_have_equal_digests_whatever_they_share():
+def test_equal_values_have_equal_digests_whatever_they_share() -> None:
     shared = ["x" * 50]
     copied = marshal.loads(marshal.dumps([["x" * 50], ["x" * 50]]))
     assert digest_of([shared, shared]) == digest_of(copied)
 
 
-def test_percentiles_need_an_access_beyond_them():
+def test_percentiles_need_an_access_beyond_them() -> None:
     track = Track()
     for latency in range(1, 1000):
         track.add(0, latency)
@@ -38,11 +40,11 @@ def test_percentiles_need_an_access_beyond_them():
 
 
 @pytest.fixture
-def ledger():
+def ledger() -> Any:
     return Ledger(started=1000)
 
 
-def test_time_saved_is_the_cost_of_computing_less_that_of_the_hits(ledger):
+def test_time_saved_is_the_cost_of_computing_less_that_of_the_hits(ledger: Ledger) -> None:
     ledger.computed(2000, 5, 700, 9, KEY, "d")
     ledger.hit(3000, "l1", 3, KEY, "d")
     ledger.hit(4000, "l3", 50, KEY, "d")
@@ -55,19 +57,19 @@ def test_time_saved_is_the_cost_of_computing_less_that_of_the_hits(ledger):
     assert not ledger.wrong
 
 
-def test_a_wrong_value_is_entered(ledger):
+def test_a_wrong_value_is_entered(ledger: Ledger) -> None:
     ledger.computed(2000, 5, 700, 9, KEY, "d")
     ledger.hit(3000, "l2", 3, KEY, "other")
     assert ledger.wrong == [KEY]
 
 
-def test_a_value_that_must_be_computed_again_was_lost(ledger):
+def test_a_value_that_must_be_computed_again_was_lost(ledger: Ledger) -> None:
     ledger.computed(2000, 5, 700, 9, KEY, "d")
     ledger.computed(3000, 5, 700, 9, KEY, "d")
     assert ledger.lost == {KEY}
 
 
-def test_a_value_of_an_earlier_run_must_stay_as_first_seen(ledger):
+def test_a_value_of_an_earlier_run_must_stay_as_first_seen(ledger: Ledger) -> None:
     ledger.hit(3000, "l3", 3, KEY, "d")
     assert ledger.avoided == 0
     assert not ledger.wrong
@@ -75,7 +77,7 @@ def test_a_value_of_an_earlier_run_must_stay_as_first_seen(ledger):
     assert ledger.wrong == [KEY]
 
 
-def test_steps_through_a_pipe_arrive_as_they_were(ledger, tmp_path):
+def test_steps_through_a_pipe_arrive_as_they_were(ledger: Ledger, tmp_path: Path) -> None:
     direct = Ledger(started=1000)
     tiers = {name: {"bytes": 1, "evictions": {"size": 2}} for name in ("l1", "l2", "l3")}
     with open(tmp_path / "pipe", "w+b", buffering=0) as pipe:
@@ -92,6 +94,6 @@ def test_steps_through_a_pipe_arrive_as_they_were(ledger, tmp_path):
     assert ledger.visits == 7
 
 
-def test_a_line_that_is_no_step_is_refused(ledger):
+def test_a_line_that_is_no_step_is_refused(ledger: Ledger) -> None:
     with pytest.raises(ValueError, match="unknown step '__init__'"):
         apply_line(json.dumps(["__init__", [5]]).encode(), ledger)

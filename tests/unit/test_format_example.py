@@ -3,6 +3,7 @@
 import re
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 import xxhash
@@ -15,7 +16,7 @@ RECORD = struct.Struct("<QQqIIBBHIHHI")
 UNIT = 16
 
 
-def parse(segment, salt, number, segment_bytes):
+def parse(segment: bytes, salt: int, number: int, segment_bytes: int) -> Any:
     """Yield (kind, key, value) of every record of a segment's bytes."""
     first = number * segment_bytes // UNIT
     at = 4
@@ -36,7 +37,7 @@ def parse(segment, salt, number, segment_bytes):
         at += -(-(body + length) // UNIT)
 
 
-def test_the_worked_example_is_a_valid_record():
+def test_the_worked_example_is_a_valid_record() -> None:
     text = PAGE.read_text()
     lines = re.findall(r"^([0-9a-f]{4})  ((?:[0-9a-f]{2} ){15}[0-9a-f]{2})", text, re.MULTILINE)
     assert [int(offset, 16) for offset, _ in lines] == [0, 16, 32, 48]
@@ -45,7 +46,7 @@ def test_the_worked_example_is_a_valid_record():
     assert list(parse(segment, 0x1122334455667788, 0, 1 << 20)) == [(1, b"suser:7", b"Ada")]
 
 
-def test_a_store_writes_what_the_page_says(private_tmp):
+def test_a_store_writes_what_the_page_says(private_tmp: Path) -> None:
     with SegmentStore(private_tmp, budget_bytes=16 << 20) as store:
         store.put("user:7", "Ada")
         store.put(b"raw", b"\x00\x01", ttl_seconds=60)
@@ -64,7 +65,7 @@ def test_a_store_writes_what_the_page_says(private_tmp):
 
 
 @pytest.mark.parametrize("at", [8, 16, 24, 28, 32, 33, 34, 36, 42, 48])
-def test_every_header_byte_is_covered_by_its_check(private_tmp, at):
+def test_every_header_byte_is_covered_by_its_check(private_tmp: Path, at: int) -> None:
     with SegmentStore(private_tmp, budget_bytes=16 << 20) as store:
         store.put("user:7", "Ada")
     salt = struct.unpack_from("<Q", (private_tmp / "super").read_bytes(), 32)[0]

@@ -1,5 +1,7 @@
 """The byte budget: what counts, what leaves, what is refused."""
 
+from typing import Any
+
 import pytest
 
 from fastmem._core.l1 import L1Cache
@@ -9,11 +11,11 @@ from fastmem.errors import ValueTooLargeError
 OVERHEAD = 80
 
 
-def size(key, value):
+def size(key: object, value: object) -> int:
     return deep_size(key) + deep_size(value) + OVERHEAD
 
 
-def test_used_bytes_is_the_sum_of_keys_values_and_overhead():
+def test_used_bytes_is_the_sum_of_keys_values_and_overhead() -> None:
     cache = L1Cache(100_000)
     entries = {"a": [1, 2, 3], ("b", 2): {"x": b"y" * 100}, 3: None}
     cache.update(entries)
@@ -23,7 +25,7 @@ def test_used_bytes_is_the_sum_of_keys_values_and_overhead():
     assert cache.used_bytes == sum(size(k, v) for k, v in entries.items())
 
 
-def test_least_recent_entries_leave_and_no_more_than_needed():
+def test_least_recent_entries_leave_and_no_more_than_needed() -> None:
     one = size("k0", b"x" * 1000)
     cache = L1Cache(one * 5)
     for i in range(5):
@@ -37,7 +39,7 @@ def test_least_recent_entries_leave_and_no_more_than_needed():
     assert cache.stats()["evictions"] == {"size": 4}
 
 
-def test_replacing_by_a_larger_value_evicts_others_not_itself():
+def test_replacing_by_a_larger_value_evicts_others_not_itself() -> None:
     cache = L1Cache(size("k0", b"x" * 1000) * 4)
     for i in range(4):
         cache[f"k{i}"] = b"x" * 1000
@@ -47,7 +49,7 @@ def test_replacing_by_a_larger_value_evicts_others_not_itself():
     cache._check()
 
 
-def test_a_value_larger_than_the_budget_changes_nothing():
+def test_a_value_larger_than_the_budget_changes_nothing() -> None:
     cache = L1Cache(2_000)
     cache["a"] = "old"
     cache["b"] = 1
@@ -60,7 +62,7 @@ def test_a_value_larger_than_the_budget_changes_nothing():
     assert cache.stats()["errors"] == {"sizer": 0, "too_large": 2}
 
 
-def test_an_entry_may_fill_the_budget_exactly():
+def test_an_entry_may_fill_the_budget_exactly() -> None:
     cache = L1Cache(size("k", b"x" * 100))
     cache["k"] = b"x" * 100
     assert cache.used_bytes == cache.budget_bytes
@@ -68,7 +70,7 @@ def test_an_entry_may_fill_the_budget_exactly():
         cache["k"] = b"x" * 108
 
 
-def test_resize_evicts_to_the_new_budget_and_grows_again():
+def test_resize_evicts_to_the_new_budget_and_grows_again() -> None:
     cache = L1Cache(1_000_000)
     for i in range(1000):
         cache[i] = b"x" * 100
@@ -83,11 +85,11 @@ def test_resize_evicts_to_the_new_budget_and_grows_again():
         with pytest.raises(ValueError):
             cache.resize(bad)
     with pytest.raises(TypeError):
-        cache.resize("1")
+        cache.resize("1")  # type: ignore[arg-type]
     assert cache.budget_bytes == 1_000_000
 
 
-def test_a_sizer_replaces_the_deep_size_of_values():
+def test_a_sizer_replaces_the_deep_size_of_values() -> None:
     cache = L1Cache(100_000, sizer=lambda value: len(value) * 10)
     cache["k"] = b"x" * 100
     assert cache.used_bytes == deep_size("k") + 1000 + OVERHEAD
@@ -105,10 +107,10 @@ def test_a_sizer_replaces_the_deep_size_of_values():
         (lambda _: 1 // 0, ZeroDivisionError),
     ],
 )
-def test_a_sizer_that_fails_changes_nothing(garbage, error):
+def test_a_sizer_that_fails_changes_nothing(garbage: Any, error: type[BaseException]) -> None:
     calls = []
 
-    def sizer(value):
+    def sizer(value: Any) -> Any:
         calls.append(value)
         return garbage(value) if value == "bad" else 1
 
@@ -126,7 +128,7 @@ def test_a_sizer_that_fails_changes_nothing(garbage, error):
     cache._check()
 
 
-def test_clear_gives_the_arena_back():
+def test_clear_gives_the_arena_back() -> None:
     cache = L1Cache(10**9)
     for i in range(50_000):
         cache[i] = None

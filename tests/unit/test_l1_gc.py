@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from typing import Any
 
 import pytest
 
@@ -17,14 +18,15 @@ class SubSub(Sub):
 
 
 class Node:
-    pass
+    cache: Any
+    itself: Any
 
 
 classes = pytest.mark.parametrize("make", [L1Cache, Sub, SubSub])
 
 
 @classes
-def test_referents_are_keys_and_values(make):
+def test_referents_are_keys_and_values(make: type[L1Cache]) -> None:
     cache = make(100_000)
     key, value = ("k", 1), [1]
     cache[key] = value
@@ -35,7 +37,7 @@ def test_referents_are_keys_and_values(make):
 
 
 @classes
-def test_a_cycle_through_a_value_is_collected(make):
+def test_a_cycle_through_a_value_is_collected(make: type[L1Cache]) -> None:
     cache, node = make(100_000), Node()
     node.cache = cache
     cache["node"] = node
@@ -46,7 +48,7 @@ def test_a_cycle_through_a_value_is_collected(make):
 
 
 @classes
-def test_a_cycle_through_a_key_is_collected(make):
+def test_a_cycle_through_a_key_is_collected(make: type[L1Cache]) -> None:
     cache, node = make(100_000), Node()
     node.cache = cache
     cache[node] = 1
@@ -57,9 +59,11 @@ def test_a_cycle_through_a_key_is_collected(make):
     assert ghost() is None
 
 
-def test_a_cycle_through_the_sizer_is_collected():
+def test_a_cycle_through_the_sizer_is_collected() -> None:
     class Sizer:
-        def __call__(self, _):
+        cache: L1Cache
+
+        def __call__(self, _: object) -> int:
             return 1
 
     sizer = Sizer()
@@ -70,7 +74,7 @@ def test_a_cycle_through_the_sizer_is_collected():
     assert ghost() is None
 
 
-def test_a_cache_inside_itself_is_collected():
+def test_a_cache_inside_itself_is_collected() -> None:
     cache = L1Cache(100_000)
     cache["self"] = cache
     ghost = weakref.ref(cache)
@@ -79,7 +83,7 @@ def test_a_cache_inside_itself_is_collected():
     assert ghost() is None
 
 
-def test_what_the_cache_holds_is_not_collected():
+def test_what_the_cache_holds_is_not_collected() -> None:
     cache = L1Cache(100_000)
     node = Node()
     node.itself = node
@@ -90,14 +94,14 @@ def test_what_the_cache_holds_is_not_collected():
     assert ghost() is cache["n"]
 
 
-def test_finalizers_in_a_dying_cycle_may_use_the_cache():
+def test_finalizers_in_a_dying_cycle_may_use_the_cache() -> None:
     seen = []
 
     class Uses:
-        def __init__(self, cache):
+        def __init__(self, cache: L1Cache) -> None:
             self.cache = cache
 
-        def __del__(self):
+        def __del__(self) -> None:
             self.cache["late"] = 1
             self.cache._check()
             seen.append(len(self.cache))
@@ -110,7 +114,7 @@ def test_finalizers_in_a_dying_cycle_may_use_the_cache():
     assert len(seen) == 2
 
 
-def test_deallocation_drops_every_reference():
+def test_deallocation_drops_every_reference() -> None:
     nodes = [Node() for _ in range(100)]
     ghosts = [weakref.ref(node) for node in nodes]
     cache = L1Cache(1_000_000)
@@ -122,9 +126,9 @@ def test_deallocation_drops_every_reference():
     assert not any(ghost() for ghost in ghosts)
 
 
-def test_a_million_deep_list_can_be_put_and_dropped():
+def test_a_million_deep_list_can_be_put_and_dropped() -> None:
     cache = L1Cache(10**9)
-    deep = []
+    deep: list[Any] = []
     for _ in range(1_000_000):
         deep = [deep]
     cache["deep"] = deep
@@ -134,7 +138,7 @@ def test_a_million_deep_list_can_be_put_and_dropped():
     cache._check()
 
 
-def test_a_deep_chain_of_caches_can_be_dropped():
+def test_a_deep_chain_of_caches_can_be_dropped() -> None:
     chain = L1Cache(1_000)
     for _ in range(100_000):
         outer = L1Cache(1_000)
@@ -143,7 +147,7 @@ def test_a_deep_chain_of_caches_can_be_dropped():
     del outer, chain
 
 
-def test_a_deep_chain_of_subclass_instances_can_be_dropped():
+def test_a_deep_chain_of_subclass_instances_can_be_dropped() -> None:
     chain = Sub(1_000)
     for _ in range(30_000):
         outer = Sub(1_000)
@@ -152,7 +156,7 @@ def test_a_deep_chain_of_subclass_instances_can_be_dropped():
     del outer, chain
 
 
-def test_collections_during_every_allocation_change_nothing():
+def test_collections_during_every_allocation_change_nothing() -> None:
     gc.set_threshold(1)
     try:
         cache = L1Cache(30_000)

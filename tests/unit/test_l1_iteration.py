@@ -2,6 +2,9 @@
 
 import gc
 import weakref
+from collections.abc import Callable
+from functools import partial
+from operator import length_hint
 
 import pytest
 
@@ -9,13 +12,13 @@ from fastmem._core.l1 import L1Cache
 
 
 @pytest.fixture
-def cache():
+def cache() -> L1Cache:
     made = L1Cache(1_000_000)
     made.update({i: str(i) for i in range(100)})
     return made
 
 
-def test_reading_while_iterating_yields_each_once(cache):
+def test_reading_while_iterating_yields_each_once(cache: L1Cache) -> None:
     seen = []
     for key in cache:
         cache.get(key)
@@ -24,7 +27,7 @@ def test_reading_while_iterating_yields_each_once(cache):
     assert seen == list(range(100))
 
 
-def test_replacing_while_iterating_yields_the_new_values(cache):
+def test_replacing_while_iterating_yields_the_new_values(cache: L1Cache) -> None:
     seen = {}
     for key, value in cache.items():
         seen[key] = value
@@ -34,7 +37,7 @@ def test_replacing_while_iterating_yields_the_new_values(cache):
     assert all(seen[key] == "new" for key in range(50, 100))
 
 
-def test_removed_keys_are_skipped_and_new_ones_unseen(cache):
+def test_removed_keys_are_skipped_and_new_ones_unseen(cache: L1Cache) -> None:
     seen = []
     for key in cache:
         seen.append(key)
@@ -43,7 +46,7 @@ def test_removed_keys_are_skipped_and_new_ones_unseen(cache):
     assert seen == list(range(0, 100, 2))
 
 
-def test_a_key_removed_and_stored_again_is_not_yielded_twice(cache):
+def test_a_key_removed_and_stored_again_is_not_yielded_twice(cache: L1Cache) -> None:
     seen = []
     for key in cache:
         seen.append(key)
@@ -54,15 +57,20 @@ def test_a_key_removed_and_stored_again_is_not_yielded_twice(cache):
 
 
 @pytest.mark.parametrize("end", ["clear", "close", "shrink"])
-def test_an_iterator_ends_when_everything_goes(cache, end):
+def test_an_iterator_ends_when_everything_goes(cache: L1Cache, end: str) -> None:
     iterator = iter(cache.items())
     assert next(iterator) == (0, "0")
-    {"clear": cache.clear, "close": cache.close, "shrink": lambda: cache.resize(1)}[end]()
+    how: dict[str, Callable[[], None]] = {
+        "clear": cache.clear,
+        "close": cache.close,
+        "shrink": partial(cache.resize, 1),
+    }
+    how[end]()
     assert list(iterator) == []
     assert list(iterator) == []
 
 
-def test_a_refilled_cache_does_not_confuse_an_old_iterator(cache):
+def test_a_refilled_cache_does_not_confuse_an_old_iterator(cache: L1Cache) -> None:
     iterator = iter(cache)
     next(iterator)
     cache.clear()
@@ -70,7 +78,7 @@ def test_a_refilled_cache_does_not_confuse_an_old_iterator(cache):
     assert list(iterator) == []
 
 
-def test_an_iterator_keeps_the_cache_but_not_its_entries():
+def test_an_iterator_keeps_the_cache_but_not_its_entries() -> None:
     class Value:
         pass
 
@@ -81,22 +89,23 @@ def test_an_iterator_keeps_the_cache_but_not_its_entries():
     iterator = cache.values().__iter__()
     del cache["v"]
     assert ghost() is None
-    cache = weakref.ref(cache)
+    watched = weakref.ref(cache)
+    del cache
     assert len(list(iterator)) == 100
-    assert cache() is not None
+    assert watched() is not None
     del iterator
     gc.collect()
-    assert cache() is None
+    assert watched() is None
 
 
-def test_a_length_hint_never_undercounts(cache):
+def test_a_length_hint_never_undercounts(cache: L1Cache) -> None:
     iterator = iter(cache)
-    assert iterator.__length_hint__() == 100
+    assert length_hint(iterator) == 100
     next(iterator)
-    assert iterator.__length_hint__() == 99
+    assert length_hint(iterator) == 99
 
 
-def test_evictions_while_iterating():
+def test_evictions_while_iterating() -> None:
     cache = L1Cache(20_000)
     for i in range(100):
         cache[i] = i

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -10,11 +12,11 @@ from fastmem._core.l1 import L1Cache
 
 
 @pytest.fixture
-def cache():
+def cache() -> L1Cache:
     return L1Cache(50_000_000)
 
 
-def as_dict_does(keys):
+def as_dict_does(keys: Sequence[Any]) -> None:
     """Puts the keys into a dict and a cache and expects the same answers from both."""
     expected, cache = {}, L1Cache(50_000_000)
     for number, key in enumerate(keys):
@@ -26,30 +28,30 @@ def as_dict_does(keys):
     cache._check()
 
 
-def test_numbers_of_all_types_match_as_in_a_dict():
+def test_numbers_of_all_types_match_as_in_a_dict() -> None:
     as_dict_does(
         [1, True, 1.0, 1 + 0j, 0, False, -0.0, -1, -2, 2**61 - 1, 0, 2**61, 2**64, -(2**64)]
     )
 
 
-def test_integers_of_every_length():
+def test_integers_of_every_length() -> None:
     as_dict_does(
         [sign * (2**bits + d) for bits in range(130) for d in (-1, 0, 1) for sign in (1, -1)]
     )
 
 
-def test_text_and_bytes_of_equal_content_differ():
+def test_text_and_bytes_of_equal_content_differ() -> None:
     as_dict_does(["a", b"a", "", b"", "é", "é".encode(), "日", "日".encode(), "a\0", "a"])
 
 
-def test_text_matches_by_content_and_not_by_identity(cache):
+def test_text_matches_by_content_and_not_by_identity(cache: L1Cache) -> None:
     for text in ["plain", "é", "日本", "\U0001f600", "\ud800", ""]:
         cache["x" + text] = text
         assert cache["".join(["x", text])] is text
         assert cache.get("y" + text) is None
 
 
-def test_subclasses_match_what_they_equal():
+def test_subclasses_match_what_they_equal() -> None:
     class Text(str):
         __slots__ = ()
 
@@ -59,14 +61,14 @@ def test_subclasses_match_what_they_equal():
     as_dict_does(["a", Text("a"), Text("b"), "b", 5, Number(5), (1, "a"), (True, Text("a"))])
 
 
-def test_nan_matches_by_identity_alone(cache):
+def test_nan_matches_by_identity_alone(cache: L1Cache) -> None:
     nan = float("nan")
     cache[nan] = 1
     assert cache[nan] == 1
     assert float("nan") not in cache
 
 
-def test_unhashable_keys_are_type_errors_and_change_nothing(cache):
+def test_unhashable_keys_are_type_errors_and_change_nothing(cache: L1Cache) -> None:
     for use in (
         lambda: cache.put([], 1),
         lambda: cache.get([]),
@@ -81,17 +83,17 @@ def test_unhashable_keys_are_type_errors_and_change_nothing(cache):
 
 
 class Constant:
-    def __init__(self, name):
+    def __init__(self, name: int) -> None:
         self.name = name
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return 42
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         return self is other
 
 
-def test_one_hash_for_every_key_is_slow_but_right(cache):
+def test_one_hash_for_every_key_is_slow_but_right(cache: L1Cache) -> None:
     keys = [Constant(i) for i in range(600)]
     for key in keys:
         cache[key] = key.name
@@ -120,14 +122,14 @@ CRAFTED = {
 
 
 @pytest.mark.parametrize("pattern", CRAFTED)
-def test_crafted_integers_do_not_pile_up(cache, pattern):
+def test_crafted_integers_do_not_pile_up(cache: L1Cache, pattern: str) -> None:
     for i in range(20_000):
         cache[CRAFTED[pattern](i)] = i
     cache._check()
     assert cache._longest_probe() < 400
 
 
-def test_no_bytes_warning_from_keys_that_collide():
+def test_no_bytes_warning_from_keys_that_collide() -> None:
     """Under -bb, comparing str with bytes is an error; the cache never does."""
     script = (
         "from fastmem._core.l1 import L1Cache\n"

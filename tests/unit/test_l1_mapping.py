@@ -2,6 +2,7 @@
 
 import doctest
 from collections.abc import Hashable, MutableMapping
+from typing import Any, get_args
 
 import pytest
 
@@ -11,12 +12,12 @@ from fastmem.errors import ClosedError, FastmemError
 
 
 @pytest.fixture
-def cache():
+def cache() -> L1Cache:
     return L1Cache(100_000)
 
 
 @pytest.mark.parametrize("value", [None, False, 0, "", b"", [], float("nan")])
-def test_an_empty_value_is_not_a_miss(cache, value):
+def test_an_empty_value_is_not_a_miss(cache: L1Cache, value: Any) -> None:
     absent = object()
     assert cache.get("k", absent) is absent
     cache.put("k", value)
@@ -27,7 +28,7 @@ def test_an_empty_value_is_not_a_miss(cache, value):
     assert cache.get("k", absent) is absent
 
 
-def test_reading_creates_nothing(cache):
+def test_reading_creates_nothing(cache: L1Cache) -> None:
     cache.get("a")
     cache.peek("a")
     cache.touch("a")
@@ -37,7 +38,7 @@ def test_reading_creates_nothing(cache):
     assert list(cache.items()) == []
 
 
-def test_misses_raise_or_default(cache):
+def test_misses_raise_or_default(cache: L1Cache) -> None:
     assert cache.get("a") is None
     assert cache.get("a", default=3) == 3
     assert cache.peek("a", 4) == 4
@@ -52,13 +53,13 @@ def test_misses_raise_or_default(cache):
         cache.popitem()
 
 
-def test_a_tuple_key_is_named_whole_in_its_key_error(cache):
+def test_a_tuple_key_is_named_whole_in_its_key_error(cache: L1Cache) -> None:
     with pytest.raises(KeyError) as raised:
         cache["a", 1]
     assert raised.value.args == (("a", 1),)
 
 
-def test_put_replaces_and_delete_removes(cache):
+def test_put_replaces_and_delete_removes(cache: L1Cache) -> None:
     cache["a"] = 1
     cache.put("a", 2)
     assert (cache["a"], len(cache)) == (2, 1)
@@ -69,7 +70,7 @@ def test_put_replaces_and_delete_removes(cache):
     assert cache.used_bytes == 0
 
 
-def test_order_runs_from_the_next_victim_to_the_most_recent(cache):
+def test_order_runs_from_the_next_victim_to_the_most_recent(cache: L1Cache) -> None:
     for key in "abcd":
         cache[key] = key.upper()
     cache.get("a")
@@ -82,19 +83,19 @@ def test_order_runs_from_the_next_victim_to_the_most_recent(cache):
     assert list(cache.values()) == ["A", "B", "C"]
 
 
-def test_setdefault_stores_only_on_a_miss(cache):
+def test_setdefault_stores_only_on_a_miss(cache: L1Cache) -> None:
     assert cache.setdefault("a", 1) == 1
     assert cache.setdefault("a", 2) == 1
     assert cache.setdefault("n") is None
     assert cache.setdefault("n", 5) is None
 
 
-def test_update_takes_what_dict_update_takes(cache):
+def test_update_takes_what_dict_update_takes(cache: L1Cache) -> None:
     class Keyed:
-        def keys(self):
+        def keys(self) -> Any:
             return ["k"]
 
-        def __getitem__(self, key):
+        def __getitem__(self, key: Any) -> Any:
             return key * 2
 
     cache.update({"a": 1}, b=2)
@@ -103,10 +104,10 @@ def test_update_takes_what_dict_update_takes(cache):
     cache.update(z=26)
     assert dict(cache.items()) == {"a": 1, "b": 2, "c": 3, "k": "kk", "z": 26}
     with pytest.raises(ValueError):
-        cache.update([(1, 2, 3)])
+        cache.update([(1, 2, 3)])  # type: ignore[list-item]
 
 
-def test_views_behave_like_those_of_a_dict(cache):
+def test_views_behave_like_those_of_a_dict(cache: L1Cache) -> None:
     cache.update(a=1, b=2)
     assert cache.keys() & {"a", "x"} == {"a"}
     assert cache.items() == {("a", 1), ("b", 2)}
@@ -117,12 +118,12 @@ def test_views_behave_like_those_of_a_dict(cache):
     assert 3 not in cache.values()
     assert ("a", 1) in cache.items()
     assert ("a", 2) not in cache.items()
-    assert "a" not in cache.items()
+    assert "a" not in cache.items()  # type: ignore[operator]
     assert len(cache.values()) == 2
     assert cache.stats()["hits"] == 0
 
 
-def test_caches_compare_as_mappings_and_do_not_hash(cache):
+def test_caches_compare_as_mappings_and_do_not_hash(cache: L1Cache) -> None:
     other = L1Cache(5_000)
     cache.update(a=1)
     other.update(a=1)
@@ -132,7 +133,7 @@ def test_caches_compare_as_mappings_and_do_not_hash(cache):
     assert not isinstance(cache, Hashable)
 
 
-def test_statistics_count_what_happened():
+def test_statistics_count_what_happened() -> None:
     cache = L1Cache(1_000)
     cache["a"] = b"x" * 500
     cache["b"] = b"x" * 500
@@ -152,7 +153,7 @@ def test_statistics_count_what_happened():
     }
 
 
-def test_a_closed_cache_says_so_to_everything():
+def test_a_closed_cache_says_so_to_everything() -> None:
     with L1Cache(1_000) as cache:
         cache["a"] = 1
         view = cache.items()
@@ -186,28 +187,28 @@ def test_a_closed_cache_says_so_to_everything():
 
 
 @pytest.mark.parametrize("budget", [0, -1])
-def test_a_budget_must_be_positive(budget):
+def test_a_budget_must_be_positive(budget: int) -> None:
     with pytest.raises(ValueError):
         L1Cache(budget)
 
 
 @pytest.mark.parametrize("budget", [1.5, "1", None, True])
-def test_a_budget_must_be_an_int(budget):
+def test_a_budget_must_be_an_int(budget: int) -> None:
     with pytest.raises(TypeError):
         L1Cache(budget)
 
 
-def test_constructor_names_the_choices():
+def test_constructor_names_the_choices() -> None:
     with pytest.raises(ValueError, match="lru"):
-        L1Cache(10, policy="s3fifo")
+        L1Cache(10, policy="s3fifo")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="int"):
-        L1Cache(10, sizer=3)
+        L1Cache(10, sizer=3)  # type: ignore[arg-type]
     assert L1Cache(2**200).budget_bytes == 2**61
 
 
-def test_a_subclass_may_take_arguments_of_its_own():
+def test_a_subclass_may_take_arguments_of_its_own() -> None:
     class Named(L1Cache):
-        def __init__(self, name, **kwargs):
+        def __init__(self, name: str, **kwargs: Any) -> None:
             self.name = name
             super().__init__(1_000, **kwargs)
 
@@ -216,24 +217,24 @@ def test_a_subclass_may_take_arguments_of_its_own():
     assert (cache.name, cache["a"], repr(cache)[:6]) == ("x", 1, "<Named")
 
 
-def test_a_subclass_that_forgets_init_has_no_room():
+def test_a_subclass_that_forgets_init_has_no_room() -> None:
     class Forgets(L1Cache):
-        def __init__(self):
+        def __init__(self) -> None:
             pass
 
     with pytest.raises(FastmemError):
         Forgets().put("a", 1)
 
 
-def test_it_does_not_pretend_to_be_picklable(cache):
+def test_it_does_not_pretend_to_be_picklable(cache: L1Cache) -> None:
     import pickle
 
     with pytest.raises(TypeError):
         pickle.dumps(cache)
 
 
-def test_it_is_generic_in_annotations_and_a_mapping_everywhere(cache):
-    assert L1Cache[str, int].__args__ == (str, int)
+def test_it_is_generic_in_annotations_and_a_mapping_everywhere(cache: L1Cache) -> None:
+    assert get_args(L1Cache[str, int]) == (str, int)
     assert isinstance(cache, MutableMapping)
     cache["a"] = 1
     match cache:
@@ -243,7 +244,7 @@ def test_it_is_generic_in_annotations_and_a_mapping_everywhere(cache):
             raise AssertionError
 
 
-def test_the_examples_in_the_docstrings_run():
+def test_the_examples_in_the_docstrings_run() -> None:
     for module in (l1, sizing):
         done = doctest.testmod(module, extraglobs={"L1Cache": L1Cache})
         assert done.attempted > 0

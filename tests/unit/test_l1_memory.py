@@ -81,7 +81,7 @@ print(failed)
 
 
 @pytest.mark.parametrize("entries", [1, 7, 12, 200])  # 7: the arena is full, 12: the slots are
-def test_a_failing_allocation_changes_nothing(entries):
+def test_a_failing_allocation_changes_nothing(entries: int) -> None:
     script = INJECTED.format(entries=entries)
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=250, check=False
@@ -90,7 +90,7 @@ def test_a_failing_allocation_changes_nothing(entries):
     assert int(done.stdout) > 20, "nothing was injected"
 
 
-def churn(cache, operations, offset):
+def churn(cache: L1Cache, operations: int, offset: int) -> None:
     for i in range(operations):
         step = i % 10
         key = (f"k{i % 997}", i % 3) if i % 2 else i % 997
@@ -113,10 +113,10 @@ def churn(cache, operations, offset):
             cache.setdefault(key, i)
 
 
-def test_mixed_operations_leak_no_block_and_no_reference():
+def test_mixed_operations_leak_no_block_and_no_reference() -> None:
     value = object()
 
-    def round_of_work(offset):
+    def round_of_work(offset: int) -> None:
         cache = L1Cache(100_000)
         churn(cache, 100_000, offset)
         cache["kept"] = value
@@ -136,7 +136,7 @@ def test_mixed_operations_leak_no_block_and_no_reference():
     assert sys.getallocatedblocks() - blocks < 100
 
 
-def test_references_are_exactly_one_per_entry():
+def test_references_are_exactly_one_per_entry() -> None:
     cache = L1Cache(100_000)
     key, value = ("a", 1), [1]
     before = sys.getrefcount(key), sys.getrefcount(value)

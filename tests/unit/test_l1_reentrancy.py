@@ -5,6 +5,8 @@ Each hostile action is tried from every place where the cache runs user code.
 
 import contextlib
 import gc
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -14,19 +16,22 @@ from fastmem.errors import ValueTooLargeError
 BUDGET = 20_000
 
 
-def filled():
+def filled() -> L1Cache:
     cache = L1Cache(BUDGET)
     for i in range(20):
         cache[i] = bytes(100)
     return cache
 
 
-def refused(cache):
+def refused(cache: L1Cache) -> None:
     with contextlib.suppress(ValueTooLargeError):
         cache.put("huge", b"x" * BUDGET)
 
 
-ACTIONS = {
+Action = Callable[[L1Cache], object]
+Operation = Callable[[L1Cache, Any], object]
+
+ACTIONS: dict[str, Action] = {
     "get": lambda c: c.get(3),
     "put new": lambda c: c.put("new", b"x" * 50),
     "put same": lambda c: c.put("target", "inner"),
@@ -46,10 +51,10 @@ ACTIONS = {
 class Acts:
     """Runs an action once, when `armed`, from the place a subclass chooses."""
 
-    def __init__(self, cache, action):
+    def __init__(self, cache: L1Cache, action: Action) -> None:
         self.cache, self.action, self.armed, self.runs = cache, action, True, 0
 
-    def act(self):
+    def act(self) -> None:
         if self.armed:
             self.armed = False
             self.runs += 1
@@ -58,26 +63,26 @@ class Acts:
 
 
 class ActsInEq(Acts):
-    def __hash__(self):
+    def __hash__(self) -> int:
         return 77
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         self.act()
         return self is other
 
 
 class ActsInHash(Acts):
-    def __hash__(self):
+    def __hash__(self) -> int:
         self.act()
         return 77
 
 
 class ActsInDel(Acts):
-    def __del__(self):
+    def __del__(self) -> None:
         self.act()
 
 
-def is_sound(cache):
+def is_sound(cache: L1Cache) -> None:
     cache._check()
     assert cache.used_bytes <= cache.budget_bytes
     cache["after"] = 1
@@ -90,12 +95,12 @@ def is_sound(cache):
 everywhere = pytest.mark.parametrize("action", ACTIONS.values(), ids=ACTIONS)
 
 
-def subscript(cache, key):
+def subscript(cache: L1Cache, key: Any) -> None:
     with contextlib.suppress(KeyError):
         cache[key]
 
 
-OPERATIONS = {
+OPERATIONS: dict[str, Operation] = {
     "put": lambda c, k: c.put(k, 1),
     "get": lambda c, k: c.get(k),
     "subscript": lambda c, k: subscript(c, k),
@@ -110,7 +115,7 @@ operations = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERA
 
 @operations
 @everywhere
-def test_eq_may_use_the_cache(action, operation):
+def test_eq_may_use_the_cache(action: Action, operation: Operation) -> None:
     cache = filled()
     stored, other = ActsInEq(cache, action), ActsInEq(cache, action)
     other.armed = stored.armed = False
@@ -123,7 +128,7 @@ def test_eq_may_use_the_cache(action, operation):
 
 @operations
 @everywhere
-def test_hash_may_use_the_cache(action, operation):
+def test_hash_may_use_the_cache(action: Action, operation: Operation) -> None:
     cache = filled()
     key = ActsInHash(cache, action)
     operation(cache, key)
@@ -131,7 +136,7 @@ def test_hash_may_use_the_cache(action, operation):
     is_sound(cache)
 
 
-LEAVINGS = {
+LEAVINGS: dict[str, Action] = {
     "replaced": lambda c: c.put("target", "outer"),
     "evicted": lambda c: c.put("big", b"x" * (BUDGET - 400)),
     "deleted": lambda c: c.delete("target"),
@@ -147,11 +152,11 @@ LEAVINGS = {
 
 @pytest.mark.parametrize("leave", LEAVINGS.values(), ids=LEAVINGS)
 @everywhere
-def test_del_may_use_the_cache(action, leave):
+def test_del_may_use_the_cache(action: Action, leave: Action) -> None:
     cache = filled()
     runs = []
 
-    def noted(c):
+    def noted(c: Any) -> None:
         runs.append(1)
         if not c.closed:
             c.resize(BUDGET)
@@ -168,10 +173,10 @@ def test_del_may_use_the_cache(action, leave):
 
 
 @everywhere
-def test_a_sizer_may_use_the_cache(action):
-    armed = []
+def test_a_sizer_may_use_the_cache(action: Action) -> None:
+    armed: list[bool] = []
 
-    def sizer(_):
+    def sizer(_: Any) -> int:
         if armed:
             armed.pop()
             action(cache)
@@ -180,22 +185,22 @@ def test_a_sizer_may_use_the_cache(action):
     cache = L1Cache(BUDGET, sizer=sizer)
     for i in range(20):
         cache[i] = i
-    armed.append(1)
+    armed.append(True)
     cache.put("target", "outer")
     assert cache["target"] == "outer"
     assert not armed
     is_sound(cache)
 
 
-def test_a_sizer_that_closes_the_cache():
-    cache = L1Cache(BUDGET, sizer=lambda _: cache.close() or 1)
+def test_a_sizer_that_closes_the_cache() -> None:
+    cache = L1Cache(BUDGET, sizer=lambda _: (cache.close(), 1)[1])
     with pytest.raises(ValueError, match="closed"):
         cache["a"] = 1
     cache._check()
 
 
-def test_a_sizer_that_shrinks_the_budget_below_the_value():
-    cache = L1Cache(BUDGET, sizer=lambda _: cache.resize(100) or 500)
+def test_a_sizer_that_shrinks_the_budget_below_the_value() -> None:
+    cache = L1Cache(BUDGET, sizer=lambda _: (cache.resize(100), 500)[1])
     with pytest.raises(ValueError, match="limit of 100 bytes"):
         cache["a"] = 1
     assert len(cache) == 0
@@ -203,15 +208,15 @@ def test_a_sizer_that_shrinks_the_budget_below_the_value():
 
 
 class Raises:
-    def __init__(self, in_hash=False, in_eq=False):
+    def __init__(self, in_hash: bool = False, in_eq: bool = False) -> None:
         self.in_hash, self.in_eq = in_hash, in_eq
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         if self.in_hash:
             raise ZeroDivisionError("hash")
         return 500
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         if self.in_eq:
             raise ZeroDivisionError("eq")
         return self is other
@@ -219,7 +224,9 @@ class Raises:
 
 @operations
 @pytest.mark.parametrize("trouble", ["in_hash", "in_eq"])
-def test_what_hash_and_eq_raise_comes_out_and_changes_nothing(operation, trouble):
+def test_what_hash_and_eq_raise_comes_out_and_changes_nothing(
+    operation: Operation, trouble: str
+) -> None:
     cache = filled()
     stored = Raises()
     cache[stored] = "kept"
@@ -231,7 +238,7 @@ def test_what_hash_and_eq_raise_comes_out_and_changes_nothing(operation, trouble
     cache._check()
 
 
-def test_a_stored_key_whose_eq_raises_hurts_only_keys_of_its_hash():
+def test_a_stored_key_whose_eq_raises_hurts_only_keys_of_its_hash() -> None:
     cache = filled()
     key = Raises()
     cache[key] = 1
@@ -244,12 +251,12 @@ def test_a_stored_key_whose_eq_raises_hurts_only_keys_of_its_hash():
     assert cache[6] == bytes(100)
 
 
-def test_an_eq_that_always_changes_the_cache_ends_with_an_error():
+def test_an_eq_that_always_changes_the_cache_ends_with_an_error() -> None:
     class Churns:
-        def __hash__(self):
+        def __hash__(self) -> int:
             return 900
 
-        def __eq__(self, other):
+        def __eq__(self, other: object) -> bool:
             cache.delete("x")
             cache["x"] = 1
             return False
@@ -261,12 +268,12 @@ def test_an_eq_that_always_changes_the_cache_ends_with_an_error():
     is_sound(cache)
 
 
-def test_an_eq_that_removes_the_entry_it_is_asked_about():
+def test_an_eq_that_removes_the_entry_it_is_asked_about() -> None:
     class Vanishes:
-        def __hash__(self):
+        def __hash__(self) -> int:
             return 9
 
-        def __eq__(self, other):
+        def __eq__(self, other: object) -> bool:
             cache.clear()
             return True
 
@@ -279,18 +286,18 @@ def test_an_eq_that_removes_the_entry_it_is_asked_about():
     cache._check()
 
 
-def test_a_key_dropped_during_its_own_comparison():
+def test_a_key_dropped_during_its_own_comparison() -> None:
     """The lookup holds the stored key's last reference, and its __del__ changes the cache."""
 
     class Key:
-        def __hash__(self):
+        def __hash__(self) -> int:
             return 9
 
-        def __eq__(self, other):
+        def __eq__(self, other: object) -> bool:
             cache.clear()
             return True
 
-        def __del__(self):
+        def __del__(self) -> None:
             cache.update({i: i for i in range(50)})
 
     cache = filled()
@@ -301,14 +308,14 @@ def test_a_key_dropped_during_its_own_comparison():
     is_sound(cache)
 
 
-def test_nested_deletions_unwind():
+def test_nested_deletions_unwind() -> None:
     """Each dying value replaces the next one, hundreds of levels down."""
 
     class Chain:
-        def __init__(self, depth):
+        def __init__(self, depth: int) -> None:
             self.depth = depth
 
-        def __del__(self):
+        def __del__(self) -> None:
             if self.depth:
                 cache.put(("level", self.depth - 1), None)
 
@@ -320,9 +327,9 @@ def test_nested_deletions_unwind():
     cache._check()
 
 
-def test_the_last_reference_to_the_cache_dies_inside_an_operation():
+def test_the_last_reference_to_the_cache_dies_inside_an_operation() -> None:
     class Drops:
-        def __del__(self):
+        def __del__(self) -> None:
             holder.clear()
 
     holder = [L1Cache(1_000)]

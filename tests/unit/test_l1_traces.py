@@ -7,6 +7,7 @@ import random
 from array import array
 from collections import OrderedDict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,10 +19,11 @@ SHARED = Path(os.environ.get("FASTMEM_SHARED", Path(__file__).parents[2].parent 
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_skewed_trace_hits_where_an_ordered_dict_hits(seed):
+def test_a_skewed_trace_hits_where_an_ordered_dict_hits(seed: int) -> None:
     random_ = random.Random(seed)
     budget = 60_000
-    cache, model, used = L1Cache(budget), OrderedDict(), 0
+    cache, used = L1Cache(budget), 0
+    model: OrderedDict[str, tuple[Any, int]] = OrderedDict()
     for step in range(60_000):
         key = f"key:{int(random_.paretovariate(0.6)) % 3_000}"
         value = cache.get(key)
@@ -41,7 +43,7 @@ def test_a_skewed_trace_hits_where_an_ordered_dict_hits(seed):
     cache._check()
 
 
-def requests(name):
+def requests(name: str) -> array[int]:
     """One little-endian uint32 per request, stored as four planes of bytes."""
     planes = lzma.decompress((SHARED / "traces" / f"{name}.ids.xz").read_bytes())
     count = len(planes) // 4
@@ -52,7 +54,7 @@ def requests(name):
 
 
 @pytest.mark.parametrize("name", ["lirs_gli", "lirs_cpp", "lirs_multi1", "lirs_zigzag", "corda"])
-def test_a_recorded_trace_misses_as_often_as_the_reference(name):
+def test_a_recorded_trace_misses_as_often_as_the_reference(name: str) -> None:
     """With values of one size, a byte budget of n entries is a count of n entries."""
     reference = SHARED / "traces" / "reference.json"
     if not reference.exists():

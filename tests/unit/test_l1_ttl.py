@@ -1,9 +1,11 @@
 """Deadlines: absolute, invisible afterwards, counted when noticed."""
 
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 import pytest
 
@@ -13,11 +15,11 @@ PAST = 1
 
 
 @pytest.fixture
-def cache():
+def cache() -> L1Cache:
     return L1Cache(100_000)
 
 
-def expired(cache, *keys):
+def expired(cache: L1Cache, *keys: Any) -> None:
     for key in keys:
         cache._set_deadline(key, PAST)
 
@@ -33,7 +35,9 @@ def expired(cache, *keys):
         lambda c: c.touch("k") or None,
     ],
 )
-def test_an_expired_entry_is_a_miss_and_is_dropped(cache, read):
+def test_an_expired_entry_is_a_miss_and_is_dropped(
+    cache: L1Cache, read: Callable[[L1Cache], object]
+) -> None:
     cache.put("k", "v", 60)
     expired(cache, "k")
     assert len(cache) == 1  # counted until noticed
@@ -44,7 +48,7 @@ def test_an_expired_entry_is_a_miss_and_is_dropped(cache, read):
     cache._check()
 
 
-def test_an_expired_entry_is_a_key_error(cache):
+def test_an_expired_entry_is_a_key_error(cache: L1Cache) -> None:
     cache.put("k", "v", 60)
     expired(cache, "k")
     with pytest.raises(KeyError):
@@ -52,7 +56,7 @@ def test_an_expired_entry_is_a_key_error(cache):
     assert cache.stats()["misses"] == 1
 
 
-def test_popitem_and_iteration_pass_over_expired_entries(cache):
+def test_popitem_and_iteration_pass_over_expired_entries(cache: L1Cache) -> None:
     for key in "abcd":
         cache.put(key, key, 60)
     expired(cache, "a", "c")
@@ -64,7 +68,7 @@ def test_popitem_and_iteration_pass_over_expired_entries(cache):
     assert cache.stats()["expirations"] == 2
 
 
-def test_real_time_passes(cache):
+def test_real_time_passes(cache: L1Cache) -> None:
     """Waits on the clock itself; nothing here depends on how fast that is."""
     cache.put("k", "v", 0.02)
     cache.put("stays", "v", 1000)
@@ -76,7 +80,7 @@ def test_real_time_passes(cache):
     assert "stays" in cache
 
 
-def test_a_put_without_ttl_removes_the_deadline(cache):
+def test_a_put_without_ttl_removes_the_deadline(cache: L1Cache) -> None:
     cache.put("k", 1, 60)
     cache.put("k", 2)
     assert cache.expire() == 0
@@ -86,7 +90,7 @@ def test_a_put_without_ttl_removes_the_deadline(cache):
     assert cache["k"] == 4
 
 
-def test_touch_sets_a_new_deadline_or_keeps_the_old(cache):
+def test_touch_sets_a_new_deadline_or_keeps_the_old(cache: L1Cache) -> None:
     cache.put("k", 1, 1e-9)
     cache.put("j", 1, 3600)
     cache.put("i", 1)
@@ -106,7 +110,7 @@ def test_touch_sets_a_new_deadline_or_keeps_the_old(cache):
 @pytest.mark.parametrize(
     "ttl", [0, -1, 0.0, -0.5, float("nan"), float("-inf"), timedelta(0), timedelta(-1), -(10**30)]
 )
-def test_no_time_or_less_is_a_value_error(cache, ttl):
+def test_no_time_or_less_is_a_value_error(cache: L1Cache, ttl: Any) -> None:
     cache["k"] = "old"
     for use in (cache.put, lambda k, _, t: cache.touch(k, t)):
         with pytest.raises(ValueError, match="ttl_seconds"):
@@ -115,7 +119,7 @@ def test_no_time_or_less_is_a_value_error(cache, ttl):
 
 
 @pytest.mark.parametrize("ttl", [True, False, "60", b"1", [], Decimal(1), Fraction(1, 2), 1j])
-def test_what_is_not_a_time_is_a_type_error(cache, ttl):
+def test_what_is_not_a_time_is_a_type_error(cache: L1Cache, ttl: Any) -> None:
     with pytest.raises(TypeError, match="ttl_seconds"):
         cache.put("k", "v", ttl)
     assert "k" not in cache
@@ -124,22 +128,22 @@ def test_what_is_not_a_time_is_a_type_error(cache, ttl):
 @pytest.mark.parametrize(
     "ttl", [None, float("inf"), 1e30, 10**30, 2**63, timedelta.max, 9.3e9, 9_300_000_000]
 )
-def test_for_ever_is_for_ever(cache, ttl):
+def test_for_ever_is_for_ever(cache: L1Cache, ttl: Any) -> None:
     cache.put("k", "v", ttl)
     assert cache["k"] == "v"
 
 
 @pytest.mark.parametrize("ttl", [1e-300, 60, 0.5, timedelta(microseconds=1), timedelta(days=36500)])
-def test_times_that_are_taken(cache, ttl):
+def test_times_that_are_taken(cache: L1Cache, ttl: Any) -> None:
     cache.put("k", "v", ttl)
     cache._check()
 
 
-def test_numpy_numbers_are_numbers(cache):
+def test_numpy_numbers_are_numbers(cache: L1Cache) -> None:
     import numpy
 
     cache.put("k", "v", numpy.float64(60))
-    cache.put("k", "v", numpy.int32(60))
+    cache.put("k", "v", numpy.int32(60))  # type: ignore[arg-type]
     assert cache["k"] == "v"
     with pytest.raises(TypeError):
-        cache.put("k", "v", numpy.bool_(True))
+        cache.put("k", "v", numpy.bool_(True))  # type: ignore[arg-type]

@@ -2,11 +2,15 @@
 
 import enum
 import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy
 import pytest
 
 from fastmem import KeyTypeError, TieredMemorySystem, ValueTooLargeError
+from fastmem.memory import Durability
 
 
 class Text(str):
@@ -45,7 +49,9 @@ METHODS = {
 
 
 @pytest.fixture(scope="module", params=["process", "cache"])
-def memory(request, tmp_path_factory):
+def memory(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TieredMemorySystem]:
     path = tmp_path_factory.mktemp("keys").resolve()
     path.chmod(0o700)
     with TieredMemorySystem(1, path / "l2", path / "l3", durability=request.param) as memory:
@@ -55,14 +61,16 @@ def memory(request, tmp_path_factory):
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 @pytest.mark.parametrize("key", WRONG, ids=repr)
-def test_other_types_are_refused_even_where_an_equal_key_is_held(memory, method, key):
+def test_other_types_are_refused_even_where_an_equal_key_is_held(
+    memory: TieredMemorySystem, method: Any, key: Any
+) -> None:
     before = dict(memory.items())
     with pytest.raises(KeyTypeError):
         method(memory, key)
     assert dict(memory.items()) == before
 
 
-def test_types_are_told_apart(memory):
+def test_types_are_told_apart(memory: TieredMemorySystem) -> None:
     assert memory[1] == "int"
     assert memory["a"] == "str"
     assert memory[b"a"] == "bytes"
@@ -82,7 +90,9 @@ ODD = [
 
 
 @pytest.mark.parametrize("durability", ["process", "cache"])
-def test_odd_keys_come_back_from_every_tier_and_never_become_names(private_tmp, durability):
+def test_odd_keys_come_back_from_every_tier_and_never_become_names(
+    private_tmp: Path, durability: Durability
+) -> None:
     places = private_tmp / "l2", private_tmp / "l3"
     with TieredMemorySystem(1, *places, durability=durability) as memory:
         for i, key in enumerate(ODD):
@@ -109,7 +119,9 @@ def test_odd_keys_come_back_from_every_tier_and_never_become_names(private_tmp, 
     ["k" * 70_000, b"k" * 70_000, 1 << 600_000, ("k" * 70_000,)],
     ids=["str", "bytes", "int", "tuple"],
 )
-def test_a_key_longer_than_the_format_takes(private_tmp, durability, key):
+def test_a_key_longer_than_the_format_takes(
+    private_tmp: Path, durability: Durability, key: Any
+) -> None:
     with TieredMemorySystem(
         1, private_tmp / "l2", private_tmp / "l3", durability=durability
     ) as memory:
@@ -124,8 +136,8 @@ def test_a_key_longer_than_the_format_takes(private_tmp, durability, key):
         memory.check()
 
 
-def test_a_tuple_nested_too_deep_is_refused_and_changes_nothing(private_tmp):
-    key = ()
+def test_a_tuple_nested_too_deep_is_refused_and_changes_nothing(private_tmp: Path) -> None:
+    key: tuple[Any, ...] = ()
     for _ in range(100_000):
         key = (key,)
     with TieredMemorySystem(1, private_tmp / "l2", private_tmp / "l3") as memory:

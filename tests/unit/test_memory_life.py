@@ -6,6 +6,10 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,8 +22,10 @@ from fastmem import (
     TieredMemorySystem,
 )
 from fastmem._core.log import WARM
+from fastmem.memory import Durability
 
-MUTATIONS = {
+Use = Callable[[TieredMemorySystem], object]
+MUTATIONS: dict[str, Use] = {
     "put": lambda m: m.put("a", 1),
     "put too large": lambda m: m.put("a", bytes(9 << 20)),
     "set item": lambda m: m.__setitem__("a", 1),
@@ -36,7 +42,7 @@ MUTATIONS = {
     "clear": lambda m: m.clear(),
     "flush": lambda m: m.flush(),
 }
-READS = {
+READS: dict[str, Use] = {
     "get": lambda m: m.get("a"),
     "get absent": lambda m: m.get("absent"),
     "subscript": lambda m: m["a"],
@@ -64,12 +70,12 @@ READS = {
 
 
 @pytest.fixture
-def places(private_tmp):
+def places(private_tmp: Path) -> tuple[Path, Path]:
     return private_tmp / "l2", private_tmp / "l3"
 
 
 @pytest.fixture
-def filled(places):
+def filled(places: tuple[Path, Path]) -> tuple[Path, Path]:
     with TieredMemorySystem(1, *places, l2_size_mb=16) as memory:
         memory.update({"a": [1], "cold": "c" * 500, "large": "x" * 300_000})
         engine = memory._engine
@@ -80,7 +86,7 @@ def filled(places):
     return places
 
 
-def listing(places):
+def listing(places: tuple[Path, Path]) -> Any:
     return {
         path: (path.read_bytes(), path.stat().st_mtime_ns, path.stat().st_size)
         for place in places
@@ -88,7 +94,7 @@ def listing(places):
     }
 
 
-def test_read_only_reads_and_changes_no_byte(filled):
+def test_read_only_reads_and_changes_no_byte(filled: tuple[Path, Path]) -> None:
     before = listing(filled)
     with TieredMemorySystem(1, *filled, read_only=True) as memory:
         assert dict(memory.items()) == {"a": [2], "cold": "c" * 500, "large": "x" * 300_000}
@@ -107,7 +113,9 @@ def test_read_only_reads_and_changes_no_byte(filled):
 
 @pytest.mark.parametrize("durability", ["process", "cache", "disk"])
 @pytest.mark.parametrize("mutate", MUTATIONS.values(), ids=MUTATIONS)
-def test_read_only_refuses_every_change(filled, mutate, durability):
+def test_read_only_refuses_every_change(
+    filled: tuple[Path, Path], mutate: Use, durability: Durability
+) -> None:
     before = listing(filled)
     with TieredMemorySystem(1, *filled, read_only=True, durability=durability) as memory:
         memory.get("a")
@@ -117,7 +125,7 @@ def test_read_only_refuses_every_change(filled, mutate, durability):
     assert listing(filled) == before
 
 
-def test_read_only_where_nothing_is(private_tmp):
+def test_read_only_where_nothing_is(private_tmp: Path) -> None:
     places = private_tmp / "l2", private_tmp / "l3"
     with pytest.raises(FileNotFoundError):
         TieredMemorySystem(1, *places, read_only=True)
@@ -128,7 +136,7 @@ def test_read_only_where_nothing_is(private_tmp):
     assert list(private_tmp.rglob("*")) == list(places)
 
 
-def test_readers_share_a_directory_and_keep_a_writer_out(filled):
+def test_readers_share_a_directory_and_keep_a_writer_out(filled: tuple[Path, Path]) -> None:
     with TieredMemorySystem(1, *filled, read_only=True) as one:
         with TieredMemorySystem(1, *filled, read_only=True) as two:
             assert one["a"] == two["a"] == [2]
@@ -137,7 +145,7 @@ def test_readers_share_a_directory_and_keep_a_writer_out(filled):
 
 
 @pytest.mark.parametrize("durability", ["process", "cache", "disk"])
-def test_a_closed_memory_says_so(places, durability):
+def test_a_closed_memory_says_so(places: tuple[Path, Path], durability: Durability) -> None:
     memory = TieredMemorySystem(1, *places, durability=durability)
     memory["a"] = 1
     memory.close()
@@ -152,7 +160,7 @@ def test_a_closed_memory_says_so(places, durability):
     assert memory.l2_path == places[0]
 
 
-def test_an_iteration_ends_when_the_memory_is_closed(places):
+def test_an_iteration_ends_when_the_memory_is_closed(places: tuple[Path, Path]) -> None:
     memory = TieredMemorySystem(1, *places)
     memory.update({i: i for i in range(5000)})
     rest = iter(memory)
@@ -162,7 +170,7 @@ def test_an_iteration_ends_when_the_memory_is_closed(places):
         list(rest)
 
 
-def test_an_opened_directory_is_refused_to_a_second_opener(places):
+def test_an_opened_directory_is_refused_to_a_second_opener(places: tuple[Path, Path]) -> None:
     with TieredMemorySystem(1, *places) as memory:
         with pytest.raises(StoreLockedError):
             TieredMemorySystem(1, *places)
@@ -174,7 +182,7 @@ def test_an_opened_directory_is_refused_to_a_second_opener(places):
 # -- forgotten
 
 
-def open_files():
+def open_files() -> list[str]:
     links = []
     for name in os.listdir("/proc/self/fd"):
         try:
@@ -186,20 +194,22 @@ def open_files():
     return links
 
 
-def left_open(place):
+def left_open(place: Path) -> list[str]:
     return [link for link in open_files() if str(place) in link]
 
 
 @pytest.mark.parametrize("durability", ["process", "cache"])
 @pytest.mark.parametrize("in_a_cycle", [False, True])
-def test_a_forgotten_memory_is_closed(places, durability, in_a_cycle):
+def test_a_forgotten_memory_is_closed(
+    places: tuple[Path, Path], durability: Durability, in_a_cycle: bool
+) -> None:
     memory = TieredMemorySystem(1, *places, durability=durability)
     memory["a"] = [1]
     memory["large"] = "x" * 300_000
     if in_a_cycle:
-        holder = [memory]
+        holder: list[Any] = [memory]
         holder.append(holder)
-        memory.attribute = holder
+        memory.attribute = holder  # type: ignore[attr-defined]
         memory["in it"] = "dirty"
         del holder
     assert left_open(places[0].parent)
@@ -213,9 +223,11 @@ def test_a_forgotten_memory_is_closed(places, durability, in_a_cycle):
         assert memory.stats()["l2"]["rebuilt"] is False
 
 
-def test_a_cycle_through_a_value_is_collected(places):
+def test_a_cycle_through_a_value_is_collected(places: tuple[Path, Path]) -> None:
     class Node:
-        def __reduce__(self):
+        memory: TieredMemorySystem
+
+        def __reduce__(self) -> tuple[Any, ...]:
             return dict, ()
 
     memory = TieredMemorySystem(1, *places)
@@ -229,14 +241,14 @@ def test_a_cycle_through_a_value_is_collected(places):
         assert "node" in memory
 
 
-def test_a_constructor_that_fails_leaves_nothing_open(places):
+def test_a_constructor_that_fails_leaves_nothing_open(places: tuple[Path, Path]) -> None:
     with pytest.raises(ValueError, match="level"):
         TieredMemorySystem(1, *places, level=99)
     gc.collect()
     assert left_open(places[0].parent) == []
 
 
-def run(code, *places):
+def run(code: str, *places: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-X", "dev", "-W", "error", "-c", textwrap.dedent(code), *places],
         capture_output=True, text=True, timeout=60, check=False,
@@ -244,7 +256,7 @@ def run(code, *places):
 
 
 @pytest.mark.parametrize("durability", ["process", "cache"])
-def test_the_end_of_the_process_closes(places, durability):
+def test_the_end_of_the_process_closes(places: tuple[Path, Path], durability: Durability) -> None:
     done = run(
         f"""
         import sys
@@ -263,7 +275,7 @@ def test_the_end_of_the_process_closes(places, durability):
 # -- forked
 
 
-def in_child(work):
+def in_child(work: Callable[[], object]) -> str:
     """Run `work` in a forked child; return what it returned, or the error's name, as text."""
     reader, writer = os.pipe()
     child = os.fork()
@@ -284,11 +296,13 @@ def in_child(work):
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.parametrize("durability", ["process", "cache"])
-def test_in_a_forked_child_it_is_closed_and_the_parent_goes_on(places, durability):
+def test_in_a_forked_child_it_is_closed_and_the_parent_goes_on(
+    places: tuple[Path, Path], durability: Durability
+) -> None:
     with TieredMemorySystem(1, *places, durability=durability) as memory:
         memory["a"] = [1]
         for use in (*MUTATIONS.values(), *READS.values()):
-            assert in_child(lambda use=use: use(memory)).startswith("ClosedError")
+            assert in_child(partial(use, memory)).startswith("ClosedError")
         assert in_child(memory.close) == "None"
         assert in_child(lambda: memory.closed) == "True"
         memory["b"] = 2
@@ -299,21 +313,23 @@ def test_in_a_forked_child_it_is_closed_and_the_parent_goes_on(places, durabilit
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_child_runs_no_destructor_of_its_parents_values(places, tmp_path):
+def test_a_child_runs_no_destructor_of_its_parents_values(
+    places: tuple[Path, Path], tmp_path: Path
+) -> None:
     mark = tmp_path / "deleted"
 
     class Removes:
-        def __reduce__(self):
+        def __reduce__(self) -> tuple[Any, ...]:
             return dict, ()
 
-        def __del__(self):
+        def __del__(self) -> None:
             with open(mark, "a") as file:
                 file.write(f"{os.getpid()}\n")
 
     memory = TieredMemorySystem(1, *places)
     memory["a"] = Removes()
 
-    def forget():
+    def forget() -> Any:
         memory.close()
         globals()["memory"] = None
         return gc.collect() >= 0

@@ -1,7 +1,8 @@
 """The memory as a mapping over three tiers: every inherited method, wherever the entry is."""
 
 import os
-from collections.abc import MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
+from pathlib import Path
 
 import pytest
 
@@ -12,12 +13,12 @@ MISSING = object()
 
 
 @pytest.fixture
-def memory(private_tmp):
+def memory(private_tmp: Path) -> Iterator[TieredMemorySystem]:
     with TieredMemorySystem(1, private_tmp / "l2", private_tmp / "l3", l2_size_mb=16) as memory:
         yield memory
 
 
-def to_archive(memory):
+def to_archive(memory: TieredMemorySystem) -> None:
     """Everything warm goes where a full L2 would send it; L1 lets go of it too."""
     engine = memory._engine
     engine.provided(engine.log.roll, WARM)
@@ -28,7 +29,7 @@ def to_archive(memory):
     out_of_l1(memory)
 
 
-def out_of_l1(memory):
+def out_of_l1(memory: TieredMemorySystem) -> None:
     budget = memory.budget_bytes
     memory.resize(1)
     memory.resize(budget)
@@ -43,7 +44,9 @@ PLACES = {
 
 
 @pytest.fixture(params=PLACES, ids=[tier.value for tier in PLACES])
-def placed(request, memory):
+def placed(
+    request: pytest.FixtureRequest, memory: TieredMemorySystem
+) -> Iterator[TieredMemorySystem]:
     """A memory whose "k" is in one tier, and whose "n" holds None there."""
     memory["k"] = [1, 2]
     memory["n"] = None
@@ -53,11 +56,11 @@ def placed(request, memory):
     memory.check()
 
 
-def test_is_a_mutable_mapping(memory):
+def test_is_a_mutable_mapping(memory: TieredMemorySystem) -> None:
     assert isinstance(memory, MutableMapping)
 
 
-def test_get_and_subscript(placed):
+def test_get_and_subscript(placed: TieredMemorySystem) -> None:
     assert placed.get("k") == [1, 2]
     assert placed["k"] == [1, 2]
     assert placed.get("n", "default") is None
@@ -66,7 +69,7 @@ def test_get_and_subscript(placed):
         placed["absent"]
 
 
-def test_peek_entry_and_in_promote_nothing(placed):
+def test_peek_entry_and_in_promote_nothing(placed: TieredMemorySystem) -> None:
     before = list(placed.l1)
     assert placed.peek("k") == [1, 2]
     assert placed.peek("n", 1) is None
@@ -76,12 +79,12 @@ def test_peek_entry_and_in_promote_nothing(placed):
     assert list(placed.l1) == before
 
 
-def test_get_promotes(placed):
+def test_get_promotes(placed: TieredMemorySystem) -> None:
     placed.get("k")
     assert placed.entry("k").tier is MemoryTier.L1_HOT
 
 
-def test_the_put_time_stays_the_same_in_every_tier(memory):
+def test_the_put_time_stays_the_same_in_every_tier(memory: TieredMemorySystem) -> None:
     memory.put("k", 1, 3600)
     entry = memory.entry("k")
     for move in (out_of_l1, to_archive):
@@ -99,7 +102,9 @@ def test_the_put_time_stays_the_same_in_every_tier(memory):
     lambda m: m.delete("k"), lambda m: m.__delitem__("k"), lambda m: m.pop("k"),
     lambda m: m.clear(), lambda m: m.put("k", 1, 1e-9),
 ])  # fmt: skip
-def test_what_removes_removes_everywhere(placed, remove):
+def test_what_removes_removes_everywhere(
+    placed: TieredMemorySystem, remove: Callable[[TieredMemorySystem], object]
+) -> None:
     remove(placed)
     while "k" in placed:  # until the coarse clock ticks, where a ttl removes
         pass
@@ -109,7 +114,7 @@ def test_what_removes_removes_everywhere(placed, remove):
     assert "k" not in list(placed)
 
 
-def test_delete_and_pop_tell_whether_it_was_there(placed):
+def test_delete_and_pop_tell_whether_it_was_there(placed: TieredMemorySystem) -> None:
     assert placed.delete("k") is True
     assert placed.delete("k") is False
     assert placed.pop("n") is None
@@ -121,14 +126,14 @@ def test_delete_and_pop_tell_whether_it_was_there(placed):
     assert len(placed) == 0
 
 
-def test_put_replaces_everywhere(placed):
+def test_put_replaces_everywhere(placed: TieredMemorySystem) -> None:
     placed["k"] = "new"
     out_of_l1(placed)
     assert placed["k"] == "new"
     assert len(placed) == 2
 
 
-def test_setdefault(placed):
+def test_setdefault(placed: TieredMemorySystem) -> None:
     assert placed.setdefault("k", 5) == [1, 2]
     assert placed.setdefault("n", 5) is None
     assert placed.setdefault("new", 5) == 5
@@ -136,7 +141,7 @@ def test_setdefault(placed):
     assert placed["new"] == 5
 
 
-def test_touch(placed):
+def test_touch(placed: TieredMemorySystem) -> None:
     assert placed.touch("k", 60) is True
     assert placed.entry("k").ttl == pytest.approx(60, abs=1)
     out_of_l1(placed)
@@ -150,20 +155,20 @@ def test_touch(placed):
     assert placed["k"] == [1, 2]
 
 
-def test_popitem_takes_everything(placed):
+def test_popitem_takes_everything(placed: TieredMemorySystem) -> None:
     taken = dict(placed.popitem() for _ in range(2))
     assert taken == {"k": [1, 2], "n": None}
     with pytest.raises(KeyError):
         placed.popitem()
 
 
-def test_popitem_takes_the_victim_to_be(memory):
+def test_popitem_takes_the_victim_to_be(memory: TieredMemorySystem) -> None:
     memory.update({"a": 1, "b": 2, "c": 3})
     memory.get("a")
     assert memory.popitem() == ("b", 2)
 
 
-def test_popitem_ends_when_no_entry_can_be_read(memory):
+def test_popitem_ends_when_no_entry_can_be_read(memory: TieredMemorySystem) -> None:
     """A record whose bytes are damaged is listed, since heads are whole, and is a miss."""
     memory["k"] = "x" * 1000
     out_of_l1(memory)
@@ -177,14 +182,14 @@ def test_popitem_ends_when_no_entry_can_be_read(memory):
     assert memory.get("k") is None
 
 
-def test_update_takes_what_dict_takes(placed):
+def test_update_takes_what_dict_takes(placed: TieredMemorySystem) -> None:
     placed.update({"k": 1}, b=2)
     placed.update([("c", 3)])
     placed.update(d=4)
     assert dict(placed.items()) == {"k": 1, "n": None, "b": 2, "c": 3, "d": 4}
 
 
-def test_views(placed):
+def test_views(placed: TieredMemorySystem) -> None:
     assert sorted(placed) == sorted(placed.keys()) == ["k", "n"]
     assert dict(placed.items()) == {"k": [1, 2], "n": None}
     before = list(placed.l1)
@@ -199,30 +204,30 @@ def test_views(placed):
     assert len(placed.keys()) == len(placed.items()) == 2
 
 
-def test_equality_compares_all_tiers(placed):
+def test_equality_compares_all_tiers(placed: TieredMemorySystem) -> None:
     assert placed == {"k": [1, 2], "n": None}
     assert placed != {"k": [1, 2]}
     assert placed != 5
 
 
-def test_what_a_mapping_is_not(memory):
+def test_what_a_mapping_is_not(memory: TieredMemorySystem) -> None:
     with pytest.raises(TypeError):
         reversed(memory)
     with pytest.raises(TypeError):
         hash(memory)
     with pytest.raises(TypeError):
-        memory | {}
+        memory | {}  # type: ignore[operator]
     with pytest.raises(TypeError):
-        memory |= {"a": 1}
+        memory |= {"a": 1}  # type: ignore[operator]
 
 
-def test_an_empty_memory_is_false_like_a_dict(memory):
+def test_an_empty_memory_is_false_like_a_dict(memory: TieredMemorySystem) -> None:
     assert not memory
     memory["a"] = 1
     assert memory
 
 
-def test_expire_and_resize_are_those_of_l1(placed):
+def test_expire_and_resize_are_those_of_l1(placed: TieredMemorySystem) -> None:
     placed.put("brief", 1, 1e-9)
     while "brief" in placed:
         pass
@@ -233,7 +238,7 @@ def test_expire_and_resize_are_those_of_l1(placed):
     assert placed["k"] == [1, 2]
 
 
-def test_iteration_survives_every_change(placed):
+def test_iteration_survives_every_change(placed: TieredMemorySystem) -> None:
     for i in range(500):
         placed[i] = i
     met = []
@@ -245,7 +250,7 @@ def test_iteration_survives_every_change(placed):
     assert {*range(500), "k", "n"} <= set(met)
 
 
-def test_iteration_in_cache_mode_meets_what_moves_up(private_tmp):
+def test_iteration_in_cache_mode_meets_what_moves_up(private_tmp: Path) -> None:
     """A put takes a key from below to L1 alone, perhaps away from where the iteration still is."""
     with TieredMemorySystem(
         1, private_tmp / "l2", private_tmp / "l3", l2_size_mb=16, durability="cache"
@@ -261,7 +266,7 @@ def test_iteration_in_cache_mode_meets_what_moves_up(private_tmp):
         assert sorted(met) == list(range(2000))
 
 
-def test_the_l1_view_is_live_and_read_only(memory):
+def test_the_l1_view_is_live_and_read_only(memory: TieredMemorySystem) -> None:
     memory.put("a", 1, 60)
     view = memory.l1
     assert list(view) == ["a"]
@@ -273,10 +278,10 @@ def test_the_l1_view_is_live_and_read_only(memory):
     with pytest.raises(KeyError):
         view["absent"]
     with pytest.raises(TypeError):
-        view["a"] = 1
+        view["a"] = 1  # type: ignore[index]
 
 
-def test_what_the_archive_evicts_leaves_l1_too(private_tmp):
+def test_what_the_archive_evicts_leaves_l1_too(private_tmp: Path) -> None:
     """Or L1 would hold what iteration and len do not know, until it silently went."""
     with TieredMemorySystem(
         64, private_tmp / "l2", private_tmp / "l3", l2_size_mb=16, l3_size_mb=16

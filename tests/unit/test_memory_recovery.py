@@ -2,6 +2,9 @@
 
 import os
 import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Never
 
 import pytest
 
@@ -12,18 +15,18 @@ MIB = 1 << 20
 
 
 @pytest.fixture
-def places(private_tmp):
+def places(private_tmp: Path) -> tuple[Path, Path]:
     return private_tmp / "l2", private_tmp / "l3"
 
 
 @pytest.fixture
-def memory(places):
+def memory(places: tuple[Path, Path]) -> Iterator[TieredMemorySystem]:
     memory = TieredMemorySystem(1, *places, l2_size_mb=16)
     yield memory
     memory.close()
 
 
-def reclaim_all_but_the_tail(memory):
+def reclaim_all_but_the_tail(memory: TieredMemorySystem) -> None:
     engine = memory._engine
     engine.provided(engine.log.roll, WARM)
     with engine._lock:
@@ -32,7 +35,9 @@ def reclaim_all_but_the_tail(memory):
             engine.reclaimer.step(MIB, forward=False)
 
 
-def test_a_large_value_survives_a_kill_in_the_middle_of_its_demotion(memory, private_tmp):
+def test_a_large_value_survives_a_kill_in_the_middle_of_its_demotion(
+    memory: TieredMemorySystem, private_tmp: Path
+) -> None:
     """Its warm record is still there, the file that it points to has gone to the archive."""
     memory["large"] = value = os.urandom(300_000)
     memory["next"] = 1
@@ -54,8 +59,8 @@ def test_a_large_value_survives_a_kill_in_the_middle_of_its_demotion(memory, pri
 
 
 def test_an_archived_copy_stays_dead_when_its_tombstone_is_reclaimed_under_a_newer_value(
-    memory, places
-):
+    memory: TieredMemorySystem, places: tuple[Path, Path]
+) -> None:
     """The newer value's own tombstone does not know of the archive."""
     memory["k"] = "old"
     reclaim_all_but_the_tail(memory)
@@ -75,7 +80,9 @@ def test_an_archived_copy_stays_dead_when_its_tombstone_is_reclaimed_under_a_new
         assert dict(memory.items()) == {}
 
 
-def test_a_tombstone_in_the_archive_does_not_harm_the_value_that_came_back(memory, places):
+def test_a_tombstone_in_the_archive_does_not_harm_the_value_that_came_back(
+    memory: TieredMemorySystem, places: tuple[Path, Path]
+) -> None:
     memory["k"] = "old"
     reclaim_all_but_the_tail(memory)
     del memory["k"]
@@ -92,7 +99,7 @@ def test_a_tombstone_in_the_archive_does_not_harm_the_value_that_came_back(memor
             memory.check()
 
 
-def test_closing_leaves_no_value_file_that_nothing_leads_to(places):
+def test_closing_leaves_no_value_file_that_nothing_leads_to(places: tuple[Path, Path]) -> None:
     with TieredMemorySystem(1, *places, l2_size_mb=16, durability="disk") as memory:
         for _ in range(3):
             memory["k"] = os.urandom(300_000)
@@ -101,14 +108,16 @@ def test_closing_leaves_no_value_file_that_nothing_leads_to(places):
         memory.check()
 
 
-def test_the_last_interrupted_reclaim_is_taken_up_again(memory, monkeypatch):
+def test_the_last_interrupted_reclaim_is_taken_up_again(
+    memory: TieredMemorySystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An interrupt between unmapping a segment and unlinking its file."""
     memory["k"] = 1
     engine = memory._engine
     engine.provided(engine.log.roll, WARM)
     unlink = engine.files.warm.unlink
 
-    def interrupted(number):
+    def interrupted(number: int) -> Never:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(engine.files.warm, "unlink", interrupted)
@@ -122,13 +131,15 @@ def test_the_last_interrupted_reclaim_is_taken_up_again(memory, monkeypatch):
 
 
 @pytest.mark.parametrize("size", [300_000, 9 * MIB])
-def test_an_interrupt_right_after_the_append_keeps_the_value_file(memory, monkeypatch, size):
+def test_an_interrupt_right_after_the_append_keeps_the_value_file(
+    memory: TieredMemorySystem, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
     """The record is in the log, but the call that put it there never heard of it."""
     value = os.urandom(size)
     engine = memory._engine
     provided = engine.provided
 
-    def interrupted(step, *args):
+    def interrupted(step: Callable[..., Any], *args: Any) -> Never:
         provided(step, *args)
         raise KeyboardInterrupt
 

@@ -6,15 +6,20 @@ that differs, and again while a victim is written back.
 
 import gc
 import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fastmem import SerializationError, TieredMemorySystem
 from fastmem._core.keys import encode_key
+from fastmem.memory import Durability
 
 L1_BYTES = 40_000
 
-ACTIONS = {
+Action = Callable[[TieredMemorySystem], object]
+ACTIONS: dict[str, Action] = {
     "get": lambda m: m.get("warm"),
     "get absent": lambda m: m.get("absent"),
     "get same": lambda m: m.get("target"),
@@ -39,15 +44,16 @@ ACTIONS = {
 class Hook:
     """What values and callables below have in common: `act` runs the action once."""
 
-    memory = action = None
+    memory: TieredMemorySystem
+    action: Action | None = None
     runs = 0
 
     @classmethod
-    def arm(cls, memory, action):
+    def arm(cls, memory: TieredMemorySystem, action: Action) -> None:
         cls.memory, cls.action, cls.runs = memory, staticmethod(action), 0
 
     @classmethod
-    def act(cls):
+    def act(cls) -> None:
         memory, action = Hook.memory, Hook.action
         if action is not None:
             Hook.action = None
@@ -58,58 +64,58 @@ class Hook:
 
 
 class ActsInReduce:
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         Hook.act()
         return str, ("restored",)
 
 
 class ActsInGetstate:
-    def __getstate__(self):
+    def __getstate__(self) -> object:
         Hook.act()
         return {"a": 1}
 
 
 class ActsInSizeof:
-    def __sizeof__(self):
+    def __sizeof__(self) -> int:
         Hook.act()
         return 100
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return str, ("restored",)
 
 
 class ActsInDel:
-    def __del__(self):
+    def __del__(self) -> None:
         Hook.act()
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return str, ("restored",)
 
 
 class ActsInLoad:
-    def __setstate__(self, state):
+    def __setstate__(self, state: object) -> None:
         Hook.act()
 
-    def __getstate__(self):
+    def __getstate__(self) -> object:
         return {"a": 1}
 
 
 class ActingSerializer:
     """Values in and out through a callback."""
 
-    def dumps(self, value):
+    def dumps(self, value: Any) -> bytes:
         if value == "target":
             Hook.act()
         return repr(value).encode()
 
-    def loads(self, data):
+    def loads(self, data: Any) -> object:
         if b"target" in data:
             Hook.act()
         return data.decode()
 
 
 @pytest.fixture(params=["process", "cache"])
-def memory(request, private_tmp):
+def memory(request: pytest.FixtureRequest, private_tmp: Path) -> Iterator[TieredMemorySystem]:
     Hook.action = None
     with TieredMemorySystem(
         L1_BYTES / 2**20, private_tmp / "l2", private_tmp / "l3", l2_size_mb=16,
@@ -122,12 +128,12 @@ def memory(request, private_tmp):
         Hook.action = None
 
 
-def evict_everything(memory):
+def evict_everything(memory: TieredMemorySystem) -> None:
     memory.resize(1)
     memory.resize(L1_BYTES)
 
 
-def is_sound(memory):
+def is_sound(memory: TieredMemorySystem) -> None:
     memory.check()
     assert memory.l1_current_bytes <= memory.l1_size_bytes
     assert memory.limbo == {}
@@ -143,7 +149,9 @@ everywhere = pytest.mark.parametrize("action", ACTIONS.values(), ids=ACTIONS)
 
 @everywhere
 @pytest.mark.parametrize("kind", [ActsInReduce, ActsInGetstate, ActsInSizeof])
-def test_code_of_a_value_while_it_is_stored(memory, kind, action):
+def test_code_of_a_value_while_it_is_stored(
+    memory: TieredMemorySystem, kind: Callable[[], object], action: Action
+) -> None:
     value = kind()
     Hook.arm(memory, action)
     memory["target"] = value
@@ -157,7 +165,9 @@ def test_code_of_a_value_while_it_is_stored(memory, kind, action):
 @everywhere
 @pytest.mark.parametrize("kind", [ActsInReduce, ActsInGetstate])
 @pytest.mark.parametrize("how", ["evicted", "flushed", "closed"])
-def test_code_of_a_value_while_it_is_written_back(private_tmp, kind, action, how):
+def test_code_of_a_value_while_it_is_written_back(
+    private_tmp: Path, kind: Callable[[], object], action: Action, how: str
+) -> None:
     memory = TieredMemorySystem(
         L1_BYTES / 2**20, private_tmp / "l2", private_tmp / "l3", l2_size_mb=16, durability="cache"
     )
@@ -198,7 +208,9 @@ def test_code_of_a_value_while_it_is_written_back(private_tmp, kind, action, how
     lambda m: m.touch("target", 5) and evict_everything(m),
     lambda m: m.update({f"n{i}": bytes(900) for i in range(100)}),
 ], ids=["put", "put large", "delete", "pop", "evict", "clear", "touch", "crowd out"])  # fmt: skip
-def test_del_of_a_value_that_leaves(memory, leave, action):
+def test_del_of_a_value_that_leaves(
+    memory: TieredMemorySystem, leave: Action, action: Action
+) -> None:
     memory["target"] = ActsInDel()
     Hook.arm(memory, action)
     leave(memory)
@@ -210,13 +222,15 @@ def test_del_of_a_value_that_leaves(memory, leave, action):
 
 
 @everywhere
-def test_del_of_a_value_superseded_in_limbo_or_l1_does_not_undo_the_put(memory, action):
+def test_del_of_a_value_superseded_in_limbo_or_l1_does_not_undo_the_put(
+    memory: TieredMemorySystem, action: Action
+) -> None:
     """Its ``__del__`` may run only when the newer value is in its place, in every tier."""
     memory["target"] = ActsInDel()
     Hook.arm(memory, action)
     memory["target"] = "outer"
     assert Hook.runs == 1
-    expected = "outer"
+    expected: str | None = "outer"
     if action is ACTIONS["put same"]:
         expected = "inner"  # put later
     elif action in (ACTIONS["delete same"], ACTIONS["clear"]):
@@ -236,43 +250,43 @@ def test_del_of_a_value_superseded_in_limbo_or_l1_does_not_undo_the_put(memory, 
     lambda m: m.flush(),
 ])  # fmt: skip
 @pytest.mark.parametrize("newer", ["outer", "o" * 60_000])
-def test_del_of_a_value_superseded_in_limbo(private_tmp, act, newer):
+def test_del_of_a_value_superseded_in_limbo(private_tmp: Path, act: Action, newer: str) -> None:
     """The put of a key whose older value waits to be written back: that one's ``__del__`` comes
     when the newer value is in its place, or what it does would be undone."""
 
     class PutsVictim:
-        def __reduce__(self):
-            assert "victim" in memory.limbo
-            memory["victim"] = newer
+        def __reduce__(self) -> tuple[Any, ...]:
+            assert "victim" in own.limbo
+            own["victim"] = newer
             return str, ("restored",)
 
     with TieredMemorySystem(
         L1_BYTES / 2**20, private_tmp / "l2", private_tmp / "l3", l2_size_mb=16, durability="cache"
-    ) as memory:
-        memory["putter"] = PutsVictim()  # evicted first
-        memory["victim"] = ActsInDel()
-        Hook.arm(memory, act)
-        memory.resize(1)
+    ) as own:
+        own["putter"] = PutsVictim()  # evicted first
+        own["victim"] = ActsInDel()
+        Hook.arm(own, act)
+        own.resize(1)
         assert Hook.runs == 1
-        expected = memory.get("victim")
+        expected = own.get("victim")
         assert expected in (newer, "inner", None)
-        memory.resize(L1_BYTES)
-        memory.check()
-        assert memory.get("victim") == expected
-        assert memory["putter"] == "restored"
-        memory.flush()
-        assert memory._engine.read(encode_key("victim")) is not None or expected is None
+        own.resize(L1_BYTES)
+        own.check()
+        assert own.get("victim") == expected
+        assert own["putter"] == "restored"
+        own.flush()
+        assert own._engine.read(encode_key("victim")) is not None or expected is None
 
 
 @everywhere
-def test_code_of_a_value_while_it_is_loaded(memory, action):
+def test_code_of_a_value_while_it_is_loaded(memory: TieredMemorySystem, action: Action) -> None:
     memory["target"] = ActsInLoad()
     evict_everything(memory)
     Hook.arm(memory, action)
     assert type(memory["target"]) is ActsInLoad
     assert Hook.runs == 1
     if action is ACTIONS["put same"]:
-        assert memory["target"] == "inner"  # what was loaded before it did not take its place
+        assert memory.get("target") == "inner"  # what was loaded before it did not take its place
     elif action in (ACTIONS["delete same"], ACTIONS["clear"]):
         assert "target" not in memory
         assert "target" not in memory.l1
@@ -280,7 +294,7 @@ def test_code_of_a_value_while_it_is_loaded(memory, action):
 
 
 @everywhere
-def test_a_serializer_that_uses_the_memory(private_tmp, action):
+def test_a_serializer_that_uses_the_memory(private_tmp: Path, action: Action) -> None:
     with TieredMemorySystem(
         L1_BYTES / 2**20, private_tmp / "l2", private_tmp / "l3", l2_size_mb=16,
         serializer=ActingSerializer(),
@@ -300,8 +314,10 @@ def test_a_serializer_that_uses_the_memory(private_tmp, action):
 
 @everywhere
 @pytest.mark.parametrize("durability", ["process", "cache"])
-def test_a_sizer_that_uses_the_memory(private_tmp, durability, action):
-    def sizer(value):
+def test_a_sizer_that_uses_the_memory(
+    private_tmp: Path, durability: Durability, action: Action
+) -> None:
+    def sizer(value: object) -> int:
         if value == "target":
             Hook.act()
         return 500
@@ -320,30 +336,30 @@ def test_a_sizer_that_uses_the_memory(private_tmp, durability, action):
         memory.check()
 
 
-def test_a_value_that_puts_itself_for_ever_does_not_overflow_the_stack(private_tmp):
+def test_a_value_that_puts_itself_for_ever_does_not_overflow_the_stack(private_tmp: Path) -> None:
     class Again:
         count = 0
 
-        def __reduce__(self):
+        def __reduce__(self) -> tuple[Any, ...]:
             Again.count += 1
             if Again.count < 50:
-                memory.update({f"crowd {i}": bytes(5000) for i in range(10)})
+                own.update({f"crowd {i}": bytes(5000) for i in range(10)})
             return str, ("restored",)
 
     with TieredMemorySystem(
         L1_BYTES / 2**20, private_tmp / "l2", private_tmp / "l3", durability="cache"
-    ) as memory:
+    ) as own:
         for i in range(5):
-            memory[i] = Again()
-        evict_everything(memory)
-        assert [memory[i] for i in range(5)] == ["restored"] * 5
-        assert "spill_failed" not in memory.stats()["l1"]["evictions"]
+            own[i] = Again()
+        evict_everything(own)
+        assert [own[i] for i in range(5)] == ["restored"] * 5
+        assert "spill_failed" not in own.stats()["l1"]["evictions"]
         assert Again.count == 5
 
 
-def test_unpicklable_by_its_own_recursion(memory):
+def test_unpicklable_by_its_own_recursion(memory: TieredMemorySystem) -> None:
     class Deep:
-        def __reduce__(self):
+        def __reduce__(self) -> tuple[Any, ...]:
             return Deep, (Deep(),)
 
     if memory._write_back:

@@ -1,22 +1,26 @@
 """Time to live: what is refused, and one absolute deadline in every tier."""
 
+from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from fastmem import MemoryTier, TieredMemorySystem
+from fastmem import MemoryEntry, MemoryTier, TieredMemorySystem
 from fastmem._core.clock import boottime_ns
 from fastmem._core.log import WARM
+from fastmem.memory import Durability
 
 MIB = 1 << 20
 
 
 @pytest.fixture
-def opened(private_tmp):
+def opened(private_tmp: Path) -> Iterator[Callable[..., TieredMemorySystem]]:
     """Opens one place again and again, closing what was open there."""
-    memories = []
+    memories: list[TieredMemorySystem] = []
 
-    def again(l1_size_mb=1, **options):
+    def again(l1_size_mb: float = 1, **options: Any) -> TieredMemorySystem:
         if memories:
             memories.pop().close()
         memory = TieredMemorySystem(
@@ -42,7 +46,12 @@ def opened(private_tmp):
     ],
     ids=repr,
 )  # fmt: skip
-def test_a_ttl_that_is_refused_changes_nothing(opened, durability, ttl, error):
+def test_a_ttl_that_is_refused_changes_nothing(
+    opened: Callable[..., TieredMemorySystem],
+    durability: Durability,
+    ttl: Any,
+    error: type[BaseException],
+) -> None:
     memory = opened(durability=durability)
     memory.put("k", 1, 60)
     before = memory.entry("k")
@@ -62,17 +71,20 @@ LONG = [60, 60.5, timedelta(minutes=1), 1e9, 7e9, 9e9, 9.1e9]
 
 @pytest.mark.parametrize("durability", ["process", "cache"])
 @pytest.mark.parametrize("ttl", FOREVER + LONG, ids=repr)
-def test_a_ttl_is_the_same_in_every_tier(opened, durability, ttl):
+def test_a_ttl_is_the_same_in_every_tier(
+    opened: Callable[..., TieredMemorySystem], durability: Durability, ttl: Any
+) -> None:
     seconds = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
     memory = opened(durability=durability)
     memory.put("k", "v", ttl)
 
-    def agrees(entry):
+    def agrees(entry: MemoryEntry | None) -> bool:
+        assert entry is not None
         if ttl in FOREVER:
             return entry.ttl is None
         # The wall clock's 64 bits end in 2262.
         end = 2**63 / 1e9 - entry.timestamp
-        return min(seconds, end) - 1 <= entry.ttl <= seconds + 1
+        return entry.ttl is not None and min(seconds, end) - 1 <= entry.ttl <= seconds + 1
 
     assert agrees(memory.entry("k"))
     memory.resize(1)
@@ -94,7 +106,9 @@ def test_a_ttl_is_the_same_in_every_tier(opened, durability, ttl):
 
 
 @pytest.mark.parametrize("durability", ["process", "cache"])
-def test_expired_means_invisible_everywhere(opened, durability):
+def test_expired_means_invisible_everywhere(
+    opened: Callable[..., TieredMemorySystem], durability: Durability
+) -> None:
     memory = opened(durability=durability)
     for key in ("hot", "warm"):
         memory.put(key, key, 0.05)

@@ -7,6 +7,9 @@ import os
 import pickle
 import sys
 import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Never
 
 import pytest
 
@@ -17,32 +20,33 @@ from fastmem import (
     TieredMemorySystem,
     ValueTooLargeError,
 )
+from fastmem.memory import Durability
 from fastmem.storage import files
 
 MIB = 1 << 20
 
 
 class Point:
-    def __init__(self, x):
+    def __init__(self, x: Any) -> None:
         self.x = x
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         return type(other) is Point and other.x == self.x
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
 
 class Unpicklable:
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         raise ZeroDivisionError("not this one")
 
 
 @pytest.fixture
-def opened(private_tmp):
+def opened(private_tmp: Path) -> Iterator[Callable[..., TieredMemorySystem]]:
     """Opens one place again and again, closing what was open there."""
-    memories = []
+    memories: list[TieredMemorySystem] = []
 
-    def again(l1_size_mb=1, **options):
+    def again(l1_size_mb: float = 1, **options: Any) -> TieredMemorySystem:
         if memories:
             memories.pop().close()
         memory = TieredMemorySystem(
@@ -56,14 +60,16 @@ def opened(private_tmp):
         memories.pop().close()
 
 
-def contents(memory):
+def contents(memory: TieredMemorySystem) -> tuple[object, ...]:
     return dict(memory.items()), memory.l1_current_bytes, list(memory.l1)
 
 
 # -- values that cannot become bytes
 
 
-def test_an_unpicklable_value_is_named_by_its_place_and_changes_nothing(opened):
+def test_an_unpicklable_value_is_named_by_its_place_and_changes_nothing(
+    opened: Callable[..., TieredMemorySystem],
+) -> None:
     memory = opened()
     memory["k"] = "kept"
     before = contents(memory)
@@ -73,7 +79,9 @@ def test_an_unpicklable_value_is_named_by_its_place_and_changes_nothing(opened):
     assert contents(memory) == before
 
 
-def test_a_class_that_is_gone_is_named(opened, monkeypatch):
+def test_a_class_that_is_gone_is_named(
+    opened: Callable[..., TieredMemorySystem], monkeypatch: pytest.MonkeyPatch
+) -> None:
     module = types.ModuleType("module_that_goes")
     exec("class Gone: pass", module.__dict__)
     monkeypatch.setitem(sys.modules, "module_that_goes", module)
@@ -92,7 +100,7 @@ def test_a_class_that_is_gone_is_named(opened, monkeypatch):
     assert memory["k"] == 2
 
 
-def test_pickle_refused_both_ways(opened):
+def test_pickle_refused_both_ways(opened: Callable[..., TieredMemorySystem]) -> None:
     memory = opened(allow_pickle=False)
     memory["plain"] = {"t": (1, {2}), "d": datetime.date(2026, 1, 1)}
     with pytest.raises(PickleRefusedError, match=r"value\[0\].*Point"):
@@ -108,21 +116,21 @@ def test_pickle_refused_both_ways(opened):
 
 
 class Custom:
-    def __init__(self):
-        self.fail = None
+    def __init__(self) -> None:
+        self.fail = ""
 
-    def dumps(self, value):
+    def dumps(self, value: Any) -> Any:
         if self.fail == "dumps":
             raise ZeroDivisionError("in dumps")
         return 5 if self.fail == "type" else pickle.dumps(value)
 
-    def loads(self, data):
+    def loads(self, data: Any) -> object:
         if self.fail == "loads":
             raise ZeroDivisionError("in loads")
         return pickle.loads(data)  # noqa: S301 - our own bytes
 
 
-def test_a_custom_serializer_that_fails(opened):
+def test_a_custom_serializer_that_fails(opened: Callable[..., TieredMemorySystem]) -> None:
     custom = Custom()
     memory = opened(serializer=custom)
     memory["k"] = 1
@@ -136,7 +144,7 @@ def test_a_custom_serializer_that_fails(opened):
     custom.fail = "loads"
     with pytest.raises(SerializationError, match="in loads"):
         memory.get("k")
-    custom.fail = None
+    custom.fail = ""
     assert memory["k"] == 1
     memory = opened()
     with pytest.raises(SerializationError, match="custom serializer"):
@@ -145,8 +153,10 @@ def test_a_custom_serializer_that_fails(opened):
 
 @pytest.mark.parametrize("answer", [-1, 1.5, True, "9", None, ZeroDivisionError])
 @pytest.mark.parametrize("durability", ["process", "cache"])
-def test_a_sizer_that_fails_changes_nothing(opened, answer, durability):
-    def sizer(value):
+def test_a_sizer_that_fails_changes_nothing(
+    opened: Callable[..., TieredMemorySystem], answer: Any, durability: Durability
+) -> None:
+    def sizer(value: Any) -> Any:
         if value == "bad":
             if answer is ZeroDivisionError:
                 raise answer
@@ -166,7 +176,9 @@ def test_a_sizer_that_fails_changes_nothing(opened, answer, durability):
 # -- a key of its own for the records
 
 
-def test_secret_keys(opened, caplog):
+def test_secret_keys(
+    opened: Callable[..., TieredMemorySystem], caplog: pytest.LogCaptureFixture
+) -> None:
     memory = opened(secret_key=b"s" * 32)
     memory["small"] = [1]
     memory["large"] = "x" * 400_000
@@ -186,7 +198,9 @@ def test_secret_keys(opened, caplog):
     assert memory["small"] == [2]
 
 
-def test_records_without_a_mac_are_misses_once_a_key_is_given(opened):
+def test_records_without_a_mac_are_misses_once_a_key_is_given(
+    opened: Callable[..., TieredMemorySystem],
+) -> None:
     memory = opened()
     memory["k"] = [1]
     memory = opened(secret_key=b"s" * 32)
@@ -200,7 +214,9 @@ def test_records_without_a_mac_are_misses_once_a_key_is_given(opened):
 
 @pytest.mark.parametrize("durability", ["process", "cache"])
 @pytest.mark.parametrize("l1_size_mb", [1, 64])
-def test_larger_than_l2_goes_to_the_archive(opened, durability, l1_size_mb):
+def test_larger_than_l2_goes_to_the_archive(
+    opened: Callable[..., TieredMemorySystem], durability: Durability, l1_size_mb: float
+) -> None:
     """Whatever L1 holds, and whether the put, an eviction, a flush or the close brings it there."""
     memory = opened(l1_size_mb, durability=durability)
     value = os.urandom(9 * MIB)
@@ -221,7 +237,9 @@ def test_larger_than_l2_goes_to_the_archive(opened, durability, l1_size_mb):
 
 
 @pytest.mark.parametrize("durability", ["process", "cache"])
-def test_larger_than_everything(opened, durability):
+def test_larger_than_everything(
+    opened: Callable[..., TieredMemorySystem], durability: Durability
+) -> None:
     memory = opened(1, l3_size_mb=16, durability=durability)
     memory["k"] = "kept"
     before = contents(memory)
@@ -234,7 +252,9 @@ def test_larger_than_everything(opened, durability):
     assert sorted(path.name for path in memory.l3_path.iterdir()) == ["archive", "procs"]
 
 
-def test_larger_than_everything_below_but_not_than_l1(opened, caplog):
+def test_larger_than_everything_below_but_not_than_l1(
+    opened: Callable[..., TieredMemorySystem], caplog: pytest.LogCaptureFixture
+) -> None:
     """In "cache" mode it lives while L1 holds it; flush says so, eviction counts it."""
     memory = opened(64, l3_size_mb=16, durability="cache")
     memory["huge"] = bytes(9 * MIB)
@@ -251,7 +271,7 @@ def test_larger_than_everything_below_but_not_than_l1(opened, caplog):
     memory.check()
 
 
-def test_large_values_share_the_budgets(opened):
+def test_large_values_share_the_budgets(opened: Callable[..., TieredMemorySystem]) -> None:
     """Value files too: the oldest leave, counted, and no budget is exceeded."""
     memory = opened(1, l3_size_mb=16)
     sizes = [0.3, 0.4, 5, 0.3, 8, 2, 2, 2, 6, 0.3] * 3
@@ -270,7 +290,9 @@ def test_large_values_share_the_budgets(opened):
     assert files_there == len(memory)
 
 
-def test_many_values_with_files_of_their_own_do_not_fill_l2_for_ever(opened):
+def test_many_values_with_files_of_their_own_do_not_fill_l2_for_ever(
+    opened: Callable[..., TieredMemorySystem],
+) -> None:
     memory = opened(1)
     for i in range(120):
         memory[i] = os.urandom(300_000)
@@ -279,7 +301,9 @@ def test_many_values_with_files_of_their_own_do_not_fill_l2_for_ever(opened):
     memory.check()
 
 
-def test_a_value_too_large_for_the_archive_is_evicted_not_demoted(opened):
+def test_a_value_too_large_for_the_archive_is_evicted_not_demoted(
+    opened: Callable[..., TieredMemorySystem],
+) -> None:
     memory = opened(1, l2_size_mb=64, l3_size_mb=16)
     memory["large"] = os.urandom(20 * MIB)
     for i in range(600):
@@ -290,7 +314,9 @@ def test_a_value_too_large_for_the_archive_is_evicted_not_demoted(opened):
     memory.check()
 
 
-def test_reopening_with_smaller_budgets_makes_room_at_once(opened):
+def test_reopening_with_smaller_budgets_makes_room_at_once(
+    opened: Callable[..., TieredMemorySystem],
+) -> None:
     memory = opened(1, l2_size_mb=64, l3_size_mb=64)
     for i in range(300):
         memory[i] = os.urandom(250_000)
@@ -307,13 +333,18 @@ def test_reopening_with_smaller_budgets_makes_room_at_once(opened):
 
 @pytest.mark.parametrize("size", [1000, 300_000])
 @pytest.mark.parametrize("durability", ["process", "cache"])
-def test_a_full_disk_changes_nothing(opened, monkeypatch, durability, size):
+def test_a_full_disk_changes_nothing(
+    opened: Callable[..., TieredMemorySystem],
+    monkeypatch: pytest.MonkeyPatch,
+    durability: Durability,
+    size: int,
+) -> None:
     memory = opened(1, durability=durability)
     for i in range(20):
         memory[i] = os.urandom(100_000)
     memory.flush()
 
-    def refuse(*_):
+    def refuse(*_: object) -> Never:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:

@@ -5,6 +5,9 @@ import logging
 import os
 import shutil
 import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Never
 
 import pytest
 
@@ -16,17 +19,19 @@ MIB = 1 << 20
 
 
 @pytest.fixture
-def places(private_tmp):
+def places(private_tmp: Path) -> tuple[Path, Path]:
     return private_tmp / "l2", private_tmp / "l3"
 
 
-def opened(places, l1_bytes=100_000, **options):
-    options = {"l2_size_mb": 16, "durability": "cache"} | options
-    return TieredMemorySystem(l1_bytes / MIB, *places, **options)
+def opened(
+    places: tuple[Path, Path], l1_bytes: int = 100_000, **options: Any
+) -> TieredMemorySystem:
+    defaults: dict[str, Any] = {"l2_size_mb": 16, "durability": "cache"}
+    return TieredMemorySystem(l1_bytes / MIB, *places, **defaults | options)
 
 
 @pytest.fixture
-def memory(places):
+def memory(places: tuple[Path, Path]) -> Iterator[TieredMemorySystem]:
     memory = opened(places)
     yield memory
     memory.close()
@@ -35,40 +40,40 @@ def memory(places):
 class Killed:
     """What a kill -9 right now would leave, opened at another place."""
 
-    def __init__(self, memory, where):
+    def __init__(self, memory: TieredMemorySystem, where: Path) -> None:
         self.places = where / "l2", where / "l3"
         for source, target in zip((memory.l2_path, memory.l3_path), self.places, strict=True):
             shutil.copytree(source, target)
             target.chmod(0o700)
 
-    def __enter__(self):
+    def __enter__(self) -> TieredMemorySystem:
         self.memory = opened(self.places)
         self.memory.check()
         return self.memory
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.memory.close()
         shutil.rmtree(self.places[0].parent)
 
 
-def killed(memory):
+def killed(memory: TieredMemorySystem) -> Killed:
     where = memory.l2_path.parent / "killed"
     where.mkdir(mode=0o700)
     return Killed(memory, where)
 
 
-def evict_everything(memory):
+def evict_everything(memory: TieredMemorySystem) -> None:
     budget = memory.budget_bytes
     memory.resize(1)
     memory.resize(budget)
 
 
 class Unpicklable:
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         raise ZeroDivisionError("not this one")
 
 
-def test_a_put_costs_no_write(memory):
+def test_a_put_costs_no_write(memory: TieredMemorySystem) -> None:
     for i in range(100):
         memory[i] = i
     assert memory.stats()["l2"]["files"] == 0
@@ -78,7 +83,7 @@ def test_a_put_costs_no_write(memory):
         assert dict(after.items()) == {}
 
 
-def test_flush_and_close_write_everything(places):
+def test_flush_and_close_write_everything(places: tuple[Path, Path]) -> None:
     memory = opened(places)
     memory.update({i: i for i in range(100)})
     memory.put("brief", 1, 3600)
@@ -96,7 +101,7 @@ def test_flush_and_close_write_everything(places):
         memory.check()
 
 
-def test_eviction_writes_the_victim(memory):
+def test_eviction_writes_the_victim(memory: TieredMemorySystem) -> None:
     memory.put("first", "f" * 1000, 3600)
     for i in range(200):
         memory[i] = bytes(1000)
@@ -109,7 +114,9 @@ def test_eviction_writes_the_victim(memory):
     assert memory.stats()["l1"]["demotions"] > 100
 
 
-def test_an_update_in_l1_then_a_kill_does_not_bring_the_older_version_back(memory):
+def test_an_update_in_l1_then_a_kill_does_not_bring_the_older_version_back(
+    memory: TieredMemorySystem,
+) -> None:
     memory["k"] = "old"
     memory.flush()
     memory["k"] = "new"
@@ -123,7 +130,9 @@ def test_an_update_in_l1_then_a_kill_does_not_bring_the_older_version_back(memor
 
 @pytest.mark.parametrize("value", ["small", "x" * 300_000])
 @pytest.mark.parametrize("cold", [False, True])
-def test_a_delete_then_a_kill_stays_deleted(memory, value, cold):
+def test_a_delete_then_a_kill_stays_deleted(
+    memory: TieredMemorySystem, value: Any, cold: bool
+) -> None:
     memory["k"] = value
     memory.flush()
     if cold:
@@ -141,14 +150,14 @@ def test_a_delete_then_a_kill_stays_deleted(memory, value, cold):
         assert "k" not in after
 
 
-def test_deadlines_survive_the_spill(memory):
+def test_deadlines_survive_the_spill(memory: TieredMemorySystem) -> None:
     memory.put("k", 1, 3600)
     memory.touch("k", 7200)
     evict_everything(memory)
     assert memory.entry("k").ttl == pytest.approx(7200, abs=1)
 
 
-def test_a_dirty_entry_that_expired_is_not_written(memory):
+def test_a_dirty_entry_that_expired_is_not_written(memory: TieredMemorySystem) -> None:
     memory.put("k", "v", 1e-9)
     memory["other"] = 1
     while "k" in memory:
@@ -159,7 +168,9 @@ def test_a_dirty_entry_that_expired_is_not_written(memory):
     assert list(memory) == ["other"]
 
 
-def test_an_unpicklable_victim_is_dropped_counted_and_logged(memory, caplog):
+def test_an_unpicklable_victim_is_dropped_counted_and_logged(
+    memory: TieredMemorySystem, caplog: pytest.LogCaptureFixture
+) -> None:
     memory["bad"] = Unpicklable()
     memory["good"] = 1
     with caplog.at_level(logging.WARNING, "fastmem"):
@@ -173,7 +184,9 @@ def test_an_unpicklable_victim_is_dropped_counted_and_logged(memory, caplog):
     memory.check()
 
 
-def test_flush_writes_all_others_before_it_names_the_one_that_cannot(memory):
+def test_flush_writes_all_others_before_it_names_the_one_that_cannot(
+    memory: TieredMemorySystem,
+) -> None:
     memory.update({i: i for i in range(50)})
     memory["bad"] = bad = Unpicklable()
     memory.update({i: i for i in range(50, 100)})
@@ -185,7 +198,9 @@ def test_flush_writes_all_others_before_it_names_the_one_that_cannot(memory):
         assert set(after) == set(range(100))
 
 
-def test_close_drops_what_cannot_be_written_and_says_so(places, caplog):
+def test_close_drops_what_cannot_be_written_and_says_so(
+    places: tuple[Path, Path], caplog: pytest.LogCaptureFixture
+) -> None:
     memory = opened(places)
     memory["bad"] = Unpicklable()
     memory["good"] = 1
@@ -196,11 +211,13 @@ def test_close_drops_what_cannot_be_written_and_says_so(places, caplog):
         assert dict(memory.items()) == {"good": 1}
 
 
-def refuse(*_):
+def refuse(*_: object) -> Never:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_a_full_disk_drops_victims_and_keeps_the_budget(memory, monkeypatch, caplog):
+def test_a_full_disk_drops_victims_and_keeps_the_budget(
+    memory: TieredMemorySystem, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     with monkeypatch.context() as patch, caplog.at_level(logging.WARNING, "fastmem"):
         patch.setattr(files, "fallocate", refuse)
         for i in range(300):
@@ -216,7 +233,9 @@ def test_a_full_disk_drops_victims_and_keeps_the_budget(memory, monkeypatch, cap
         assert len(after) == 300 - lost
 
 
-def test_close_on_a_full_disk_leaves_it_open_and_whole(places, monkeypatch):
+def test_close_on_a_full_disk_leaves_it_open_and_whole(
+    places: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     memory = opened(places)
     memory.update({i: i for i in range(100)})
     with monkeypatch.context() as patch:
@@ -234,17 +253,20 @@ def test_close_on_a_full_disk_leaves_it_open_and_whole(places, monkeypatch):
 class Slow:
     """Becomes bytes only when it is let."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.entered, self.go = threading.Event(), threading.Event()
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         self.entered.set()
         assert self.go.wait(30)
         return str, ("slow",)
 
 
+Spilling = tuple[TieredMemorySystem, Slow, threading.Thread]
+
+
 @pytest.fixture
-def spilling(memory):
+def spilling(memory: TieredMemorySystem) -> Iterator[Spilling]:
     """A memory one of whose threads is inside the serializer of an evicted value."""
     slow = Slow()
     memory["slow"] = slow
@@ -256,7 +278,9 @@ def spilling(memory):
     evictor.join()
 
 
-def test_a_value_is_visible_while_it_is_being_spilled(spilling):
+def test_a_value_is_visible_while_it_is_being_spilled(
+    spilling: Spilling,
+) -> None:
     memory, slow, evictor = spilling
     assert "slow" not in memory.l1
     assert memory["slow"] is slow
@@ -267,11 +291,13 @@ def test_a_value_is_visible_while_it_is_being_spilled(spilling):
     assert len(memory) == 1
     slow.go.set()
     evictor.join()
-    assert memory["slow"] == "slow"
+    assert memory.get("slow") == "slow"
     assert len(memory) == 1
 
 
-def test_a_blocked_serializer_does_not_stop_other_threads(spilling):
+def test_a_blocked_serializer_does_not_stop_other_threads(
+    spilling: Spilling,
+) -> None:
     memory, slow, _ = spilling
     memory.resize(20_000)
     for i in range(200):
@@ -294,7 +320,9 @@ def test_a_blocked_serializer_does_not_stop_other_threads(spilling):
     lambda m: m.clear(),
     lambda m: (m.resize(100_000), m.touch("slow", 3600)),
 ])  # fmt: skip
-def test_a_spill_that_ends_late_brings_nothing_back(spilling, supersede):
+def test_a_spill_that_ends_late_brings_nothing_back(
+    spilling: Spilling, supersede: Callable[[TieredMemorySystem], object]
+) -> None:
     memory, slow, evictor = spilling
     supersede(memory)
     expected = memory.get("slow")
@@ -310,7 +338,9 @@ def test_a_spill_that_ends_late_brings_nothing_back(spilling, supersede):
     memory.check()
 
 
-def test_flush_does_not_trust_the_spill_of_another_thread(spilling):
+def test_flush_does_not_trust_the_spill_of_another_thread(
+    spilling: Spilling,
+) -> None:
     """What it must write may be in that thread's hands; it writes it too."""
     memory, slow, _ = spilling
     letting = threading.Timer(0.05, slow.go.set)

@@ -33,6 +33,6 @@ for name in ("TieredMemorySystem", "SegmentStore", "Archive"):
 """
 
 
-def test_import_and_l1_work_and_the_rest_says_why_not():
+def test_import_and_l1_work_and_the_rest_says_why_not() -> None:
     ran = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr

@@ -4,6 +4,9 @@ import gzip
 import lzma
 import random
 import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,19 +25,19 @@ REQUESTS = [
 ]
 
 
-def write(path, content):
+def write(path: Path, content: bytes) -> Path:
     path.write_bytes(content)
     return path
 
 
-def pack(numbers):
+def pack(numbers: list[int]) -> bytes:
     """Four byte planes under xz, as a compact trace has them."""
     raw = struct.pack(f"<{len(numbers)}I", *numbers)
     return lzma.compress(b"".join(raw[plane::4] for plane in range(4)))
 
 
 @pytest.mark.parametrize("squeeze", [bytes, gzip.compress, lzma.compress])
-def test_text_plain_and_compressed(tmp_path, squeeze):
+def test_text_plain_and_compressed(tmp_path: Path, squeeze: Callable[[bytes], bytes]) -> None:
     content = squeeze(TEXT)
     opened = open_trace(write(tmp_path / "any.name", content))
     assert isinstance(opened, TextTrace)
@@ -42,10 +45,11 @@ def test_text_plain_and_compressed(tmp_path, squeeze):
     assert list(opened.requests()) == REQUESTS
 
 
-def test_progress_through_a_text_trace(tmp_path):
+def test_progress_through_a_text_trace(tmp_path: Path) -> None:
     opened = open_trace(write(tmp_path / "t", b"key\n" * 200_000))
     seen = [opened.done() for number, _ in enumerate(opened.requests()) if number % 5000 == 0]
     assert seen == sorted(seen)
+    assert opened.total is not None
     assert 0 < seen[20] < opened.total
     assert opened.done() == opened.total
 
@@ -64,14 +68,14 @@ def test_progress_through_a_text_trace(tmp_path):
         (b"a\n" + b"k" * 65_537, "line 2: longer than 65,536 bytes"),
     ],
 )
-def test_a_malformed_line_is_named(tmp_path, content, place):
+def test_a_malformed_line_is_named(tmp_path: Path, content: bytes, place: Path) -> None:
     path = write(tmp_path / "bad.txt", content)
     with pytest.raises(TraceError) as error:
         list(open_trace(path).requests())
     assert str(error.value).startswith(f"{path}: {place}")
 
 
-def test_requests_before_the_malformed_line_are_given(tmp_path):
+def test_requests_before_the_malformed_line_are_given(tmp_path: Path) -> None:
     requests = open_trace(write(tmp_path / "t", b"a\nb\nc d e\n")).requests()
     assert [next(requests), next(requests)] == [("a", 1024), ("b", 1024)]
     with pytest.raises(TraceError, match="line 3"):
@@ -79,14 +83,16 @@ def test_requests_before_the_malformed_line_are_given(tmp_path):
 
 
 @pytest.fixture
-def numbers():
+def numbers() -> bytes:
     """Text that compresses to about half: damage in its middle cannot go unseen."""
     source = random.Random(5)
     return "".join(f"{source.getrandbits(64)}\n" for _ in range(2000)).encode()
 
 
 @pytest.mark.parametrize("squeeze", [gzip.compress, lzma.compress])
-def test_cut_compressed_text(tmp_path, numbers, squeeze):
+def test_cut_compressed_text(
+    tmp_path: Path, numbers: bytes, squeeze: Callable[[bytes], bytes]
+) -> None:
     whole = squeeze(numbers)
     path = write(tmp_path / "cut", whole[: len(whole) // 2])
     with pytest.raises(TraceError, match=r"cut: cut or damaged after line [\d,]+: "):
@@ -94,7 +100,9 @@ def test_cut_compressed_text(tmp_path, numbers, squeeze):
 
 
 @pytest.mark.parametrize("squeeze", [gzip.compress, lzma.compress])
-def test_damaged_compressed_text(tmp_path, numbers, squeeze):
+def test_damaged_compressed_text(
+    tmp_path: Path, numbers: bytes, squeeze: Callable[[bytes], bytes]
+) -> None:
     content = bytearray(squeeze(numbers))
     middle = len(content) // 2
     for place in range(middle, middle + 64):
@@ -104,19 +112,19 @@ def test_damaged_compressed_text(tmp_path, numbers, squeeze):
         list(open_trace(path).requests())
 
 
-def test_an_endless_line_is_not_read_to_its_end():
+def test_an_endless_line_is_not_read_to_its_end() -> None:
     with pytest.raises(TraceError, match="/dev/zero: line 1: longer than 65,536 bytes"):
         list(open_trace("/dev/zero").requests())
 
 
-def test_a_device_has_no_total():
+def test_a_device_has_no_total() -> None:
     opened = open_trace("/dev/null")
     assert opened.total is None
     assert list(opened.requests()) == []
     assert opened.done() == 0
 
 
-def test_compact_without_sizes(tmp_path):
+def test_compact_without_sizes(tmp_path: Path) -> None:
     path = write(tmp_path / "t.ids.xz", pack([0, 1, 0, 70_000, 2**32 - 1]))
     opened = open_trace(path)
     assert isinstance(opened, CompactTrace)
@@ -125,7 +133,7 @@ def test_compact_without_sizes(tmp_path):
     assert opened.done() == 5
 
 
-def test_compact_with_sizes(tmp_path):
+def test_compact_with_sizes(tmp_path: Path) -> None:
     path = write(tmp_path / "t.ids.xz", pack([0, 1, 0]))
     write(tmp_path / "t.sizes.xz", pack([300, 500_000]))
     assert list(open_trace(path).requests()) == [(0, 300), (1, 500_000), (0, 300)]
@@ -138,7 +146,7 @@ def test_compact_with_sizes(tmp_path):
         ([300, 2**31, 1], "request 2: object 1 has an impossible 2,147,483,648 bytes"),
     ],
 )
-def test_compact_with_sizes_that_do_not_fit(tmp_path, sizes, told):
+def test_compact_with_sizes_that_do_not_fit(tmp_path: Path, sizes: Any, told: str) -> None:
     path = write(tmp_path / "t.ids.xz", pack([0, 1, 2]))
     write(tmp_path / "t.sizes.xz", pack(sizes))
     with pytest.raises(TraceError, match=told):
@@ -155,14 +163,16 @@ def test_compact_with_sizes_that_do_not_fit(tmp_path, sizes, told):
         (lzma.compress(b"12345"), "5 bytes unpacked are not four equal planes"),
     ],
 )
-def test_malformed_compact(tmp_path, content, told):
+def test_malformed_compact(tmp_path: Path, content: bytes, told: str) -> None:
     path = write(tmp_path / "t.ids.xz", content)
     with pytest.raises(TraceError) as error:
         open_trace(path)
     assert str(error.value).startswith(f"{path}: {told}")
 
 
-def test_a_compact_bomb_is_refused_before_it_fills_the_memory(tmp_path, monkeypatch):
+def test_a_compact_bomb_is_refused_before_it_fills_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(trace, "LARGEST_ARRAY_BYTES", 3 << 20)
     path = write(tmp_path / "t.ids.xz", lzma.compress(bytes(64 << 20)))
     with pytest.raises(TraceError, match="more than 3,145,728 bytes unpacked"):
@@ -170,6 +180,6 @@ def test_a_compact_bomb_is_refused_before_it_fills_the_memory(tmp_path, monkeypa
 
 
 @pytest.mark.parametrize("name", ["none.txt", "none.ids.xz"])
-def test_a_missing_trace_is_an_os_error(tmp_path, name):
+def test_a_missing_trace_is_an_os_error(tmp_path: Path, name: str) -> None:
     with pytest.raises(FileNotFoundError):
         open_trace(tmp_path / name)

@@ -9,6 +9,7 @@ import json
 import sys
 import types
 from array import array
+from typing import Any
 
 import numpy
 import pytest
@@ -22,7 +23,7 @@ PROGRAM = (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType
 CONTAINERS = (list, tuple, set, frozenset, collections.deque)
 
 
-def parts(value):
+def parts(value: Any) -> tuple[list[Any], int]:
     """What a value leads to, and the bytes of attribute values that have no dict."""
     if isinstance(value, numpy.ndarray):
         base = [] if value.base is None else [value.base]
@@ -42,7 +43,7 @@ def parts(value):
     return found, extra
 
 
-def oracle(value):
+def oracle(value: object) -> int:
     total, seen, todo = 0, {}, [value]
     while todo:
         each = todo.pop()
@@ -55,7 +56,7 @@ def oracle(value):
     return total
 
 
-def grown():
+def grown() -> list[Any]:
     """A list with room to spare."""
     value = list(range(76))
     value.append(76)
@@ -64,19 +65,19 @@ def grown():
 
 
 class Plain:
-    def __init__(self, **attributes):
+    def __init__(self, **attributes: Any) -> None:
         self.__dict__.update(attributes)
 
 
 class TwoAttributes:
-    def __init__(self, x, y):
+    def __init__(self, x: Any, y: Any) -> None:
         self.x, self.y = x, y
 
 
 class Slots:
     __slots__ = ("a", "b")
 
-    def __init__(self, a, b):
+    def __init__(self, a: Any, b: Any) -> None:
         self.a, self.b = a, b
 
 
@@ -91,38 +92,38 @@ class Colour(enum.Enum):
 @dataclasses.dataclass
 class Point:
     x: float
-    y: list
+    y: list[Any]
 
 
 Pair = collections.namedtuple("Pair", "a b")
 
 
-class MyDict(dict):
+class MyDict(dict[Any, Any]):
     pass
 
 
-class MyList(list):
+class MyList(list[Any]):
     pass
 
 
-def materialized():
+def materialized() -> object:
     value = TwoAttributes([1.5], "text")
     assert value.__dict__
     return value
 
 
-def shared():
+def shared() -> object:
     part = [1.5, 2.5]
     return [part, part, {"again": part}, (part,)]
 
 
-def cyclic():
-    loop = []
+def cyclic() -> object:
+    loop: list[Any] = []
     loop.append(loop)
     return {"loop": loop, "pair": (loop, loop)}
 
 
-def utf8_cached():
+def utf8_cached() -> object:
     """A string that also carries its UTF-8 form, which some C call asked for."""
     text = "é" * 100 + "日"
     bare = sys.getsizeof(text)
@@ -132,7 +133,7 @@ def utf8_cached():
     return text
 
 
-SAMPLES = {
+SAMPLES: dict[str, list[Any]] = {
     "scalars": [None, True, False, 0, 1, -1, 2**29, 2**30, 2**60, -(2**200), 1.5, 2j, ...],
     "text": ["", "a", "é", "日本", "\U0001f600", "x" * 1000, "é" * 99, "日" * 99, utf8_cached()],
     "bytes": [b"", b"abc", bytes(1000), bytearray(), bytearray(b"x" * 77)],
@@ -185,7 +186,7 @@ CASES = [(name, i) for name, group in SAMPLES.items() for i in range(len(group))
 
 
 @pytest.mark.parametrize(("name", "i"), CASES)
-def test_samples_measure_as_the_oracle_says(name, i):
+def test_samples_measure_as_the_oracle_says(name: str, i: int) -> None:
     value = SAMPLES[name][i]
     assert deep_size(value) == oracle(value)
     assert deep_size([value, value]) == oracle([value, value])
@@ -199,20 +200,20 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_documents_measure_as_the_oracle_says(value):
+def test_documents_measure_as_the_oracle_says(value: Any) -> None:
     assert deep_size(value) == oracle(value)
 
 
-def test_views_of_one_base_count_it_once():
+def test_views_of_one_base_count_it_once() -> None:
     base = numpy.zeros(100_000)
     views = [base[i:] for i in range(100)]
     assert deep_size(views) < 1.05 * base.nbytes
 
 
-def test_wide_and_deep_documents_fit_no_inline_buffer():
+def test_wide_and_deep_documents_fit_no_inline_buffer() -> None:
     wide = [[str(i), float(i), {"k": [i]}] for i in range(20_000)]
     assert deep_size(wide) == oracle(wide)
-    deep = []
+    deep: list[Any] = []
     for i in range(100_000):
         deep = [deep, float(i)]
     assert deep_size(deep) == oracle(deep)
@@ -220,15 +221,15 @@ def test_wide_and_deep_documents_fit_no_inline_buffer():
         deep = deep[0]
 
 
-def test_measuring_changes_nothing_about_an_instance():
+def test_measuring_changes_nothing_about_an_instance() -> None:
     value = TwoAttributes([1.5], "t" * 50)
     before = sys.getsizeof(value), deep_size(value)
     assert (sys.getsizeof(value), deep_size(value)) == before
     assert not any(type(each) is dict for each in gc.get_referents(value))
 
 
-def test_measuring_takes_no_reference():
-    value = [{"a": (1, [2.5])}, "text"]
+def test_measuring_takes_no_reference() -> None:
+    value: list[Any] = [{"a": (1, [2.5])}, "text"]
     inner = value[0]["a"]
     before = sys.getrefcount(inner), sys.getrefcount(value)
     deep_size(value)

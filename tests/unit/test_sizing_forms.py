@@ -7,6 +7,7 @@ import enum
 import sys
 import zoneinfo
 from array import array
+from typing import Any
 
 import numpy
 import pytest
@@ -14,19 +15,19 @@ import pytest
 from fastmem._core.sizing import FORM_DIRECT, FORM_OPAQUE, FORM_PLAIN, deep_size, measure
 
 
-def nested(depth, make=list):
+def nested(depth: int, make: type = list) -> object:
     value = make()
     for i in range(depth - 1):
         value = [value] if make is list else {str(i): value}
     return value
 
 
-def twice(part):
+def twice(part: object) -> list[object]:
     return [part, part]
 
 
-def loop():
-    value = []
+def loop() -> list[Any]:
+    value: list[Any] = []
     value.append(value)
     return value
 
@@ -65,9 +66,10 @@ PLAIN = [
     numpy.zeros(3, dtype=[("a", "i4"), ("b", "f8")]), numpy.array(["a"]),
     numpy.ndarray(3, buffer=memoryview(bytearray(24))),
 ]  # fmt: skip
-OPAQUE = [
+Pair = collections.namedtuple("Pair", "a")
+OPAQUE: list[object] = [
     object(), int, len, sys, Text("a"), Number(1), Level.LOW, [Level.LOW], {Text("a"): 1},
-    collections.OrderedDict(), collections.deque(), collections.namedtuple("P", "a")(1),
+    collections.OrderedDict(), collections.deque(), Pair(1),
     collections.defaultdict(int), decimal.Decimal(1), range(3), memoryview(b"a"), ..., slice(1),
     datetime.datetime(2024, 1, 1, tzinfo=zoneinfo.ZoneInfo("UTC")),
     datetime.time(1, tzinfo=zoneinfo.ZoneInfo("UTC")),
@@ -78,26 +80,26 @@ OPAQUE = [
 
 
 @pytest.mark.parametrize("value", DIRECT, ids=lambda v: type(v).__name__)
-def test_direct(value):
+def test_direct(value: Any) -> None:
     assert measure(value) == (deep_size(value), FORM_DIRECT)
 
 
 @pytest.mark.parametrize("value", PLAIN, ids=lambda v: type(v).__name__)
-def test_plain(value):
+def test_plain(value: Any) -> None:
     assert measure(value) == (deep_size(value), FORM_PLAIN)
 
 
 @pytest.mark.parametrize("value", OPAQUE, ids=lambda v: type(v).__name__)
-def test_opaque(value):
+def test_opaque(value: Any) -> None:
     assert measure(value) == (deep_size(value), FORM_OPAQUE)
 
 
 @pytest.mark.parametrize("value", OPAQUE, ids=lambda v: type(v).__name__)
-def test_one_opaque_part_makes_the_whole_opaque(value):
+def test_one_opaque_part_makes_the_whole_opaque(value: Any) -> None:
     assert measure([1, {"a": [(), value]}])[1] == FORM_OPAQUE
 
 
-def test_the_owner_of_a_borrowed_buffer_does_not_matter():
+def test_the_owner_of_a_borrowed_buffer_does_not_matter() -> None:
     """What gets written is the array; that its bytes lie in something odd is no obstacle."""
     import mmap
 

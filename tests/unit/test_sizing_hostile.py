@@ -5,6 +5,8 @@ import logging
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator
+from typing import Any, Never
 
 import pytest
 
@@ -12,29 +14,29 @@ from fastmem._core.l1 import L1Cache
 from fastmem._core.sizing import deep_size, measure
 
 
-def sized(answer):
+def sized(answer: Callable[[], Any]) -> object:
     class Sized:
         __slots__ = ("calls",)
 
-        def __sizeof__(self):
+        def __sizeof__(self) -> Any:
             return answer()
 
     return Sized()
 
 
-def honest():
+def honest() -> int:
     class Sized:
         __slots__ = ("calls",)
 
     return deep_size(Sized())
 
 
-def fail():
+def fail() -> Never:
     raise ValueError("no size today")
 
 
 @pytest.mark.parametrize("lie", [fail, lambda: -1, lambda: "x", lambda: None, lambda: 1.5])
-def test_a_failing_or_impossible_size_is_the_basic_size(lie):
+def test_a_failing_or_impossible_size_is_the_basic_size(lie: Callable[[], Any]) -> None:
     assert deep_size(sized(lie)) == honest()
     assert deep_size([sized(lie)]) > honest()
 
@@ -42,24 +44,24 @@ def test_a_failing_or_impossible_size_is_the_basic_size(lie):
 class Liar(int):
     """Claims to be whatever is asked."""
 
-    def __lt__(self, other):
+    def __lt__(self, other: object) -> bool:
         return False
 
-    __gt__ = __index__ = __int__ = __lt__
+    __gt__ = __index__ = __int__ = __lt__  # type: ignore[assignment]
 
 
-def test_the_value_of_an_int_counts_not_what_it_claims():
+def test_the_value_of_an_int_counts_not_what_it_claims() -> None:
     assert deep_size(sized(lambda: Liar(-(10**6)))) == honest()
     assert deep_size(sized(lambda: Liar(10**40))) >= 2**60
     with pytest.raises(ValueError, match="negative"):
         L1Cache(1000, sizer=lambda _: Liar(-(10**6)))["a"] = 1
 
 
-def test_a_size_is_believed():
+def test_a_size_is_believed() -> None:
     assert deep_size(sized(lambda: 10_000)) == 10_000 + 16
 
 
-def test_a_huge_size_saturates_and_fits_no_budget():
+def test_a_huge_size_saturates_and_fits_no_budget() -> None:
     huge = sized(lambda: 10**40)
     assert deep_size(huge) >= 2**60
     assert deep_size([huge, huge, sized(lambda: 2**62)]) >= 2**60
@@ -72,8 +74,8 @@ def test_a_huge_size_saturates_and_fits_no_budget():
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, MemoryError])
-def test_what_is_no_ordinary_failure_comes_out(error):
-    def interrupt():
+def test_what_is_no_ordinary_failure_comes_out(error: type[BaseException]) -> None:
+    def interrupt() -> Never:
         raise error
 
     cache = L1Cache(10_000)
@@ -87,8 +89,8 @@ def test_what_is_no_ordinary_failure_comes_out(error):
     assert len(cache) == 0
 
 
-def test_a_size_that_empties_the_containers_being_measured():
-    def empty():
+def test_a_size_that_empties_the_containers_being_measured() -> None:
+    def empty() -> int:
         for each in (values, mapping, outer):
             each.clear()
         gc.collect()
@@ -101,10 +103,10 @@ def test_a_size_that_empties_the_containers_being_measured():
     assert outer == []
 
 
-def test_a_size_that_measures_and_stores():
+def test_a_size_that_measures_and_stores() -> None:
     cache = L1Cache(100_000)
 
-    def store():
+    def store() -> Any:
         cache["inner"] = [1, 2, 3]
         return deep_size([1, 2])
 
@@ -113,34 +115,34 @@ def test_a_size_that_measures_and_stores():
     cache._check()
 
 
-def test_attributes_are_not_asked_for():
+def test_attributes_are_not_asked_for() -> None:
     class Watchful:
-        def __init__(self):
-            self.seen = []
+        def __init__(self) -> None:
+            self.seen: list[str] = []
 
-        def __getattribute__(self, name):
+        def __getattribute__(self, name: str) -> Any:
             raise AssertionError(f"asked for {name}")
 
     assert deep_size(Watchful()) > 50
 
 
-def test_a_class_that_pretends_to_be_another():
+def test_a_class_that_pretends_to_be_another() -> None:
     class Pretends:
-        __class__ = dict
+        __class__ = dict  # type: ignore[assignment]
 
-    class NoIteration(dict):
-        def __iter__(self):
+    class NoIteration(dict[Any, Any]):
+        def __iter__(self) -> Iterator[Any]:
             raise AssertionError
 
-        items = keys = values = __len__ = __iter__
+        items = keys = values = __len__ = __iter__  # type: ignore[assignment]
 
     assert deep_size(Pretends()) > 0
     assert deep_size(NoIteration(a=[1.5])) > deep_size([1.5])
 
 
-def test_a_value_that_knows_the_cache_does_not_count_it():
+def test_a_value_that_knows_the_cache_does_not_count_it() -> None:
     class Session:
-        pass
+        cache: object
 
     class Sub(L1Cache):
         pass
@@ -153,12 +155,12 @@ def test_a_value_that_knows_the_cache_does_not_count_it():
         assert deep_size(session) == alone < 2_000
 
 
-def test_the_program_is_not_counted():
-    def generator():
+def test_the_program_is_not_counted() -> None:
+    def generator() -> Any:
         yield sys.modules
 
     class Handler:
-        def __init__(self):
+        def __init__(self) -> None:
             self.log = logging.Logger("alone")
             self.run = test_the_program_is_not_counted
             self.module = sys
@@ -170,7 +172,7 @@ def test_the_program_is_not_counted():
     assert deep_size(Handler()) < 10_000
 
 
-def test_failing_allocations_come_out_as_memory_errors():
+def test_failing_allocations_come_out_as_memory_errors() -> None:
     script = """
 from _testcapi import set_nomemory, remove_mem_hooks
 from fastmem._core.sizing import deep_size

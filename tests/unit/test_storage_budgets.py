@@ -41,7 +41,7 @@ def test_tiny_records_grow_the_index_within_the_budget(private_tmp: Path) -> Non
 def test_mixed_sizes_stay_within_the_warm_budget(private_tmp: Path, seed: int) -> None:
     draw = random.Random(seed)
     with open_tiers(private_tmp) as memory:
-        model = {}
+        model: dict[Any, bytes] = {}
         for _ in range(400):
             key = draw.randrange(60)
             size = draw.choice([10, 1000, 100_000, 262_144, 262_145, 900_000, 4_000_000])

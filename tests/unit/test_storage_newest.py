@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from fastmem import SegmentStore, TieredMemorySystem
-from fastmem.storage import files, opening, superblock
+from fastmem.storage import files, opening
 from tests.crash.directories import (
     CLEAN_AT,
     SEGMENT,
@@ -167,6 +167,7 @@ def test_reclaim_passes_over_damage(private_tmp: Path, damage: str) -> None:
         left = {key: memory.peek(key) for key in memory}
         assert len([key for key in left if not isinstance(key, tuple)]) == 19
         assert all(left[i, "small"] == str(i) * 100 for i in range(20))
+        key: Any
         for key, value in left.items():
             if not isinstance(key, tuple):
                 assert value == bytes([key]) * 300_000
@@ -190,9 +191,7 @@ class Boot:
 
     def again(self, number: int, step_s: float) -> None:
         self._patcher.setattr(opening, "boot_id", lambda: struct.pack("<16B", *[number] * 16))
-        self._patcher.setattr(
-            superblock.time, "time_ns", lambda: self._time_ns() + int(step_s * 1e9)
-        )
+        self._patcher.setattr(time, "time_ns", lambda: self._time_ns() + int(step_s * 1e9))
 
 
 @pytest.mark.parametrize("opener", [open_segments, open_archive, open_tiers])
@@ -234,7 +233,7 @@ def test_a_deadline_survives_reopening(private_tmp: Path) -> None:
     time.sleep(0.03)
     with open_tiers(private_tmp) as memory:
         assert memory.get("gone") is None
-        assert memory.entry("k").tier.value == "l3_cold"  # type: ignore[union-attr]
+        assert memory.entry("k").tier.value == "l3_cold"
 
 
 def test_a_clean_flag_that_lies_costs_nothing_but_orphans(private_tmp: Path) -> None:

@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import xxhash
@@ -198,7 +199,7 @@ def test_a_missing_segment_costs_its_own_records_and_no_older_ones_return(
 
 
 def test_a_gap_in_the_numbers_is_no_reason_to_rebuild_again(private_tmp: Path) -> None:
-    values = dict.fromkeys(range(3000), "x" * 1000)
+    values: dict[Any, Any] = dict.fromkeys(range(3000), "x" * 1000)
     with open_tiers(private_tmp) as memory:
         memory.update(values)
     for _again in range(3):

@@ -1,6 +1,8 @@
 """The warm budget holds whatever is put: small records, large values, many keys."""
 
 import os
+from pathlib import Path
+from typing import Any, Never
 
 import pytest
 
@@ -9,7 +11,7 @@ from fastmem import SegmentStore, TieredMemorySystem, ValueTooLargeError
 MIB = 1 << 20
 
 
-def used(directory):
+def used(directory: Path) -> int:
     """Bytes that the store's files take on disk, the lock file and first page aside."""
     return sum(
         entry.stat().st_blocks * 512
@@ -19,7 +21,7 @@ def used(directory):
 
 
 @pytest.mark.parametrize("size", [300_000, MIB, 5 * MIB])
-def test_large_values_make_room_for_one_another(private_tmp, size):
+def test_large_values_make_room_for_one_another(private_tmp: Path, size: int) -> None:
     with SegmentStore(private_tmp, budget_bytes=16 * MIB) as store:
         for number in range(60):
             value = number.to_bytes(8, "big") * (size // 8)
@@ -32,7 +34,7 @@ def test_large_values_make_room_for_one_another(private_tmp, size):
         store.check()
 
 
-def test_large_values_beside_small_ones(private_tmp):
+def test_large_values_beside_small_ones(private_tmp: Path) -> None:
     with SegmentStore(private_tmp, budget_bytes=16 * MIB) as store:
         for number in range(300):
             store.put(("large", number), bytes(300_000))
@@ -42,7 +44,7 @@ def test_large_values_beside_small_ones(private_tmp):
         store.check()
 
 
-def test_what_is_live_and_fits_is_kept_however_often_the_log_goes_round(private_tmp):
+def test_what_is_live_and_fits_is_kept_however_often_the_log_goes_round(private_tmp: Path) -> None:
     with SegmentStore(private_tmp, budget_bytes=16 * MIB) as store:
         for number in range(4_000):
             store.put(number, number.to_bytes(1_000, "big"))
@@ -54,7 +56,7 @@ def test_what_is_live_and_fits_is_kept_however_often_the_log_goes_round(private_
         store.check()
 
 
-def test_many_small_keys_and_the_index_they_need(private_tmp):
+def test_many_small_keys_and_the_index_they_need(private_tmp: Path) -> None:
     with SegmentStore(private_tmp, budget_bytes=16 * MIB) as store:
         for number in range(200_000):
             store.put(number, b"")
@@ -65,7 +67,7 @@ def test_many_small_keys_and_the_index_they_need(private_tmp):
         store.check()
 
 
-def test_a_value_over_half_the_budget_is_refused(private_tmp):
+def test_a_value_over_half_the_budget_is_refused(private_tmp: Path) -> None:
     with SegmentStore(private_tmp, budget_bytes=16 * MIB) as store:
         store.put("k", "old")
         with pytest.raises(ValueTooLargeError) as caught:
@@ -74,7 +76,7 @@ def test_a_value_over_half_the_budget_is_refused(private_tmp):
         assert store.get("k") == "old"
 
 
-def test_demoted_large_values_are_all_kept(private_tmp):
+def test_demoted_large_values_are_all_kept(private_tmp: Path) -> None:
     with TieredMemorySystem(1, private_tmp / "warm", private_tmp / "cold", l2_size_mb=16) as memory:
         for number in range(80):
             memory.put(number, os.urandom(8) * (MIB // 8))
@@ -84,7 +86,7 @@ def test_demoted_large_values_are_all_kept(private_tmp):
         memory.check()
 
 
-def test_one_large_value_moves_few(private_tmp):
+def test_one_large_value_moves_few(private_tmp: Path) -> None:
     with SegmentStore(private_tmp, budget_bytes=64 * MIB) as store:
         for number in range(200):
             before = len(store)
@@ -93,7 +95,7 @@ def test_one_large_value_moves_few(private_tmp):
         store.check()
 
 
-def test_an_unbounded_archive_sheds_what_is_dead(private_tmp):
+def test_an_unbounded_archive_sheds_what_is_dead(private_tmp: Path) -> None:
     with TieredMemorySystem(1, private_tmp / "w", private_tmp / "c", l2_size_mb=16) as memory:
         for _ in range(8):
             for key in range(1_500):
@@ -104,13 +106,15 @@ def test_an_unbounded_archive_sheds_what_is_dead(private_tmp):
         memory.check()
 
 
-def test_an_interrupt_in_a_spill_leaves_no_claim(private_tmp, monkeypatch):
+def test_an_interrupt_in_a_spill_leaves_no_claim(
+    private_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with TieredMemorySystem(
         1, private_tmp / "w", private_tmp / "c", l2_size_mb=16, durability="cache"
     ) as memory:
         spill_one = memory._spill_one
 
-        def interrupted(key):
+        def interrupted(key: Any) -> Never:
             monkeypatch.setattr(memory, "_spill_one", spill_one)
             raise KeyboardInterrupt
 
@@ -128,6 +132,6 @@ def test_an_interrupt_in_a_spill_leaves_no_claim(private_tmp, monkeypatch):
 
 
 @pytest.mark.parametrize("size", [float("inf"), float("nan"), 0, -1])
-def test_sizes_that_are_none(private_tmp, size):
+def test_sizes_that_are_none(private_tmp: Path, size: int) -> None:
     with pytest.raises(ValueError, match="l1_size_mb"):
         TieredMemorySystem(size, private_tmp / "w", private_tmp / "c")
