@@ -4,6 +4,8 @@ import contextlib
 import gc
 import random
 import sys
+from collections.abc import Callable
+from typing import Any
 
 from fastmem import L1Cache, ValueTooLargeError
 
@@ -18,13 +20,13 @@ ABSENT = object()
 class Odd:
     """Hash and equality in Python; now and then a failing one."""
 
-    def __init__(self, name):
+    def __init__(self, name: int) -> None:
         self.name = name
 
-    def __hash__(self):
+    def __hash__(self) -> int:
         return self.name % 5
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         if self.name == 13:
             raise ValueError("unequal to everything")
         return self is other
@@ -33,7 +35,7 @@ class Odd:
 ODD = [Odd(n) for n in range(15)]
 
 
-def failing(cache, key, value):
+def failing(cache: L1Cache, key: Any, value: Any) -> None:
     with contextlib.suppress(ValueError):
         cache.put(key, value, ttl_seconds=-1)
     with contextlib.suppress(TypeError):
@@ -44,7 +46,7 @@ def failing(cache, key, value):
         cache["never"]
 
 
-def iterate(cache, key, value):
+def iterate(cache: L1Cache, key: Any, value: Any) -> None:
     for number, _ in enumerate(cache.items()):
         if number == 3:
             cache.delete(key)
@@ -52,7 +54,7 @@ def iterate(cache, key, value):
     (key, value) in cache.items()  # noqa: B015 - the comparison is the operation
 
 
-STEPS = (
+STEPS: tuple[Callable[[L1Cache, Any, Any], object], ...] = (
     lambda c, k, v: c.put(k, v),
     lambda c, k, v: c.put(k, v, ttl_seconds=100),
     lambda c, k, v: c.put(k, v, ttl_seconds=1e-9),
@@ -75,7 +77,7 @@ STEPS = (
 )
 
 
-def work(seed, operations):
+def work(seed: int, operations: int) -> None:
     cache = L1Cache(8_000)
     pick = random.Random(seed)
     for _ in range(operations):
@@ -85,23 +87,23 @@ def work(seed, operations):
     cache._check()
 
 
-def counts():
+def counts() -> list[int]:
     return [sys.getrefcount(each) for each in (*KEYS, *VALUES, *ODD, ABSENT)]
 
 
-def blocks():
+def blocks() -> int:
     gc.collect()
     return sys.getallocatedblocks()
 
 
-def test_no_reference_is_kept_or_lost():
+def test_no_reference_is_kept_or_lost() -> None:
     before = counts()
     work(1, OPERATIONS)
     gc.collect()
     assert counts() == before
 
 
-def test_no_block_is_kept():
+def test_no_block_is_kept() -> None:
     """The least growth of several rounds: free lists of the interpreter fill in some of them."""
     grown = []
     for seed in range(5):

@@ -1,5 +1,7 @@
 """CPython's own tests of mappings, run on `L1Cache`, and the list of what differs from a dict."""
 
+from typing import Any
+
 import pytest
 
 from fastmem import L1Cache
@@ -16,21 +18,21 @@ DIFFERENT = ("copy", "fromkeys", "repr", "repr_deep")
 class Roomy(L1Cache):
     """Made as a dict is made, with room for everything that the tests store."""
 
-    def __init__(self, *others, **items):
+    def __init__(self, *others: Any, **items: Any) -> None:
         super().__init__(1 << 26)
         self.update(*others, **items)
 
 
 class Copied(Roomy):
-    def copy(self):
+    def copy(self) -> "Copied":
         return Copied(self)
 
 
-class TestHashMapping(mapping_tests.TestHashMappingProtocol):
-    type2test = Roomy
+class TestHashMapping(mapping_tests.TestHashMappingProtocol):  # type: ignore[misc,name-defined]
+    type2test: type[Roomy] = Roomy
 
     # They compare a dict's popitem of equal copies; the order of ours is that of use.
-    def test_popitem(self):
+    def test_popitem(self) -> None:
         self.type2test = Copied
         super().test_popitem()
 
@@ -39,14 +41,14 @@ for name in DIFFERENT:
     setattr(TestHashMapping, f"test_{name}", None)
 
 
-def test_the_differences_are_still_there():
+def test_the_differences_are_still_there() -> None:
     cache = Roomy(a=1)
     assert not hasattr(cache, "copy")
     assert not hasattr(Roomy, "fromkeys")
     assert repr(cache) != repr(dict(cache))
 
 
-def test_nearly_all_of_them_run():
+def test_nearly_all_of_them_run() -> None:
     theirs = {name for name in dir(mapping_tests.TestHashMappingProtocol) if name[:5] == "test_"}
     ours = {name for name in theirs if getattr(TestHashMapping, name) is not None}
     assert len(theirs) >= 20

@@ -2,10 +2,10 @@
 
 import json
 import lzma
-import os
 import random
 from array import array
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from fastmem._core.l1 import L1Cache
 from fastmem._core.sizing import deep_size
 
 OVERHEAD = 80
-SHARED = Path(os.environ.get("FASTMEM_SHARED", Path(__file__).parents[2].parent / "shared"))
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -43,9 +42,9 @@ def test_a_skewed_trace_hits_where_an_ordered_dict_hits(seed: int) -> None:
     cache._check()
 
 
-def requests(name: str) -> array[int]:
+def requests(shared: Path, name: str) -> Sequence[int]:
     """One little-endian uint32 per request, stored as four planes of bytes."""
-    planes = lzma.decompress((SHARED / "traces" / f"{name}.ids.xz").read_bytes())
+    planes = lzma.decompress((shared / "traces" / f"{name}.ids.xz").read_bytes())
     count = len(planes) // 4
     mixed = bytearray(len(planes))
     for plane in range(4):
@@ -54,14 +53,11 @@ def requests(name: str) -> array[int]:
 
 
 @pytest.mark.parametrize("name", ["lirs_gli", "lirs_cpp", "lirs_multi1", "lirs_zigzag", "corda"])
-def test_a_recorded_trace_misses_as_often_as_the_reference(name: str) -> None:
+def test_a_recorded_trace_misses_as_often_as_the_reference(shared_dir: Path, name: str) -> None:
     """With values of one size, a byte budget of n entries is a count of n entries."""
-    reference = SHARED / "traces" / "reference.json"
-    if not reference.exists():
-        assert "CI" not in os.environ, f"{reference} is absent"
-        pytest.skip(f"{reference} is absent")
+    reference = shared_dir / "traces" / "reference.json"
     points = json.loads(reference.read_text())[name]["count"]
-    trace = requests(name)
+    trace = requests(shared_dir, name)
     assert points
     for point in points.values():
         cache = L1Cache(point["cap"] * (OVERHEAD + deep_size(1) + 100), sizer=lambda _: 100)
