@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -46,3 +47,18 @@ def private_tmp(tmp_path: Path) -> Path:
     path.mkdir()
     path.chmod(0o700)  # mkdir's own mode passes through the umask
     return path
+
+
+@pytest.fixture
+def places(private_tmp: Path) -> tuple[Path, Path]:
+    """Where a memory's L2 and L3 may be made."""
+    return private_tmp / "l2", private_tmp / "l3"
+
+
+@pytest.fixture
+def eager_switches() -> Iterator[None]:
+    """Threads change places between almost any two bytecodes."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)

@@ -74,7 +74,7 @@ def run_child(at: Path, opener: Any, steps: list[Step], die_at: int) -> tuple[in
                         store.put(key, value)
                     os.write(done, b".")
             os._exit(0)
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - told on stderr; this process ends here
             traceback.print_exc()
         finally:
             os._exit(1)

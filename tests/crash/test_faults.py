@@ -217,7 +217,7 @@ def small_disk(private_tmp: Path) -> Iterator[Path]:
     at.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=40m,mode=0700", "tmpfs", str(at)]
     try:
-        done = subprocess.run(mount, capture_output=True, timeout=20)
+        done = subprocess.run(mount, capture_output=True, timeout=20, check=False)
     except FileNotFoundError:
         pytest.skip("no mount command")
     if done.returncode:

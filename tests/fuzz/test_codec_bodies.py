@@ -52,8 +52,10 @@ PLAIN_CODECS = [codec_id for codec_id in CodecId if codec_id != CodecId.PICKLE]
 def assert_value_or_refused(codec_id: int, body: bytes | bytearray) -> None:
     try:
         STRICT.decode(codec_id, memoryview(body))
-    except SerializationError as error:
-        assert not isinstance(error, PickleRefusedError)
+    except PickleRefusedError:
+        raise  # these codecs have nothing to do with pickle
+    except SerializationError:
+        pass
 
 
 @given(st.sampled_from(PLAIN_CODECS), st.binary(max_size=200))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 
 from fastmem import ClosedError, StoreLockedError
+from tests.children import forked
 from tests.crash.directories import (
     BUDGET,
     contents,
@@ -131,29 +131,6 @@ def test_an_idle_forked_child_does_not_keep_a_dead_parents_lock(private_tmp: Pat
         finish(parent)  # ends the grandchild's input
 
 
-def in_child(body: Any) -> str:
-    """Run `body` in a forked child; return what it returned, as text."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        said = "nothing"
-        try:
-            said = str(body())
-        except BaseException as error:
-            said = f"{type(error).__name__}: {error}"
-        finally:
-            os.write(writer, said.encode())
-            os._exit(0)
-    os.close(writer)
-    ready, _, _ = select.select([reader], [], [], 20)
-    if not ready:
-        os.kill(child, signal.SIGKILL)
-    said = os.read(reader, 4096).decode() if ready else "it hung"
-    os.close(reader)
-    os.waitpid(child, 0)
-    return said
-
-
 @pytest.mark.parametrize("opener", [open_segments, open_archive, open_tiers])
 def test_a_forked_child_finds_the_store_closed_and_harms_nothing(
     private_tmp: Path, opener: Any
@@ -177,7 +154,7 @@ def test_a_forked_child_finds_the_store_closed_and_harms_nothing(
             store.close()
             return "fine"
 
-        assert in_child(use) == "fine"
+        assert forked(use) == "fine"
         store.put("after", 1)
         assert store.get("large") == b"x" * 300_000
         store.check()
@@ -204,9 +181,9 @@ def test_a_fork_while_another_thread_is_at_work_inside(private_tmp: Path) -> Non
         try:
             if sys.version_info >= (3, 12):
                 with pytest.warns(DeprecationWarning, match="fork"):
-                    said = in_child(lambda: (store.close(), "closed")[1])
+                    said = forked(lambda: (store.close(), "closed")[1])
             else:
-                said = in_child(lambda: (store.close(), "closed")[1])
+                said = forked(lambda: (store.close(), "closed")[1])
         finally:
             release.set()
             thread.join()

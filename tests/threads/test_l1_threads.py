@@ -1,22 +1,14 @@
 """Threads that hammer one cache: no wrong value, no broken invariant."""
 
-import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import Any
 
 import pytest
 
 from fastmem._core.l1 import L1Cache
-
-
-@pytest.fixture
-def switch_often() -> Iterator[None]:
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(interval)
+from tests.crowd import together
 
 
 class Key:
@@ -46,75 +38,50 @@ class Value:
         self.cache.peek(self.number)
 
 
-def hammer(
-    cache: L1Cache,
-    make_key: Callable[[int], Any],
-    seed: int,
-    steps: int,
-    failures: list[BaseException],
-) -> None:
+def hammer(cache: L1Cache, make_key: Callable[[int], Any], seed: int, steps: int) -> None:
     random = Random(seed)
-    try:
-        for _ in range(steps):
-            number = random.randrange(60)
-            key, act = make_key(number), random.random()
-            if act < 0.35:
-                cache.put(key, Value(cache, number), 60)
-            elif act < 0.8:
-                value = cache.get(key)
-                assert value is None or value.number == number
-            elif act < 0.9:
-                value = cache.pop(key, None)
-                assert value is None or value.number == number
-            elif act < 0.93:
-                for held, value in cache.items():
-                    assert getattr(held, "number", held) == value.number
-            elif act < 0.95:
-                cache.resize(random.randrange(2_000, 9_000))
-            elif act < 0.955:
-                cache.clear()
-            else:
-                cache._check()
-    except BaseException as error:
-        failures.append(error)
-        raise
+    for _ in range(steps):
+        number = random.randrange(60)
+        key, act = make_key(number), random.random()
+        if act < 0.35:
+            cache.put(key, Value(cache, number), 60)
+        elif act < 0.8:
+            value = cache.get(key)
+            assert value is None or value.number == number
+        elif act < 0.9:
+            value = cache.pop(key, None)
+            assert value is None or value.number == number
+        elif act < 0.93:
+            for held, value in cache.items():
+                assert getattr(held, "number", held) == value.number
+        elif act < 0.95:
+            cache.resize(random.randrange(2_000, 9_000))
+        elif act < 0.955:
+            cache.clear()
+        else:
+            cache._check()
 
 
 @pytest.mark.parametrize("make_key", [int, Key], ids=["int", "compared by Python"])
-@pytest.mark.usefixtures("switch_often")
+@pytest.mark.usefixtures("eager_switches")
 def test_threads_hammer_one_cache(make_key: Callable[[int], Any]) -> None:
     cache = L1Cache(6_000)
-    failures: list[BaseException] = []
-    threads = [
-        threading.Thread(target=hammer, args=(cache, make_key, seed, 4_000, failures))
-        for seed in range(6)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
+    assert together(partial(hammer, cache, make_key, seed, 4_000) for seed in range(6)) == []
     cache._check()
     assert cache.stats()["hits"] > 0
     cache.clear()
 
 
-@pytest.mark.usefixtures("switch_often")
+@pytest.mark.usefixtures("eager_switches")
 def test_the_last_put_of_each_thread_is_what_it_reads() -> None:
-    cache, wrong = L1Cache(1_000_000), []
+    cache = L1Cache(1_000_000)
 
-    def own_keys(name: str) -> None:
+    def own_keys(name: int) -> None:
         for i in range(5_000):
             key = (name, i % 50)
             cache[key] = i
-            if cache[key] != i:
-                wrong.append((key, i))
+            assert cache[key] == i
 
-    threads = [threading.Thread(target=own_keys, args=(name,)) for name in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert wrong == []
+    assert together(partial(own_keys, number) for number in range(4)) == []
     assert len(cache) == 200
     cache._check()

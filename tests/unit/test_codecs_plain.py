@@ -215,7 +215,7 @@ def test_codec_ids_are_those_of_the_file_format() -> None:
 
 
 def test_a_body_of_the_graph_codec_reads_as_documented() -> None:
-    # [[0], [[TUPLE, 1, "a"]]]
+    # in MessagePack: [[0], [[TUPLE, 1, "a"]]]
     assert CODEC.encode((1, "a"), FORM_PLAIN) == (4, b"\x92\x91\x00\x91\x93\x01\x01\xa1a")
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from fastmem import DirectoryRefusedError, FormatError
 from fastmem.storage import files
+from tests.children import forked
 from tests.crash.directories import contents, open_archive, open_segments, open_tiers, snapshot
 
 NOBODY = 65_534
@@ -119,23 +120,13 @@ def test_network_file_systems(private_tmp: Path, monkeypatch: pytest.MonkeyPatch
     refused(private_tmp, "NFS")
 
 
-def as_nobody(body: Callable[[], None]) -> int:
-    """Run `body` in a child without root's powers. Return its exit status."""
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            if os.geteuid() == 0:
-                os.setgroups([])
-                os.setresgid(NOBODY, NOBODY, NOBODY)
-                os.setresuid(NOBODY, NOBODY, NOBODY)
-            body()
-            status = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+def without_power(body: Callable[[], object]) -> object:
+    """Call `body` as a user who may do nothing special."""
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setresgid(NOBODY, NOBODY, NOBODY)
+        os.setresuid(NOBODY, NOBODY, NOBODY)
+    return body()
 
 
 def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
@@ -158,7 +149,7 @@ def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
                 assert store.get("k") == "v"
             assert snapshot(base / "l2") == before
 
-        assert as_nobody(body) == 0
+        assert forked(partial(without_power, body)) == "None"
     finally:
         shutil.rmtree(base)
     assert tmp_path.exists()

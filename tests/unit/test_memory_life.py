@@ -2,7 +2,6 @@
 
 import gc
 import os
-import signal
 import subprocess
 import sys
 import textwrap
@@ -21,8 +20,9 @@ from fastmem import (
     StoreLockedError,
     TieredMemorySystem,
 )
-from fastmem._core.log import WARM
 from fastmem.memory import Durability
+from tests.children import forked
+from tests.demotion import archive_warm
 
 Use = Callable[[TieredMemorySystem], object]
 MUTATIONS: dict[str, Use] = {
@@ -70,18 +70,10 @@ READS: dict[str, Use] = {
 
 
 @pytest.fixture
-def places(private_tmp: Path) -> tuple[Path, Path]:
-    return private_tmp / "l2", private_tmp / "l3"
-
-
-@pytest.fixture
 def filled(places: tuple[Path, Path]) -> tuple[Path, Path]:
     with TieredMemorySystem(1, *places, l2_size_mb=16) as memory:
         memory.update({"a": [1], "cold": "c" * 500, "large": "x" * 300_000})
-        engine = memory._engine
-        engine.provided(engine.log.roll, WARM)
-        with engine._lock:
-            engine.reclaimer.step(1 << 20, forward=False)
+        archive_warm(memory)
         memory["a"] = [2]
     return places
 
@@ -275,25 +267,6 @@ def test_the_end_of_the_process_closes(places: tuple[Path, Path], durability: Du
 # -- forked
 
 
-def in_child(work: Callable[[], object]) -> str:
-    """Run `work` in a forked child; return what it returned, or the error's name, as text."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        signal.alarm(20)
-        try:
-            answer = str(work())
-        except BaseException as error:
-            answer = repr(error)
-        os.write(writer, answer.encode())
-        os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader) as pipe:
-        answer = pipe.read()
-    os.waitpid(child, 0)
-    return answer
-
-
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.parametrize("durability", ["process", "cache"])
 def test_in_a_forked_child_it_is_closed_and_the_parent_goes_on(
@@ -302,9 +275,9 @@ def test_in_a_forked_child_it_is_closed_and_the_parent_goes_on(
     with TieredMemorySystem(1, *places, durability=durability) as memory:
         memory["a"] = [1]
         for use in (*MUTATIONS.values(), *READS.values()):
-            assert in_child(partial(use, memory)).startswith("ClosedError")
-        assert in_child(memory.close) == "None"
-        assert in_child(lambda: memory.closed) == "True"
+            assert forked(partial(use, memory)).startswith("ClosedError")
+        assert forked(memory.close) == "None"
+        assert forked(lambda: memory.closed) == "True"
         memory["b"] = 2
         assert dict(memory.items()) == {"a": [1], "b": 2}
         memory.check()
@@ -334,7 +307,7 @@ def test_a_child_runs_no_destructor_of_its_parents_values(
         globals()["memory"] = None
         return gc.collect() >= 0
 
-    assert in_child(forget) == "True"
+    assert forked(forget) == "True"
     assert not mark.exists()
     memory.close()
     assert mark.read_text() == f"{os.getpid()}\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fastmem import MemoryTier, TieredMemorySystem
-from fastmem._core.log import WARM
+from tests.demotion import archive_warm, empty_l1
 
 MISSING = object()
 
@@ -20,19 +20,12 @@ def memory(private_tmp: Path) -> Iterator[TieredMemorySystem]:
 
 def to_archive(memory: TieredMemorySystem) -> None:
     """Everything warm goes where a full L2 would send it; L1 lets go of it too."""
-    engine = memory._engine
-    engine.provided(engine.log.roll, WARM)
-    with engine._lock:
-        numbers = engine.files.warm.numbers
-        while numbers and numbers[0] < engine.tail_segment():
-            engine.reclaimer.step(1 << 20, forward=False)
+    archive_warm(memory)
     out_of_l1(memory)
 
 
 def out_of_l1(memory: TieredMemorySystem) -> None:
-    budget = memory.budget_bytes
-    memory.resize(1)
-    memory.resize(budget)
+    empty_l1(memory)
     assert len(memory.l1) == 0
 
 

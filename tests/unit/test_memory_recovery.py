@@ -10,13 +10,9 @@ import pytest
 
 from fastmem import MemoryTier, TieredMemorySystem
 from fastmem._core.log import WARM
+from tests.demotion import archive_warm
 
 MIB = 1 << 20
-
-
-@pytest.fixture
-def places(private_tmp: Path) -> tuple[Path, Path]:
-    return private_tmp / "l2", private_tmp / "l3"
 
 
 @pytest.fixture
@@ -24,15 +20,6 @@ def memory(places: tuple[Path, Path]) -> Iterator[TieredMemorySystem]:
     memory = TieredMemorySystem(1, *places, l2_size_mb=16)
     yield memory
     memory.close()
-
-
-def reclaim_all_but_the_tail(memory: TieredMemorySystem) -> None:
-    engine = memory._engine
-    engine.provided(engine.log.roll, WARM)
-    with engine._lock:
-        numbers = engine.files.warm.numbers
-        while numbers and numbers[0] < engine.tail_segment():
-            engine.reclaimer.step(MIB, forward=False)
 
 
 def test_a_large_value_survives_a_kill_in_the_middle_of_its_demotion(
@@ -63,7 +50,7 @@ def test_an_archived_copy_stays_dead_when_its_tombstone_is_reclaimed_under_a_new
 ) -> None:
     """The newer value's own tombstone does not know of the archive."""
     memory["k"] = "old"
-    reclaim_all_but_the_tail(memory)
+    archive_warm(memory)
     assert memory.stats()["l3"]["entries"] == 1
     del memory["k"]
     memory._engine.provided(memory._engine.log.roll, WARM)
@@ -73,7 +60,7 @@ def test_an_archived_copy_stays_dead_when_its_tombstone_is_reclaimed_under_a_new
     assert memory["k"] == "new"
     memory.check()
     del memory["k"]
-    reclaim_all_but_the_tail(memory)
+    archive_warm(memory)
     memory.close()
     (places[0] / "index").unlink()
     with TieredMemorySystem(1, *places, l2_size_mb=16) as memory:
@@ -84,7 +71,7 @@ def test_a_tombstone_in_the_archive_does_not_harm_the_value_that_came_back(
     memory: TieredMemorySystem, places: tuple[Path, Path]
 ) -> None:
     memory["k"] = "old"
-    reclaim_all_but_the_tail(memory)
+    archive_warm(memory)
     del memory["k"]
     memory._engine.provided(memory._engine.log.roll, WARM)
     memory["k"] = "new"
@@ -124,7 +111,7 @@ def test_the_last_interrupted_reclaim_is_taken_up_again(
     with pytest.raises(KeyboardInterrupt), engine._lock:
         engine.reclaimer.step(MIB, forward=False)
     monkeypatch.setattr(engine.files.warm, "unlink", unlink)
-    reclaim_all_but_the_tail(memory)
+    archive_warm(memory)
     assert memory["k"] == 1
     assert not (memory.l2_path / "seg.0").exists()
     memory.check()

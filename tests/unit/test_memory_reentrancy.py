@@ -15,6 +15,7 @@ import pytest
 from fastmem import SerializationError, TieredMemorySystem
 from fastmem._core.keys import encode_key
 from fastmem.memory import Durability
+from tests.demotion import empty_l1
 
 L1_BYTES = 40_000
 
@@ -128,11 +129,6 @@ def memory(request: pytest.FixtureRequest, private_tmp: Path) -> Iterator[Tiered
         Hook.action = None
 
 
-def evict_everything(memory: TieredMemorySystem) -> None:
-    memory.resize(1)
-    memory.resize(L1_BYTES)
-
-
 def is_sound(memory: TieredMemorySystem) -> None:
     memory.check()
     assert memory.l1_current_bytes <= memory.l1_size_bytes
@@ -157,7 +153,7 @@ def test_code_of_a_value_while_it_is_stored(
     memory["target"] = value
     if Hook.runs:  # else it is asked only when it is written back
         assert memory["target"] is value  # the outer put ends last
-    evict_everything(memory)
+    empty_l1(memory)
     assert Hook.runs == 1
     is_sound(memory)
 
@@ -178,7 +174,7 @@ def test_code_of_a_value_while_it_is_written_back(
     memory["last"] = "kept"
     Hook.arm(memory, action)
     if how == "evicted":
-        evict_everything(memory)
+        empty_l1(memory)
     elif how == "flushed":
         memory.flush()
     else:
@@ -203,9 +199,9 @@ def test_code_of_a_value_while_it_is_written_back(
     lambda m: m.put("target", bytes(300_000)),
     lambda m: m.delete("target"),
     lambda m: m.pop("target"),
-    evict_everything,
+    empty_l1,
     lambda m: m.clear(),
-    lambda m: m.touch("target", 5) and evict_everything(m),
+    lambda m: m.touch("target", 5) and empty_l1(m),
     lambda m: m.update({f"n{i}": bytes(900) for i in range(100)}),
 ], ids=["put", "put large", "delete", "pop", "evict", "clear", "touch", "crowd out"])  # fmt: skip
 def test_del_of_a_value_that_leaves(
@@ -237,7 +233,7 @@ def test_del_of_a_value_superseded_in_limbo_or_l1_does_not_undo_the_put(
         expected = None
     if action is not ACTIONS["popitem"]:
         assert memory.get("target") == expected
-        evict_everything(memory)
+        empty_l1(memory)
         assert memory.get("target") == expected
     is_sound(memory)
 
@@ -281,7 +277,7 @@ def test_del_of_a_value_superseded_in_limbo(private_tmp: Path, act: Action, newe
 @everywhere
 def test_code_of_a_value_while_it_is_loaded(memory: TieredMemorySystem, action: Action) -> None:
     memory["target"] = ActsInLoad()
-    evict_everything(memory)
+    empty_l1(memory)
     Hook.arm(memory, action)
     assert type(memory["target"]) is ActsInLoad
     assert Hook.runs == 1
@@ -305,7 +301,7 @@ def test_a_serializer_that_uses_the_memory(private_tmp: Path, action: Action) ->
         memory["target"] = "target"
         assert Hook.runs == 1
         assert memory["target"] == "target"
-        evict_everything(memory)
+        empty_l1(memory)
         Hook.arm(memory, action)
         assert memory["target"] == "'target'"
         assert Hook.runs == 1
@@ -351,7 +347,7 @@ def test_a_value_that_puts_itself_for_ever_does_not_overflow_the_stack(private_t
     ) as own:
         for i in range(5):
             own[i] = Again()
-        evict_everything(own)
+        empty_l1(own)
         assert [own[i] for i in range(5)] == ["restored"] * 5
         assert "spill_failed" not in own.stats()["l1"]["evictions"]
         assert Again.count == 5

@@ -1,37 +1,17 @@
 """Time to live: what is refused, and one absolute deadline in every tier."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fastmem import MemoryEntry, MemoryTier, TieredMemorySystem
 from fastmem._core.clock import boottime_ns
-from fastmem._core.log import WARM
 from fastmem.memory import Durability
+from tests.demotion import archive_warm, empty_l1
 
 MIB = 1 << 20
-
-
-@pytest.fixture
-def opened(private_tmp: Path) -> Iterator[Callable[..., TieredMemorySystem]]:
-    """Opens one place again and again, closing what was open there."""
-    memories: list[TieredMemorySystem] = []
-
-    def again(l1_size_mb: float = 1, **options: Any) -> TieredMemorySystem:
-        if memories:
-            memories.pop().close()
-        memory = TieredMemorySystem(
-            l1_size_mb, private_tmp / "l2", private_tmp / "l3", **({"l2_size_mb": 16} | options)
-        )
-        memories.append(memory)
-        return memory
-
-    yield again
-    if memories:
-        memories.pop().close()
 
 
 @pytest.mark.parametrize("durability", ["process", "cache"])
@@ -87,17 +67,13 @@ def test_a_ttl_is_the_same_in_every_tier(
         return entry.ttl is not None and min(seconds, end) - 1 <= entry.ttl <= seconds + 1
 
     assert agrees(memory.entry("k"))
-    memory.resize(1)
-    memory.resize(MIB)
+    empty_l1(memory)
     assert agrees(memory.entry("k"))
     assert memory["k"] == "v"
     assert agrees(memory.entry("k"))
     memory = opened()
     assert agrees(memory.entry("k"))
-    engine = memory._engine
-    engine.provided(engine.log.roll, WARM)
-    with engine._lock:
-        engine.reclaimer.step(MIB, forward=False)
+    archive_warm(memory)
     assert memory.entry("k").tier is MemoryTier.L3_COLD
     assert agrees(memory.entry("k"))
     assert memory["k"] == "v"
@@ -114,8 +90,7 @@ def test_expired_means_invisible_everywhere(
         memory.put(key, key, 0.05)
         memory.put(f"{key} for ever", key)
     deadline = boottime_ns() + 60_000_000
-    memory.resize(1)
-    memory.resize(MIB)
+    empty_l1(memory)
     memory.get("hot")
     while boottime_ns() < deadline:
         pass

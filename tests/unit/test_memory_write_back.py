@@ -12,15 +12,10 @@ from typing import Any, Never
 import pytest
 
 from fastmem import MemoryTier, SerializationError, TieredMemorySystem
-from fastmem._core.log import WARM
 from fastmem.storage import files
+from tests.demotion import archive_warm, empty_l1
 
 MIB = 1 << 20
-
-
-@pytest.fixture
-def places(private_tmp: Path) -> tuple[Path, Path]:
-    return private_tmp / "l2", private_tmp / "l3"
 
 
 def opened(
@@ -60,12 +55,6 @@ def killed(memory: TieredMemorySystem) -> Killed:
     where = memory.l2_path.parent / "killed"
     where.mkdir(mode=0o700)
     return Killed(memory, where)
-
-
-def evict_everything(memory: TieredMemorySystem) -> None:
-    budget = memory.budget_bytes
-    memory.resize(1)
-    memory.resize(budget)
 
 
 class Unpicklable:
@@ -123,7 +112,7 @@ def test_an_update_in_l1_then_a_kill_does_not_bring_the_older_version_back(
     assert memory["k"] == "new"
     with killed(memory) as after:
         assert after.get("k", "miss") == "miss"
-    evict_everything(memory)
+    empty_l1(memory)
     with killed(memory) as after:
         assert after["k"] == "new"
 
@@ -136,10 +125,7 @@ def test_a_delete_then_a_kill_stays_deleted(
     memory["k"] = value
     memory.flush()
     if cold:
-        engine = memory._engine
-        engine.provided(engine.log.roll, WARM)
-        with engine._lock:
-            engine.reclaimer.step(MIB, forward=False)
+        archive_warm(memory)
         assert memory.stats()["l3"]["entries"] == 1
     del memory["k"]
     with killed(memory) as after:
@@ -153,7 +139,7 @@ def test_a_delete_then_a_kill_stays_deleted(
 def test_deadlines_survive_the_spill(memory: TieredMemorySystem) -> None:
     memory.put("k", 1, 3600)
     memory.touch("k", 7200)
-    evict_everything(memory)
+    empty_l1(memory)
     assert memory.entry("k").ttl == pytest.approx(7200, abs=1)
 
 
@@ -163,7 +149,7 @@ def test_a_dirty_entry_that_expired_is_not_written(memory: TieredMemorySystem) -
     while "k" in memory:
         pass
     memory.flush()
-    evict_everything(memory)
+    empty_l1(memory)
     assert memory.stats()["l2"]["entries"] == 1
     assert list(memory) == ["other"]
 
@@ -174,7 +160,7 @@ def test_an_unpicklable_victim_is_dropped_counted_and_logged(
     memory["bad"] = Unpicklable()
     memory["good"] = 1
     with caplog.at_level(logging.WARNING, "fastmem"):
-        evict_everything(memory)
+        empty_l1(memory)
     assert "dropped 'bad'" in caplog.text
     assert "not this one" in caplog.text
     assert memory.stats()["l1"]["evictions"]["spill_failed"] == 1
@@ -270,7 +256,7 @@ def spilling(memory: TieredMemorySystem) -> Iterator[Spilling]:
     """A memory one of whose threads is inside the serializer of an evicted value."""
     slow = Slow()
     memory["slow"] = slow
-    evictor = threading.Thread(target=evict_everything, args=(memory,))
+    evictor = threading.Thread(target=empty_l1, args=(memory,))
     evictor.start()
     assert slow.entered.wait(30)
     yield memory, slow, evictor
@@ -314,7 +300,7 @@ def test_a_blocked_serializer_does_not_stop_other_threads(
 @pytest.mark.parametrize("supersede", [
     lambda m: m.put("slow", "newer"),
     lambda m: m.put("slow", "n" * 200_000),  # not even through L1
-    lambda m: (m.put("slow", "newer"), evict_everything(m)),
+    lambda m: (m.put("slow", "newer"), empty_l1(m)),
     lambda m: m.delete("slow"),
     lambda m: m.pop("slow"),
     lambda m: m.clear(),

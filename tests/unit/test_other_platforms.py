@@ -34,5 +34,7 @@ for name in ("TieredMemorySystem", "SegmentStore", "Archive"):
 
 
 def test_import_and_l1_work_and_the_rest_says_why_not() -> None:
-    ran = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False
+    )
     assert ran.returncode == 0, ran.stderr

@@ -161,7 +161,7 @@ def test_the_program_is_not_counted() -> None:
 
     class Handler:
         def __init__(self) -> None:
-            self.log = logging.Logger("alone")
+            self.log = logging.Logger("alone")  # noqa: LOG001 - known to nobody else
             self.run = test_the_program_is_not_counted
             self.module = sys
             self.type = Handler

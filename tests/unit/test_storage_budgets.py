@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from tests.crash.directories import (
     open_segments,
     open_tiers,
 )
+from tests.crowd import together
 
 
 def value_names(folder: Path) -> list[str]:
@@ -120,50 +121,32 @@ def test_no_value_file_is_left_behind_by_a_clean_close(private_tmp: Path) -> Non
 
 def test_threads_putting_large_values_stay_within_the_budget(private_tmp: Path) -> None:
     over: list[int] = []
-    failures: list[BaseException] = []
     with open_segments(private_tmp) as store:
         engine = engine_of(store)
 
         def put(first: int) -> None:
-            try:
-                for i in range(first, first + 12):
-                    store.put(i, os.urandom(1000) * 1500)
-                    over.append(linked_bytes(private_tmp / "l2"))
-            except BaseException as error:
-                failures.append(error)
+            for i in range(first, first + 12):
+                store.put(i, os.urandom(1000) * 1500)
+                over.append(linked_bytes(private_tmp / "l2"))
 
-        run([lambda n=n: put(100 * n) for n in range(4)])
-        assert failures == []
+        assert together(partial(put, 100 * n) for n in range(4)) == []
         assert max(over) <= BUDGET
         assert engine.warm_bytes <= BUDGET
         store.check()
 
 
 def test_threads_filling_a_bounded_archive(private_tmp: Path) -> None:
-    failures: list[BaseException] = []
     with Archive(private_tmp / "l3", budget_bytes=BUDGET) as archive:
 
         def put(first: int) -> None:
             draw = random.Random(first)
-            try:
-                for i in range(first, first + 40):
-                    archive.put(i, draw.randbytes(draw.choice([100_000, 200_000, 400_000])))
-            except BaseException as error:
-                failures.append(error)
+            for i in range(first, first + 40):
+                archive.put(i, draw.randbytes(draw.choice([100_000, 200_000, 400_000])))
 
-        run([lambda n=n: put(1000 * n) for n in range(4)])
-        assert failures == []
+        assert together(partial(put, 1000 * n) for n in range(4)) == []
         archive.check()
         assert linked_bytes(private_tmp / "l3") <= BUDGET
         assert len(value_names(private_tmp / "l3")) <= len(archive)
-
-
-def run(bodies: list[Any]) -> None:
-    threads = [threading.Thread(target=body) for body in bodies]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
 
 
 def test_the_footprint_of_a_value_is_never_less_than_its_blocks(private_tmp: Path) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import random
-import sys
 import threading
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,33 +12,9 @@ import pytest
 
 from fastmem import ClosedError
 from tests.crash.directories import BUDGET, engine_of, open_archive, open_segments, open_tiers
+from tests.crowd import together
 
-
-@pytest.fixture(autouse=True)
-def switching() -> Iterator[None]:
-    """Threads change places between almost any two bytecodes."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    yield
-    sys.setswitchinterval(before)
-
-
-def run(bodies: list[Any]) -> list[BaseException]:
-    failures: list[BaseException] = []
-
-    def guarded(body: Any) -> None:
-        try:
-            body()
-        except BaseException as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=guarded, args=(body,)) for body in bodies]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert not any(thread.is_alive() for thread in threads), "a deadlock"
-    return failures
+pytestmark = pytest.mark.usefixtures("eager_switches")
 
 
 @pytest.mark.parametrize("opener", [open_segments, open_tiers, open_archive])
@@ -69,7 +44,7 @@ def test_each_thread_finds_what_it_put(private_tmp: Path, opener: Any, durabilit
                 if i % 50 == 0:
                     store.flush()
 
-        assert run([lambda n=n: work(n) for n in range(4)]) == []
+        assert together([partial(work, n) for n in range(4)]) == []
         store.check()
         if opener is not open_archive:
             assert engine_of(store).warm_bytes <= BUDGET
@@ -100,7 +75,7 @@ def test_close_under_traffic(private_tmp: Path, opener: Any) -> None:
                 pass
             store.close()
 
-        failures = run([*(lambda n=n: work(n) for n in range(3)), close])
+        failures = together([*(partial(work, n) for n in range(3)), close])
         assert [error for error in failures if not isinstance(error, ClosedError)] == []
         with opener(private_tmp) as again:
             again.check()
@@ -120,5 +95,5 @@ def test_iteration_while_others_write(private_tmp: Path) -> None:
                 assert len(met) == len(set(met))
                 assert {("kept", i) for i in range(500)} <= set(met)
 
-        assert run([write, iterate, iterate]) == []
+        assert together([write, iterate, iterate]) == []
         memory.check()

@@ -121,8 +121,7 @@ def test_an_interrupt_in_a_spill_leaves_no_claim(
         monkeypatch.setattr(memory, "_spill_one", interrupted)
         memory.put("victim", bytes(300_000))
         with pytest.raises(KeyboardInterrupt):
-            for number in range(10):
-                memory.put(number, bytes(300_000))
+            memory.update({number: bytes(300_000) for number in range(10)})
         assert memory._spilling == {}
         assert memory.get("victim") == bytes(300_000)
         memory.flush()
