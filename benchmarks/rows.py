@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from benchmarks import timing
 from benchmarks.timing import Absent, Job
@@ -128,7 +128,7 @@ class Scene:
         self._stack.callback(shutil.rmtree, path)
         return path
 
-    def __enter__(self) -> Scene:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

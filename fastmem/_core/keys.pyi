@@ -2,7 +2,7 @@
 
 from typing import Final, TypeAlias
 
-_Key: TypeAlias = str | bytes | int | tuple["_Key", ...]
+_Key: TypeAlias = str | bytes | int | tuple[_Key, ...]
 
 KEY_BYTES_LIMIT: Final[int]
 KEY_DEPTH_LIMIT: Final[int]
