@@ -20,11 +20,21 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks import report, rows_l1, rows_l2, rows_l3, rows_open, rows_tiered, rows_values
+from benchmarks import (
+    report,
+    rows_footprint,
+    rows_l1,
+    rows_l2,
+    rows_l3,
+    rows_open,
+    rows_tiered,
+    rows_values,
+)
 from benchmarks.rows import ERROR, FULL, QUICK, Result, Row, Scale, Scene, run_row
 
 ROWS: Final = (
     *rows_l1.ROWS,
+    *rows_footprint.ROWS,
     *rows_l2.ROWS,
     *rows_values.ROWS,
     *rows_open.ROWS,

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import functools
-import importlib
-import importlib.util
 import itertools
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from benchmarks import child, timing, workloads
+from benchmarks import timing, workloads
 from benchmarks.peers import (
-    CACHETOOLS,
     DICT,
     L1_OURS,
     L1_OURS_TTL,
@@ -24,7 +19,7 @@ from benchmarks.peers import (
     ours,
     why_absent,
 )
-from benchmarks.rows import FASTEST, OURS, Bar, Field, Row, Scene
+from benchmarks.rows import FASTEST, Bar, Field, Row, Scene
 from benchmarks.timing import Absent, Job
 
 EVERYBODY: Final = (L1_OURS, DICT, *L1_PEERS)
@@ -169,78 +164,6 @@ def _build_evict(scene: Scene) -> Field:
     return jobs
 
 
-def _build_overhead(scene: Scene) -> Field:
-    count = scene.scale.counted_entries
-    jobs: dict[str, Job | Absent] = {}
-    for peer in EVERYBODY:
-        missing = why_absent(peer)
-        jobs[peer.name] = (
-            Absent(missing)
-            if missing
-            else functools.partial(child.resident_per_entry, peer.name, count)
-        )
-    return jobs
-
-
-def _build_resident(scene: Scene) -> Field:
-    jobs: dict[str, Job | Absent] = {}
-    for name in child.BOUNDED:
-        missing = why_absent(L1_OURS if name == OURS else CACHETOOLS)
-        jobs[name] = (
-            Absent(missing)
-            if missing
-            else functools.partial(child.resident_per_budget, name, scene.scale.budget_bytes)
-        )
-    return jobs
-
-
-def _build_collect(scene: Scene) -> Field:
-    count = scene.scale.counted_entries
-    jobs: dict[str, Job | Absent] = {}
-    for peer in EVERYBODY:
-        missing = why_absent(peer)
-        if missing:
-            jobs[peer.name] = Absent(missing)
-        elif peer.put is not None:
-            holder = child.Collector(peer.name, count)
-            scene.at_end(holder.close)
-            jobs[peer.name] = holder.collect_ms
-    return jobs
-
-
-def _microseconds(loop: timing.Loop, empty: timing.Loop, items: Sequence[Any]) -> float:
-    return timing.net_ns(loop, empty, items) / 1000
-
-
-def recursive_size(value: Any) -> int:
-    """What people write by hand; no cycles, no sharing."""
-    size = sys.getsizeof(value)
-    if type(value) is dict:
-        return size + sum(recursive_size(k) + recursive_size(v) for k, v in value.items())
-    if type(value) is list:
-        return size + sum(map(recursive_size, value))
-    return size
-
-
-def _build_sizing(_: Scene) -> Field:
-    document = workloads.json_document()
-    candidates: dict[str, tuple[str, str, int]] = {
-        OURS: ("fastmem._core.sizing", "deep_size", 200),
-        "pympler asizeof": ("pympler.asizeof", "asizeof", 5),
-        "recursive Python": (__name__, "recursive_size", 10),
-    }
-    jobs: dict[str, Job | Absent] = {}
-    for name, (module, function, repeats) in candidates.items():
-        top = module.partition(".")[0]
-        if importlib.util.find_spec(top) is None or importlib.util.find_spec(module) is None:
-            jobs[name] = Absent(f"{module} is not here")
-            continue
-        names = {"size": getattr(importlib.import_module(module), function)}
-        loop, empty = timing.compile_loop("size(k)", names), timing.compile_loop("pass", names)
-        jobs[name] = functools.partial(_microseconds, loop, empty, [document] * repeats)
-    return jobs
-
-
 def _build_tail(scene: Scene) -> Field:
     """Single hits on the clock, with one evicting put before each, outside the timing."""
     samples = scene.scale.operations
@@ -288,16 +211,19 @@ def _tail_job(c: Any, hot: Sequence[str], samples: int, starts: Any) -> Job:
     return job
 
 
+def _beside_dict(name: str, title: str, build: Callable[[Scene], Field], *bars: Bar) -> Row:
+    """Nanoseconds beside those of a dict, and in any case fewer than those of every peer."""
+    return Row(
+        name, title, "ns", "l1", build, DICT.name, (*bars, FASTER_THAN_ALL), not_peers=DICT_ONLY
+    )
+
+
 ROWS: Final = (
-    Row(
+    _beside_dict(
         "l1.get.hot",
         "get, hit, 1,000 hot keys",
-        "ns",
-        "l1",
         _reading(EVERYBODY, lambda p: p.get, _hot),
-        DICT.name,
-        (Bar(1.15, DICT.name), FASTER_THAN_ALL),
-        not_peers=DICT_ONLY,
+        Bar(1.15, DICT.name),
     ),
     Row(
         "l1.getitem.hot",
@@ -309,56 +235,34 @@ ROWS: Final = (
         (Bar(1.05, DICT.name), FASTER_THAN_ALL),
         not_peers=frozenset({DICT.name, "dict c[k]"}),
     ),
-    Row(
+    _beside_dict(
         "l1.get.uniform",
         "get, hit, uniform over all residents",
-        "ns",
-        "l1",
         _reading(EVERYBODY, lambda p: p.get, _uniform),
-        DICT.name,
-        (Bar(1.35, DICT.name), FASTER_THAN_ALL),
-        not_peers=DICT_ONLY,
+        Bar(1.35, DICT.name),
     ),
-    Row(
+    _beside_dict(
         "l1.miss",
         "get, miss",
-        "ns",
-        "l1",
         # Asking lru_cache for a missing key would insert it.
         _reading(EVERYBODY, lambda p: p.get if p.put is not None else None, _absent_keys),
-        DICT.name,
-        (Bar(0.7, DICT.name), FASTER_THAN_ALL),
-        not_peers=DICT_ONLY,
+        Bar(0.7, DICT.name),
     ),
-    Row(
+    _beside_dict(
         "l1.ttl.hot",
         "get, hit, every entry with a deadline, 1,000 hot keys",
-        "ns",
-        "l1",
         _reading(WITH_TTL, lambda p: p.get, _hot),
-        DICT.name,
-        (Bar(1.25, DICT.name), FASTER_THAN_ALL),
-        not_peers=DICT_ONLY,
+        Bar(1.25, DICT.name),
     ),
-    Row(
+    _beside_dict(
         "l1.ttl.uniform",
         "get, hit, every entry with a deadline, uniform",
-        "ns",
-        "l1",
         _reading(WITH_TTL, lambda p: p.get, _uniform),
-        DICT.name,
-        (FASTER_THAN_ALL,),
-        not_peers=DICT_ONLY,
     ),
-    Row(
+    _beside_dict(
         "l1.put.over",
         "put over an existing key, uniform",
-        "ns",
-        "l1",
         _build_overwrite,
-        DICT.name,
-        (FASTER_THAN_ALL,),
-        not_peers=DICT_ONLY,
     ),
     Row(
         "l1.put.evict",
@@ -377,46 +281,6 @@ ROWS: Final = (
         _build_tail,
         DICT.name,
         (Bar(20.0),),
-        not_peers=DICT_ONLY,
-    ),
-    Row(
-        "l1.sizing",
-        "deep size of a 258-node JSON document",
-        "us",
-        "l1",
-        _build_sizing,
-        "pympler asizeof",
-        (Bar(1 / 30, "pympler asizeof"),),
-    ),
-    Row(
-        "l1.overhead",
-        "resident bytes per entry beyond key and value",
-        "B",
-        "l1.memory",
-        _build_overhead,
-        DICT.name,
-        (Bar(80.0),),
-        rounds=1,
-        not_peers=DICT_ONLY,
-    ),
-    Row(
-        "l1.resident",
-        "resident set / budget, after five budgets of mixed values",
-        "x",
-        "l1.memory",
-        _build_resident,
-        child.GETSIZEOF,
-        (Bar(1.15),),
-        rounds=3,
-    ),
-    Row(
-        "l1.collect",
-        "full collection with every entry resident",
-        "ms",
-        "l1.collect",
-        _build_collect,
-        DICT.name,
-        (Bar(1.5, DICT.name),),
         not_peers=DICT_ONLY,
     ),
 )

@@ -26,11 +26,10 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return {**os.environ, "TMPDIR": str(place)}
 
 
-def test_it_survives_its_kill_and_leaves_only_the_report(
-    tmp_path: Path, environment: dict[str, str]
-) -> None:
+def demonstrated(environment: dict[str, str], *options: str) -> subprocess.CompletedProcess[str]:
+    """A demonstration that went well."""
     ran = subprocess.run(
-        [*DEMO, "--seconds", "9", "--report", str(tmp_path / "out.html")],
+        [*DEMO, *options],
         env=environment,
         capture_output=True,
         text=True,
@@ -38,6 +37,13 @@ def test_it_survives_its_kill_and_leaves_only_the_report(
         check=False,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran
+
+
+def test_it_survives_its_kill_and_leaves_only_the_report(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    ran = demonstrated(environment, "--seconds", "9", "--report", str(tmp_path / "out.html"))
     assert ran.stderr == ""
     told = re.search(r"([\d,]+) acknowledged, ([\d,]+) recovered, 0 lost", ran.stdout)
     assert told, ran.stdout
@@ -61,15 +67,7 @@ def test_a_kept_directory_can_be_used_again_and_looked_into(
         str(tmp_path / "r.html"),
     ]
     for _ in range(2):
-        ran = subprocess.run(
-            [*DEMO, *arguments],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert ran.returncode == 0, ran.stdout + ran.stderr
+        demonstrated(environment, *arguments)
     looked = subprocess.run(
         [sys.executable, "-m", "fastmem", "stats", str(tmp_path / "kept")],
         capture_output=True,

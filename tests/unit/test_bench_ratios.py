@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import peers, ratios, rows, rows_l1, rows_tiered, stores
+from benchmarks import peers, ratios, rows, rows_footprint, rows_l1, rows_tiered, stores
 from benchmarks.rows import OURS, VERDICTS, Scale
 
 TINY = Scale(
@@ -43,7 +43,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     file = folder / "out.json"
     with pytest.MonkeyPatch.context() as patch:
         why = only_ours(peers.why_absent)
-        for module in (peers, rows_l1, rows_tiered, stores):
+        for module in (peers, rows_footprint, rows_l1, rows_tiered, stores):
             patch.setattr(module, "why_absent", why)
         status = ratios.main(["--json", str(file), "--dir", str(folder)], scale=TINY)
     run: dict[str, Any] = json.loads(file.read_text())

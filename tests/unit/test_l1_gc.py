@@ -138,19 +138,11 @@ def test_a_million_deep_list_can_be_put_and_dropped() -> None:
     cache._check()
 
 
-def test_a_deep_chain_of_caches_can_be_dropped() -> None:
-    chain = L1Cache(1_000)
-    for _ in range(100_000):
-        outer = L1Cache(1_000)
-        outer["inner"] = chain
-        chain = outer
-    del outer, chain
-
-
-def test_a_deep_chain_of_subclass_instances_can_be_dropped() -> None:
-    chain = Sub(1_000)
-    for _ in range(30_000):
-        outer = Sub(1_000)
+@pytest.mark.parametrize(("make", "depth"), [(L1Cache, 100_000), (Sub, 30_000)])
+def test_a_deep_chain_of_caches_can_be_dropped(make: type[L1Cache], depth: int) -> None:
+    chain = make(1_000)
+    for _ in range(depth):
+        outer = make(1_000)
         outer["inner"] = chain
         chain = outer
     del outer, chain

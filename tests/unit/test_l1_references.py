@@ -11,7 +11,9 @@ from fastmem import L1Cache, ValueTooLargeError
 
 OPERATIONS = 100_000
 KEYS = (
-    [f"key {n}" for n in range(40)] + [n * 1009 for n in range(20)] + [(n, "t") for n in range(20)]
+    [f"key {n}" for n in range(40)]
+    + [n * 1009 for n in range(1, 21)]
+    + [(n, "t") for n in range(20)]
 )
 VALUES = [[n, f"value {n}"] for n in range(30)]
 ABSENT = object()
