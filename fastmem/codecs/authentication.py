@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
-from hashlib import blake2b
 from struct import Struct
 
 __all__ = ["MAC_BYTES", "Authenticator"]
@@ -31,9 +29,13 @@ class Authenticator:
     False
     """
 
-    __slots__ = ("_keyed", "key_id")
+    __slots__ = ("_equal", "_keyed", "key_id")
 
     def __init__(self, secret_key: bytes, key_id: int = 1) -> None:
+        # They load OpenSSL: too much for every `import fastmem`.
+        from hashlib import blake2b
+        from hmac import compare_digest
+
         if not isinstance(secret_key, (bytes, bytearray, memoryview)):
             raise TypeError(f"secret_key must be bytes, not {type(secret_key).__name__}")
         if not 16 <= len(secret_key) <= blake2b.MAX_KEY_SIZE:
@@ -42,6 +44,7 @@ class Authenticator:
             raise ValueError(f"key_id must be 1 to 65535, not {key_id}")
         # Copied for each record: hashing the key's own block is half the cost of a small record.
         self._keyed = blake2b(key=bytes(secret_key), digest_size=MAC_BYTES, person=_PURPOSE)
+        self._equal = compare_digest
         self.key_id = key_id
 
     def sign(
@@ -69,4 +72,4 @@ class Authenticator:
         body: bytes | memoryview,
     ) -> bool:
         """Whether the MAC is this record's, compared in constant time."""
-        return hmac.compare_digest(mac, self.sign(codec_id, deadline_ns, written_ms, key, body))
+        return self._equal(mac, self.sign(codec_id, deadline_ns, written_ms, key, body))

@@ -6,8 +6,6 @@ from array import array
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from sortedcontainers import SortedKeyList
-
 from fastmem._core.keys import decode_key, encode_key
 from fastmem._core.layout import COLD_RECORD
 from fastmem._core.log import Record
@@ -35,6 +33,8 @@ class Catalogue:
     """
 
     def __init__(self, records: Iterable[Record]) -> None:
+        from sortedcontainers import SortedKeyList  # few opening an archive ask for its catalogue
+
         self._keys: list[bytes] = []
         self._sizes = array("Q")
         self._archived = array("I")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from tests.house.tree import ROOT
 
-HEAVY = {"rich", "numpy", "nats", "redis"}
+HEAVY = {"rich", "numpy", "nats", "redis", "_hashlib", "sortedcontainers"}
 PROBE = """
 import json, sys, time
 before = time.perf_counter()
