@@ -82,6 +82,7 @@ cdef inline bint next_slot(
     return True
 
 
+cdef bint next_entry(const index_t* index, cursor_t* cursor, uint64_t* word) noexcept nogil
 cdef void store_slot(
     index_t* index, const cursor_t* cursor, uint64_t word, uint64_t warm, uint64_t cold,
     uint64_t overflow_next

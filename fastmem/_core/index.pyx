@@ -13,6 +13,7 @@ from fastmem._core.layout cimport (
     FM_LINK_BIT, FM_MOST_LEVEL, FM_OVERFLOW_ID, FM_TAG_SHIFT, FM_TIER_BIT, fm_bucket, fm_index,
     fm_load_relaxed, fm_store_relaxed, fm_store_release,
 )
+from fastmem._core.needs cimport CHORE_BUCKETS, CHORE_OVERFLOW
 
 cdef uint64_t SPLIT_MASK = (1ULL << 56) - 1
 
@@ -28,6 +29,20 @@ cdef inline uint64_t split_of(const index_t* index) noexcept nogil:
 cdef uint64_t bucket_count(const index_t* index) noexcept nogil:
     """Buckets in use, overflow not counted."""
     return (1ULL << level_of(index)) + split_of(index)
+
+
+cdef bint next_entry(const index_t* index, cursor_t* cursor, uint64_t* word) noexcept nogil:
+    """Step to the next slot in use of the whole table, bucket by bucket; False at its end.
+
+    Begins where `first_slot(index, 0, cursor)` put the cursor.
+    """
+    while True:
+        while next_slot(index, cursor, word):
+            if word[0]:
+                return True
+        if cursor.home + 1 >= bucket_count(index):
+            return False
+        first_slot(index, cursor.home + 1, cursor)
 
 
 cdef void store_slot(
@@ -125,14 +140,14 @@ cdef bint wants_growth(const index_t* index) noexcept nogil:
 
 
 cdef int split_some(index_t* index) noexcept nogil:
-    """Split a few buckets. 0 = done for now, 1 = buckets are needed, 2 = overflow is needed."""
+    """Split a few buckets. Return the CHORE_* that has to be done before it can go on, or 0."""
     for _ in range(SPLITS_A_PUT):
         if not wants_growth(index):
             return 0
         if bucket_count(index) >= index.bucket_room:
-            return 1
+            return CHORE_BUCKETS
         if not split_one(index):
-            return 2
+            return CHORE_OVERFLOW
     return 0
 
 

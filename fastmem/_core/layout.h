@@ -23,6 +23,10 @@
 #define FM_BODY_ALIGNMENT 64u
 #define FM_MOST_LEVEL 26u /* 2^26 buckets, some 335 million entries; then chains grow */
 
+#define FM_HEADER_UNITS (FM_SEGMENT_HEADER / FM_UNIT)
+#define FM_SEAL_UNITS (FM_RECORD_HEADER / FM_UNIT)
+#define FM_COLD_SEAL_UNITS ((FM_RECORD_HEADER + FM_COLD_EXTENSION) / FM_UNIT)
+
 enum fm_kind { FM_VALUE = 1, FM_TOMBSTONE = 2, FM_SEAL = 3, FM_POINTER = 4 };
 enum fm_flag { FM_SHADOWS_L3 = 1, FM_COMPRESSED = 2, FM_ALIGNED = 4, FM_COLD = 8 };
 #define FM_KNOWN_FLAGS 15u
@@ -75,7 +79,7 @@ typedef struct {       /* super: 4 KiB; each group on a cache line of its own */
     uint64_t index_ino;
     uint8_t archive_uuid[16]; /* the archive whose slots the index holds; zeros: none */
     uint64_t trust_check;     /* XXH3 of the 48 bytes before it */
-    uint64_t spare1;
+    uint64_t clean;           /* not 0 between a clean close and the next opening */
 
     uint64_t lock;     /* slot:16 | incarnation:48, 0 = free */
     uint32_t waiters;  /* futex */
@@ -139,6 +143,12 @@ typedef struct {       /* first 64 bytes of a segment */
     uint64_t check;    /* XXH3 of the 56 bytes before it */
 } fm_segment;
 
+typedef struct {       /* the body of a POINTER record */
+    uint64_t id;       /* of the value file that holds the value */
+    uint64_t length;
+    uint64_t checksum; /* XXH3 of the value */
+} fm_pointer;
+
 _Static_assert(sizeof(fm_record) == FM_RECORD_HEADER, "record header");
 _Static_assert(sizeof(fm_cold) == FM_COLD_EXTENSION, "cold extension");
 _Static_assert(sizeof(fm_bucket) == 64, "bucket");
@@ -147,5 +157,7 @@ _Static_assert(offsetof(fm_super, lock) == 128, "lock line");
 _Static_assert(offsetof(fm_super, tail) == 192, "tail line");
 _Static_assert(offsetof(fm_super, anchor_wall_ns) == 320, "clock line");
 _Static_assert(sizeof(fm_index) == 4 * 64, "index header lines");
+_Static_assert(offsetof(fm_super, clean) == 120, "clean close");
+_Static_assert(sizeof(fm_pointer) == 24, "pointer");
 _Static_assert(sizeof(fm_segment) == FM_SEGMENT_HEADER, "segment header");
 #endif

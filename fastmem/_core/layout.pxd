@@ -23,6 +23,9 @@ cdef extern from "layout.h" nogil:
         FM_MAC_BYTES
         FM_BODY_ALIGNMENT
         FM_MOST_LEVEL
+        FM_HEADER_UNITS
+        FM_SEAL_UNITS
+        FM_COLD_SEAL_UNITS
         FM_VALUE
         FM_TOMBSTONE
         FM_SEAL
@@ -86,3 +89,8 @@ cdef extern from "layout.h" nogil:
         uint64_t redo_warm
         uint64_t redo_cold
         uint64_t redo_overflow
+
+    ctypedef struct fm_pointer:
+        uint64_t id
+        uint64_t length
+        uint64_t checksum

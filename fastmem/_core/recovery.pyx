@@ -2,23 +2,28 @@
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint64_t
+from fastmem._core.appending cimport advance
 from fastmem._core.hashing cimport xxh3_seeded
 from fastmem._core.index cimport (
-    bucket_count, cursor_t, first_slot, home_of, index_sound, insert_word, next_slot,
-    recover_index, replace_word, split_some, tag_fits, wants_growth,
+    bucket_count, cursor_t, first_slot, home_of, index_sound, index_t, insert_word, next_entry,
+    recover_index, replace_word, split_some, tag_fits, tag_of, wants_growth,
 )
 from fastmem._core.layout cimport (
-    FM_LOCATION_MASK, FM_POINTER, FM_SEAL, FM_TIER_BIT, FM_TOMBSTONE, fm_bucket, fm_load_acquire,
-    fm_record, fm_store_release,
+    FM_HEADER_UNITS, FM_LOCATION_MASK, FM_POINTER, FM_SEAL, FM_TIER_BIT, FM_TOMBSTONE, fm_bucket,
+    fm_load_acquire, fm_record, fm_store_release,
 )
-from fastmem._core.log cimport COLD, NEED_OVERFLOW, WARM, Log, place_t, tier_t
+from fastmem._core.log cimport Log
+from fastmem._core.lookup cimport digest_of, find, log_t
+from fastmem._core.needs cimport CHORE_GROWTH, NEED_OVERFLOW
 from fastmem._core.record cimport (
-    body_offset, body_valid, cold_of, header_valid, key_of, record_units, void_record,
+    body_offset, body_valid, cold_of, key_of, record_units, void_record,
 )
-from fastmem._core.scan cimport valid_at, word_at
+from fastmem._core.tiers cimport (
+    COLD, WARM, locate, locate_at, place_t, segment_begin, segment_end, tier_t, valid, version_of,
+    whole,
+)
 
 cdef enum:
-    HEADER_UNITS = 4
     LONGEST_GAP = 1 << 20  # segment numbers that a lost directory may have cost
 
 
@@ -31,88 +36,90 @@ def sound(Log log not None):
     lies across a tail. A damaged bound or counter would otherwise have live records overwritten,
     or the table grown without end.
     """
-    cdef uint64_t home
+    cdef log_t* state = &log.state
     cdef uint64_t lost = 0
     cdef uint64_t word = 0
     cdef uint64_t tally[2]
     cdef cursor_t cursor
     cdef place_t place
     cdef int which
-    if not index_sound(&log.index):
+    log.require_open()
+    if not index_sound(&state.index):
         return -1
-    tally[0] = tally[1] = 0
-    for home in range(bucket_count(&log.index)):
-        first_slot(&log.index, home, &cursor)
-        while next_slot(&log.index, &cursor, &word):
-            if word == 0:
-                continue
-            which = COLD if word & FM_TIER_BIT else WARM
-            tally[which] += 1
-            if not tag_fits(&log.index, home, word):
-                return -1
-            if (word & FM_LOCATION_MASK) >= (
-                log.sup.cold_tail if which == COLD else log.sup.tail
-            ):
-                return -1
-            if not log.locate(word, &place):
-                lost += 1
-    if tally[0] != log.index.head.warm_entries or tally[1] != log.index.head.cold_entries:
+    tally[WARM] = tally[COLD] = 0
+    first_slot(&state.index, 0, &cursor)
+    while next_entry(&state.index, &cursor, &word):
+        which = COLD if word & FM_TIER_BIT else WARM
+        tally[which] += 1
+        if not tag_fits(&state.index, cursor.home, word):
+            return -1
+        if (word & FM_LOCATION_MASK) >= state.tier[which].tail[0]:
+            return -1
+        if not locate(state.tier, word, &place):
+            lost += 1
+    if (tally[WARM], tally[COLD]) != (log.warm_entries, log.cold_entries):
         return -1
-    if not (tail_sound(log, WARM) and tail_sound(log, COLD)):
+    if not (tail_sound(&state.tier[WARM]) and tail_sound(&state.tier[COLD])):
         return -1
     return lost
 
 
 def forget_lost(Log log not None):
-    """Clear every slot that leads to no mapped segment. Return how many."""
-    cdef uint64_t home
+    """Clear every slot that leads to no mapped segment."""
+    log.require_open()
+    clear_slots(&log.state, False)
+
+
+def sweep(Log log not None):
+    """End of a rebuild: remove the tombstones from the index."""
+    log.require_open()
+    clear_slots(&log.state, True)
+
+
+cdef void clear_slots(log_t* log, bint mapped) noexcept nogil:
+    """Clear the slots that lead to tombstones (`mapped`), or else to no mapped segment."""
     cdef uint64_t word = 0
-    cdef uint64_t cleared = 0
     cdef cursor_t cursor
     cdef place_t place
-    for home in range(bucket_count(&log.index)):
-        first_slot(&log.index, home, &cursor)
-        while next_slot(&log.index, &cursor, &word):
-            if word and not log.locate(word, &place):
-                replace_word(&log.index, &cursor, word, 0)
-                cleared += 1
-    return cleared
+    first_slot(&log.index, 0, &cursor)
+    while next_entry(&log.index, &cursor, &word):
+        if locate(log.tier, word, &place) == mapped and not (
+            mapped and place.record.kind != FM_TOMBSTONE
+        ):
+            replace_word(&log.index, &cursor, word, 0)
 
 
 def index_digest(Log log not None):
     """Return a checksum of the buckets in use and of the counts; what a clean close leaves."""
+    cdef index_t* index = &log.state.index
     cdef uint64_t digest
     log.require_open()
-    if not index_sound(&log.index):
+    if not index_sound(index):
         return 0
     digest = xxh3_seeded(
-        log.index.buckets, bucket_count(&log.index) * sizeof(fm_bucket),
-        fm_load_acquire(&log.index.head.directory),
+        index.buckets, bucket_count(index) * sizeof(fm_bucket),
+        fm_load_acquire(&index.head.directory),
     )
-    digest ^= log.index.head.warm_entries + (log.index.head.cold_entries << 32)
-    return xxh3_seeded(
-        log.index.overflow, log.index.head.overflow_next * sizeof(fm_bucket), digest
-    )
+    digest ^= index.head.warm_entries + (index.head.cold_entries << 32)
+    return xxh3_seeded(index.overflow, index.head.overflow_next * sizeof(fm_bucket), digest)
 
 
-cdef bint tail_sound(Log log, int which) noexcept:
+cdef bint tail_sound(const tier_t* tier) noexcept nogil:
     """True when the records of the tail's segment, read one after the other, end at the tail."""
-    cdef tier_t* tier = &log.tier[which]
-    cdef uint64_t tail = log.sup.cold_tail if which == COLD else log.sup.tail
+    cdef uint64_t tail = tier.tail[0]
     cdef uint64_t at
     cdef place_t place
     if tier.segment_bytes == 0:
         return True
-    at = tail & ~((1ULL << tier.shift) - 1)
+    at = segment_begin(tier, tail) + FM_HEADER_UNITS
     if tier.count and (tail >> tier.shift) >= tier.first + tier.count + LONGEST_GAP:
         return False
-    if tail <= at + HEADER_UNITS:
+    if tail <= at:
         return True
-    at += HEADER_UNITS
     while at < tail:
-        if not log.locate_tail(which, at, &place):
+        if not locate_at(tier, at, &place):
             return True  # the segment is lost, or cut before the tail
-        if header_valid(place.record, at, place.room, tier.salt):
+        if valid(&place):
             at += record_units(place.record, at)
         else:
             at += 1
@@ -125,63 +132,56 @@ def recover(Log log not None):
     -1: the index makes no sense and must be rebuilt. With `need` set on return: provide it and
     call again. Afterwards the lock is free.
     """
-    cdef place_t place
+    cdef log_t* state = &log.state
     cdef uint64_t redone = 0
-    cdef uint64_t at
-    cdef uint64_t end
+    cdef tier_t* tier
     cdef int which
+    cdef place_t place
+    log.require_open()
     log.need = 0
-    if not recover_index(&log.index):
+    if not recover_index(&state.index):
         return -1
-    for which in (WARM, COLD):
-        if log.tier[which].segment_bytes == 0:
-            continue
-        while True:
-            at = log.sup.cold_tail if which == COLD else log.sup.tail
-            end = (at | ((1ULL << log.tier[which].shift) - 1)) + 1
-            if not valid_at(log, which, at, &place):
-                break
+    for which in range(2):
+        tier = &state.tier[which]
+        while tier.segment_bytes and locate_at(tier, tier.tail[0], &place) and whole(&place):
             if place.record.kind == FM_SEAL:
-                if not log.locate_tail(which, end + HEADER_UNITS, &place):
+                if not locate_at(tier, segment_end(tier, place.at) + FM_HEADER_UNITS, &place):
                     break
-                fm_store_release(
-                    &log.sup.cold_tail if which == COLD else &log.sup.tail, end + HEADER_UNITS
-                )
-                continue
-            if not redo(log, which, at, &place):
-                if log.need:
-                    return redone
+                fm_store_release(tier.tail, place.at)
+            elif redo(state, &place, &log.need):
+                redone += 1
+                advance(state, tier, record_units(place.record, place.at))
+            elif log.need:
+                return redone
+            else:
                 void_record(<fm_record*>place.record)
                 break
-            redone += 1
-            log.advance(which, record_units(place.record, at))
-    fm_store_release(&log.sup.lock, 0)
+    fm_store_release(&state.sup.lock, 0)
     return redone
 
 
-cdef bint redo(Log log, int which, uint64_t at, place_t* place) except? 1:
-    """Apply the record at the tail. False: it needs overflow room, or was never visible."""
-    cdef const char* key = key_of(place.record)
-    cdef uint64_t klen = place.record.klen
-    cdef uint64_t digest = log.digest_of(key, klen)
-    cdef uint64_t word = word_at(log, which, digest, at)
+cdef bint redo(log_t* log, const place_t* place, int* need) noexcept nogil:
+    """Apply the record at a tail. False: it `need`s something first, or was never visible."""
+    cdef const fm_record* record = place.record
+    cdef uint64_t digest = digest_of(log, key_of(record), record.klen)
+    cdef uint64_t word = tag_of(&log.index, digest) | place.tier.bit | place.at
     cdef cursor_t cursor
     cdef place_t older
-    cdef uint64_t old = log.find(key, klen, digest, &cursor, &older)
-    if place.record.kind == FM_TOMBSTONE:
+    cdef uint64_t old = find(log, key_of(record), record.klen, digest, &cursor, &older)
+    if record.kind == FM_TOMBSTONE:
         # A cold one may stand for a version that a newer one has replaced since.
-        if old and log.version_at(old) <= log.version_at(word):
+        if old and version_of(&older) <= version_of(place):
             replace_word(&log.index, &cursor, old, 0)
-    elif which == COLD:
+    elif place.tier.bit:
         # A cold record is a move or an archive's put: applied already, or never visible.
         if old != word:
             return False
-        if log.sup.tail <= cold_of(place.record).origin:
-            fm_store_release(&log.sup.tail, cold_of(place.record).origin + 1)
+        if log.sup.tail <= cold_of(record).origin:
+            fm_store_release(&log.sup.tail, cold_of(record).origin + 1)
     elif old and old != word:
         replace_word(&log.index, &cursor, old, word)
     elif not old and not insert_word(&log.index, home_of(&log.index, digest), word):
-        log.need = NEED_OVERFLOW
+        need[0] = NEED_OVERFLOW
         return False
     return True
 
@@ -201,17 +201,18 @@ def absorb(
     return. From there on it counts for nothing, and so does a pointer unless `vouch(key, pointer)`
     is true: a power loss may have torn either.
     """
-    cdef tier_t* tier = &log.tier[which]
+    cdef log_t* state = &log.state
+    cdef tier_t* tier = &state.tier[which]
     cdef uint64_t end = (number + 1) << tier.shift
     cdef place_t place
     cdef bint in_run = False
-    cdef bint whole
-    cdef uint64_t digest
+    cdef bint good
+    log.require_open()
     log.need = 0
     if at == 0:
-        at = (number << tier.shift) + HEADER_UNITS
-    while at < end and log.locate_tail(which, at, &place):
-        if not header_valid(place.record, at, place.room, tier.salt):
+        at = (number << tier.shift) + FM_HEADER_UNITS
+    while at < end and locate_at(tier, at, &place):
+        if not valid(&place):
             if not in_run and not zero_unit(<const uint64_t*>place.record):
                 counts[1] += 1
                 in_run = True
@@ -221,27 +222,27 @@ def absorb(
         if place.record.kind == FM_SEAL:
             counts[2] = at
             return 0
-        whole = body_valid(place.record, at)
-        if whole and at >= vouched and place.record.kind == FM_POINTER:
-            whole = vouch(
+        good = body_valid(place.record, at)
+        if good and at >= vouched and place.record.kind == FM_POINTER:
+            good = vouch(
                 PyBytes_FromStringAndSize(key_of(place.record), place.record.klen),
                 PyBytes_FromStringAndSize(
                     <const char*>place.record + body_offset(place.record, at), place.record.vlen
                 ),
             )
-        if not whole:
+        if not good:
             counts[1] += 1
-        if whole or at < vouched:
-            digest = log.digest_of(key_of(place.record), place.record.klen)
-            if not take(log, word_at(log, which, digest, at), digest, &place):
+        if good or at < vouched:
+            if not adopt(state, &place):
+                log.need = NEED_OVERFLOW
                 return at
             counts[0] += 1
-            counts[3] = max(counts[3], log.version_at(word_at(log, which, digest, at)))
+            counts[3] = max(counts[3], version_of(&place))
         at += record_units(place.record, at)
         counts[2] = at
-        if wants_growth(&log.index):
-            log.chores |= split_some(&log.index)
-            if log.chores & 3:
+        if wants_growth(&state.index):
+            state.chores |= split_some(&state.index)
+            if state.chores & CHORE_GROWTH:
                 return at
     return 0
 
@@ -250,40 +251,23 @@ cdef inline bint zero_unit(const uint64_t* unit) noexcept nogil:
     return unit[0] == 0 and unit[1] == 0
 
 
-cdef bint take(Log log, uint64_t word, uint64_t digest, place_t* place) except? 1:
+cdef bint adopt(log_t* log, const place_t* place) noexcept nogil:
     """Index a record unless a newer version is there. False when overflow must grow first.
 
     Of a record and its copy in the archive, the same version, the warm one serves better; unless
     it points to a value file, which goes as soon as the copy is there.
     """
-    cdef const char* key = key_of(place.record)
+    cdef const fm_record* record = place.record
+    cdef uint64_t digest = digest_of(log, key_of(record), record.klen)
+    cdef uint64_t word = tag_of(&log.index, digest) | place.tier.bit | place.at
     cdef cursor_t cursor
     cdef place_t older
-    cdef uint64_t old = log.find(key, place.record.klen, digest, &cursor, &older)
+    cdef uint64_t old = find(log, key_of(record), record.klen, digest, &cursor, &older)
     if old == 0:
-        if not insert_word(&log.index, home_of(&log.index, digest), word):
-            log.need = NEED_OVERFLOW
-            return False
-        return True
-    if log.version_at(word) > log.version_at(old) or (
-        log.version_at(word) == log.version_at(old) and old & FM_TIER_BIT
-        and place.record.kind != FM_POINTER
+        return insert_word(&log.index, home_of(&log.index, digest), word)
+    if version_of(place) > version_of(&older) or (
+        version_of(place) == version_of(&older) and older.tier.bit
+        and record.kind != FM_POINTER
     ):
         replace_word(&log.index, &cursor, old, word)
     return True
-
-
-def sweep(Log log not None):
-    """End of a rebuild: remove the tombstones from the index. Return how many there were."""
-    cdef uint64_t home
-    cdef uint64_t word = 0
-    cdef uint64_t removed = 0
-    cdef cursor_t cursor
-    cdef place_t place
-    for home in range(bucket_count(&log.index)):
-        first_slot(&log.index, home, &cursor)
-        while next_slot(&log.index, &cursor, &word):
-            if word and log.locate(word, &place) and place.record.kind == FM_TOMBSTONE:
-                replace_word(&log.index, &cursor, word, 0)
-                removed += 1
-    return removed

@@ -313,3 +313,12 @@ cdef class TieredL1(L1Cache):
     def _l1_keys(self):
         """An iterator of the keys that L1 holds, from the next victim on."""
         return L1Cache.__iter__(self)
+
+    def _check(self):
+        """L1's own invariants, and that no lower place holds what is dirty or in limbo."""
+        L1Cache._check(self)
+        assert self.limbo.keys() == self.limbo_deadline.keys(), "limbo without its deadlines"
+        for key in self.limbo:
+            assert self.find(key) == 0, f"{key!r} is in limbo and in L1"
+        for key in [*self.limbo, *self._dirty()]:
+            assert self.log.seek(encode(key)) == 0, f"{key!r} is dirty, and has a record below"

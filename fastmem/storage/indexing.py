@@ -89,6 +89,7 @@ class IndexFiles:
             warm.salt if warm else 0,
             cold.segment_bytes if cold else 0,
             cold.salt if cold else 0,
+            str(self.directory.path),
         )
 
     def _adopt_index(self) -> bool:

@@ -25,7 +25,6 @@ from fastmem.errors import ClosedError, ReadOnlyError, StoreError
 from fastmem.storage.cold import ColdWriter
 from fastmem.storage.contents import Contents
 from fastmem.storage.reclaim import Reclaimer
-from fastmem.storage.values import Pointer
 
 log_to = logging.getLogger("fastmem.storage")
 
@@ -226,17 +225,15 @@ class Space(Contents):
         """Unlink the value files whose records were replaced, once that cannot be undone."""
         super_ = self.files.super
         while self.log.freed:
-            entry = self.log.freed[0]
-            word = int.from_bytes(entry[:8], "little")
+            word, number = self.log.first_freed()
             values = self.files.cold_values if word & TIER_BIT else self.files.warm_values
             assert values is not None
-            number = Pointer.unpack(entry[8:]).number
             synced = super_.get("cold_synced" if word & TIER_BIT else "synced")
             if word & LOCATION_MASK >= synced and self.durability != "disk":
                 values.doom(number, 0)  # its record was never promised to survive power loss
             else:
                 values.doom(number, super_.get("tail"))
-            del self.log.freed[0]  # last: an interrupt before it does all of this again
+            self.log.drop_freed()  # last: an interrupt before it does all of this again
         self._reap()
 
     def _reap(self) -> None:

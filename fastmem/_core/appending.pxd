@@ -1,0 +1,34 @@
+"""The steps that change a log. Each is lock, decide, write, apply, unlock: see `change`."""
+
+from libc.stdint cimport uint64_t
+from fastmem._core.index cimport cursor_t
+from fastmem._core.layout cimport fm_cold, fm_record
+from fastmem._core.lookup cimport log_t
+from fastmem._core.tiers cimport tier_t
+
+ctypedef struct draft_t:  # what a step is about
+    fm_record head        # of the record to append, complete but for hcheck and FM_SHADOWS_L3
+    fm_cold cold
+    const char* key
+    const char* body
+    uint64_t digest       # of the key
+    bint conditional      # only while `expected` is the key's word
+    uint64_t expected
+    cursor_t cursor       # where the step found the key
+    uint64_t word         # what its slot leads to, once DONE
+
+# A step returns DONE, or says why nothing has changed. `change` runs it under the lock.
+ctypedef int (*step_t)(log_t* log, draft_t* draft) noexcept nogil
+
+cdef int change(log_t* log, step_t step, draft_t* draft) noexcept nogil
+cdef int put_warm(log_t* log, draft_t* draft) noexcept nogil
+cdef int put_cold(log_t* log, draft_t* draft) noexcept nogil
+cdef int shadow(log_t* log, draft_t* draft) noexcept nogil
+cdef int erase(log_t* log, draft_t* draft) noexcept nogil
+cdef int make_ready(log_t* log, draft_t* draft) noexcept nogil
+cdef int forward(log_t* log, draft_t* draft) noexcept nogil
+cdef int remove(log_t* log, draft_t* draft) noexcept nogil
+cdef int clear_slot(log_t* log, draft_t* draft) noexcept nogil
+cdef int roll_warm(log_t* log, draft_t* draft) noexcept nogil
+cdef int roll_cold(log_t* log, draft_t* draft) noexcept nogil
+cdef void advance(log_t* log, tier_t* tier, uint64_t units) noexcept nogil

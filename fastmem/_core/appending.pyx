@@ -1,0 +1,246 @@
+"""Changing a log, under its one write lock.
+
+Everything here is C: between lock and unlock nothing is allocated, raised or called that could
+run Python code, and every path out of a step leads through the one unlock.
+"""
+
+from libc.stdint cimport uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+from fastmem._core.hashing cimport xxh3
+from fastmem._core.index cimport (
+    cursor_t, home_of, insert_word, replace_word, split_some, tag_of, wants_growth,
+)
+from fastmem._core.layout cimport (
+    FM_COLD, FM_HEADER_UNITS, FM_POINTER, FM_SEAL, FM_SHADOWS_L3, FM_TAG_SHIFT, FM_TIER_BIT,
+    FM_TOMBSTONE, FM_UNIT, fm_cold, fm_load_acquire, fm_pointer, fm_record, fm_store_release,
+    fm_swap_acquire,
+)
+from fastmem._core.lookup cimport expired, find, find_word
+from fastmem._core.needs cimport (
+    CHORE_PACE, CHORE_POPULATE, DONE, HELD, NEED_COLD_SEGMENT, NEED_OVERFLOW, NEED_SEGMENT, STALE,
+)
+from fastmem._core.record cimport body_offset, record_units, void_record, write_record
+from fastmem._core.tiers cimport (
+    COLD, WARM, locate_at, place_t, segment_begin, segment_end, version_of,
+)
+
+
+cdef int change(log_t* log, step_t step, draft_t* draft) noexcept nogil:
+    """Run a step under the write lock. HELD when it is not free: one process has the store open."""
+    cdef int outcome
+    if not fm_swap_acquire(&log.sup.lock, 0, 1):
+        return HELD
+    outcome = step(log, draft)
+    fm_store_release(&log.sup.lock, 0)
+    return outcome
+
+
+cdef int put_warm(log_t* log, draft_t* draft) noexcept nogil:
+    """Append a warm record and point the key's slot at it."""
+    cdef place_t older
+    cdef uint64_t old = find_key(log, draft, &older)
+    if draft.conditional and old != draft.expected:
+        return STALE
+    return supersede(log, &log.tier[WARM], draft, old, &older)
+
+
+cdef int put_cold(log_t* log, draft_t* draft) noexcept nogil:
+    """Append a cold record and point the key's slot at it, or clear it for a tombstone.
+
+    A conditional one keeps the version of what it replaces; else it takes the next one.
+    """
+    cdef place_t older
+    cdef uint64_t old = find_key(log, draft, &older)
+    if draft.conditional and old != draft.expected:
+        return STALE
+    draft.cold.origin = (
+        version_of(&older) if draft.conditional and old else log.tier[WARM].tail[0]
+    )
+    return supersede(log, &log.tier[COLD], draft, old, &older)
+
+
+cdef int erase(log_t* log, draft_t* draft) noexcept nogil:
+    """Append a tombstone and clear the key's slot. STALE when there was nothing to be seen."""
+    cdef place_t older
+    cdef uint64_t old = find_key(log, draft, &older)
+    if old == 0 or expired(log, older.record):
+        return STALE
+    return supersede(log, &log.tier[WARM], draft, old, &older)
+
+
+cdef int shadow(log_t* log, draft_t* draft) noexcept nogil:
+    """Append a cold record, and leave the index as it is."""
+    cdef place_t room
+    cdef int need = write_next(&log.tier[COLD], draft, &room)
+    if need == DONE:
+        advance(log, &log.tier[COLD], record_units(room.record, room.at))
+    return need
+
+
+cdef int forward(log_t* log, draft_t* draft) noexcept nogil:
+    """Copy the key's warm record, which must be the expected one, to the tail."""
+    cdef place_t older
+    cdef place_t room
+    cdef uint64_t old = find_key(log, draft, &older)
+    cdef int need
+    if old != draft.expected or old & FM_TIER_BIT:
+        return STALE
+    draft.head = older.record[0]
+    draft.body = <const char*>older.record + body_offset(older.record, older.at)
+    need = write_next(&log.tier[WARM], draft, &room)
+    if need:
+        return need
+    draft.word = (old & (<uint64_t>0xFFFF << FM_TAG_SHIFT)) | room.at
+    replace_word(&log.index, &draft.cursor, old, draft.word)
+    advance(log, &log.tier[WARM], record_units(room.record, room.at))
+    return DONE
+
+
+cdef int remove(log_t* log, draft_t* draft) noexcept nogil:
+    """Clear the key's slot while it holds the expected word, and append nothing."""
+    if not find_word(log, draft.digest, draft.expected, &draft.cursor):
+        return STALE
+    return clear_slot(log, draft)
+
+
+cdef int clear_slot(log_t* log, draft_t* draft) noexcept nogil:
+    """Clear the slot that the cursor leads to while it holds the expected word."""
+    cdef cursor_t* cursor = &draft.cursor
+    if fm_load_acquire(&cursor.bucket.slot[cursor.slot]) != draft.expected:
+        return STALE
+    replace_word(&log.index, cursor, draft.expected, 0)
+    return DONE
+
+
+cdef int make_ready(log_t* log, draft_t* draft) noexcept nogil:
+    """Make room for a warm record that is about to follow."""
+    cdef place_t room
+    return tail_room(&log.tier[WARM], &draft.head, &room)
+
+
+cdef int roll_warm(log_t* log, draft_t* draft) noexcept nogil:
+    return roll(&log.tier[WARM], draft)
+
+
+cdef int roll_cold(log_t* log, draft_t* draft) noexcept nogil:
+    return roll(&log.tier[COLD], draft)
+
+
+cdef int roll(tier_t* tier, draft_t* draft) noexcept nogil:
+    """Begin a tier's next segment. STALE when nothing was written to the last one."""
+    cdef place_t room
+    if tier.tail[0] <= segment_begin(tier, tier.tail[0]) + FM_HEADER_UNITS:
+        return STALE
+    # Longer than what is left of the segment, whatever that is.
+    draft.head.klen = <uint32_t>tier.segment_bytes
+    return tail_room(tier, &draft.head, &room)
+
+
+# -- what the steps are made of ------------------------------------------------------------------
+
+
+cdef inline uint64_t find_key(log_t* log, draft_t* draft, place_t* older) noexcept nogil:
+    return find(log, draft.key, draft.head.klen, draft.digest, &draft.cursor, older)
+
+
+cdef inline int supersede(
+    log_t* log, tier_t* tier, draft_t* draft, uint64_t old, const place_t* older
+) noexcept nogil:
+    """Append the draft and apply it: the key's slot goes from `old`, 0 for none, to the new."""
+    cdef uint64_t* versions = log.tier[WARM].tail
+    cdef place_t room
+    cdef int need
+    if old and not tier.bit and (old & FM_TIER_BIT or older.record.flags & FM_SHADOWS_L3):
+        draft.head.flags |= FM_SHADOWS_L3
+    need = write_next(tier, draft, &room)
+    if need:
+        return need
+    draft.word = 0
+    if draft.head.kind != FM_TOMBSTONE:
+        draft.word = tag_of(&log.index, draft.digest) | tier.bit | room.at
+    if old:
+        replace_word(&log.index, &draft.cursor, old, draft.word)
+        note_freed(log, old, older)
+    elif draft.word and not insert_word(
+        &log.index, home_of(&log.index, draft.digest), draft.word
+    ):
+        void_record(<fm_record*>room.record)
+        return NEED_OVERFLOW
+    if tier.bit and not draft.conditional:
+        # Its version is taken before the cold tail passes it: no other record may get it.
+        fm_store_release(versions, versions[0] + 1)
+    advance(log, tier, record_units(room.record, room.at))
+    return DONE
+
+
+cdef inline int write_next(tier_t* tier, draft_t* draft, place_t* room) noexcept nogil:
+    """Write a record where the tail is, and tell where. Nobody sees it until it is applied."""
+    cdef int need = tail_room(tier, &draft.head, room)
+    if need == DONE:
+        write_record(
+            <char*>room.record, room.at, tier.salt, &draft.head, &draft.cold, draft.key, draft.body
+        )
+    return need
+
+
+cdef int tail_room(tier_t* tier, const fm_record* head, place_t* room) noexcept nogil:
+    """Where the next record of a tier goes, or what is needed first.
+
+    Moves the tail to the next segment, sealing the last, when the record does not fit.
+    """
+    cdef uint64_t at = tier.tail[0]
+    cdef uint64_t end = segment_end(tier, at)
+    # Versions of the archive's own puts may have moved the tail into a segment's header.
+    at = max(at, segment_begin(tier, at) + FM_HEADER_UNITS)
+    if at + record_units(head, at) > end:
+        if not locate_at(tier, end + FM_HEADER_UNITS, room):
+            return NEED_COLD_SEGMENT if tier.bit else NEED_SEGMENT
+        seal(tier, at, end)
+        at = end + FM_HEADER_UNITS
+    elif not locate_at(tier, at, room):
+        return NEED_COLD_SEGMENT if tier.bit else NEED_SEGMENT
+    fm_store_release(tier.tail, at)
+    return DONE
+
+
+cdef void seal(const tier_t* tier, uint64_t at, uint64_t end) noexcept nogil:
+    """End a segment with a SEAL, if what is left of it holds one."""
+    cdef fm_record head
+    cdef fm_cold nothing
+    cdef place_t place
+    memset(&head, 0, sizeof(head))
+    memset(&nothing, 0, sizeof(nothing))
+    head.kind = FM_SEAL
+    head.bcheck = xxh3(NULL, 0)
+    if tier.bit:
+        head.flags = FM_COLD
+    if at + record_units(&head, at) <= end and locate_at(tier, at, &place):
+        write_record(<char*>place.record, at, tier.salt, &head, &nothing, b"", b"")
+
+
+cdef void advance(log_t* log, tier_t* tier, uint64_t units) noexcept nogil:
+    """Publish the record just applied: the tail moves past it. Then say what is wanted next."""
+    fm_store_release(tier.tail, tier.tail[0] + units)
+    if wants_growth(&log.index):
+        log.chores |= split_some(&log.index)
+    if tier.bit:
+        return
+    if log.pace_bytes:
+        log.appended += units * FM_UNIT
+        if log.appended >= log.pace_bytes:
+            log.chores |= CHORE_PACE
+    if tier.tail[0] >= log.populate_mark:
+        log.chores |= CHORE_POPULATE
+
+
+cdef void note_freed(log_t* log, uint64_t word, const place_t* place) noexcept nogil:
+    """Remember that a value file loses its record. There is room: the caller has made it."""
+    cdef fm_pointer pointer
+    if place.record.kind != FM_POINTER or place.record.vlen < sizeof(pointer):
+        return
+    memcpy(
+        &pointer, <const char*>place.record + body_offset(place.record, place.at), sizeof(pointer)
+    )
+    log.freed[log.freed_count].word = word
+    log.freed[log.freed_count].number = pointer.id
+    log.freed_count += 1

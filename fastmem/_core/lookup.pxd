@@ -1,0 +1,51 @@
+"""A log as its readers see it, and how they find a key's record in it."""
+
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+from fastmem._core.hashing cimport xxh3_seeded
+from fastmem._core.index cimport cursor_t, index_t
+from fastmem._core.layout cimport fm_record, fm_super
+from fastmem._core.tiers cimport place_t, tier_t
+
+cdef enum:
+    MOST_DAMAGED = 32     # more than these wait for the next read to be met again
+
+ctypedef struct freed_t:  # a value file whose record was replaced or deleted
+    uint64_t word         # of that record
+    uint64_t number       # of the file
+
+ctypedef struct log_t:
+    fm_super* sup
+    uint64_t salt         # of keys' digests: the first page's, readable after it is unmapped
+    index_t index
+    tier_t[2] tier
+    uint8_t* touched      # a bit for keys read since they were last asked for, by digest
+    int64_t wall_offset_ns
+    uint64_t[32] damaged  # words that lead to no sound record
+    int damaged_count
+    # Of the writers.
+    freed_t* freed        # room for one more is made before a step
+    uint64_t freed_count
+    uint64_t freed_room
+    uint64_t appended     # bytes, since they were last taken
+    uint64_t pace_bytes   # ask for CHORE_PACE every so many; 0 = never
+    uint64_t populate_mark
+    int chores
+
+
+cdef inline uint64_t digest_of(const log_t* log, const char* key, uint64_t klen) noexcept nogil:
+    return xxh3_seeded(key, klen, log.salt)
+
+
+cdef bint touch_init(log_t* log) noexcept nogil
+cdef bint mark_touched(log_t* log, uint64_t digest) noexcept nogil
+cdef bint take_touched(log_t* log, uint64_t digest) noexcept nogil
+cdef uint64_t find(
+    log_t* log, const char* key, uint64_t klen, uint64_t digest, cursor_t* cursor, place_t* place
+) noexcept nogil
+cdef uint64_t find_live(
+    log_t* log, const char* key, uint64_t klen, uint64_t digest, place_t* place
+) noexcept nogil
+cdef bint find_word(
+    const log_t* log, uint64_t digest, uint64_t word, cursor_t* cursor
+) noexcept nogil
+cdef bint expired(log_t* log, const fm_record* record) noexcept nogil

@@ -1,0 +1,103 @@
+"""Finding a key's record. Nothing here takes a lock, and none of it needs the GIL."""
+
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdlib cimport calloc
+from libc.string cimport memcmp
+from fastmem._core.clock cimport coarse_now_ns
+from fastmem._core.index cimport cursor_t, first_slot, home_of, next_slot, tag_of
+from fastmem._core.layout cimport FM_TAG_SHIFT, FM_TOMBSTONE, fm_record
+from fastmem._core.record cimport key_of
+from fastmem._core.tiers cimport locate, place_t, valid
+
+cdef enum:
+    TOUCHED_BITS = 1 << 21
+
+
+cdef bint touch_init(log_t* log) noexcept nogil:
+    log.touched = <uint8_t*>calloc(TOUCHED_BITS // 8, 1)
+    return log.touched != NULL
+
+
+cdef bint mark_touched(log_t* log, uint64_t digest) noexcept nogil:
+    """Mark a key as read lately. True when it was marked already: then nothing is written."""
+    cdef uint8_t* byte = &log.touched[(digest & (TOUCHED_BITS - 1)) >> 3]
+    cdef uint8_t bit = 1 << (digest & 7)
+    if byte[0] & bit:
+        return True
+    byte[0] |= bit
+    return False
+
+
+cdef bint take_touched(log_t* log, uint64_t digest) noexcept nogil:
+    """Clear a key's mark. True when there was one."""
+    cdef uint8_t* byte = &log.touched[(digest & (TOUCHED_BITS - 1)) >> 3]
+    cdef uint8_t bit = 1 << (digest & 7)
+    cdef bint found = byte[0] & bit != 0
+    byte[0] &= ~bit
+    return found
+
+
+cdef uint64_t find(
+    log_t* log, const char* key, uint64_t klen, uint64_t digest, cursor_t* cursor, place_t* place
+) noexcept nogil:
+    """The word of the key's record, 0 when there is none; cursor and place lead to it.
+
+    A slot that leads to bytes which do not validate is noted and passed over.
+    """
+    cdef uint64_t word = 0
+    cdef uint64_t tag = tag_of(&log.index, digest)
+    first_slot(&log.index, home_of(&log.index, digest), cursor)
+    while next_slot(&log.index, cursor, &word):
+        if word == 0 or (word & (<uint64_t>0xFFFF << FM_TAG_SHIFT)) != tag:
+            continue
+        if not locate(log.tier, word, place) or not valid(place):
+            note_damaged(log, word)
+        elif place.record.klen == klen and memcmp(key_of(place.record), key, klen) == 0:
+            return word
+    return 0
+
+
+cdef void note_damaged(log_t* log, uint64_t word) noexcept nogil:
+    cdef int i
+    for i in range(log.damaged_count):
+        if log.damaged[i] == word:
+            return
+    if log.damaged_count < MOST_DAMAGED:
+        log.damaged[log.damaged_count] = word
+        log.damaged_count += 1
+
+
+cdef uint64_t find_live(
+    log_t* log, const char* key, uint64_t klen, uint64_t digest, place_t* place
+) noexcept nogil:
+    """As find, for what a reader may see: 0 too when the record has expired or is a tombstone."""
+    cdef cursor_t cursor
+    cdef uint64_t word = find(log, key, klen, digest, &cursor, place)
+    if word == 0 or place.record.kind == FM_TOMBSTONE or expired(log, place.record):
+        return 0
+    return word
+
+
+cdef bint find_word(
+    const log_t* log, uint64_t digest, uint64_t word, cursor_t* cursor
+) noexcept nogil:
+    """True while a key's chain holds `word`; cursor leads to it. Reads no record."""
+    cdef uint64_t seen = 0
+    first_slot(&log.index, home_of(&log.index, digest), cursor)
+    while next_slot(&log.index, cursor, &seen):
+        if seen == word:
+            return True
+    return False
+
+
+cdef bint expired(log_t* log, const fm_record* record) noexcept nogil:
+    cdef int64_t now
+    if record.deadline_ns == 0:
+        return False
+    now = coarse_now_ns() + log.wall_offset_ns
+    if record.deadline_ns > now:
+        return False
+    # What was once seen expired stays so, wherever the clock stands at the next boot.
+    if log.sup.latest_wall_ns < now:
+        log.sup.latest_wall_ns = now
+    return True

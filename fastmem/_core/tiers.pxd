@@ -1,0 +1,63 @@
+"""The mapped segments of a tier, and the places in them that words lead to."""
+
+from libc.stdint cimport uint64_t
+from fastmem._core.layout cimport fm_record
+from fastmem._core.record cimport body_valid, cold_of, header_valid
+
+cdef enum:
+    WARM = 0
+    COLD = 1
+
+ctypedef struct segment_t:
+    char* base
+    uint64_t size         # bytes mapped; a cut file maps fewer than a segment's
+
+ctypedef struct tier_t:
+    segment_t* segments   # numbers first .. first + count - 1; base NULL where none is mapped
+    uint64_t first
+    uint64_t count
+    uint64_t room
+    uint64_t salt
+    uint64_t bit          # FM_TIER_BIT in the words of the cold tier, else 0
+    uint64_t* tail        # in the store's first page
+    uint64_t segment_bytes
+    int shift             # log2 of units in a segment
+
+ctypedef struct place_t:  # where a word leads
+    const fm_record* record
+    const tier_t* tier
+    uint64_t at
+    uint64_t room         # bytes mapped from there to the segment's end
+
+
+cdef inline uint64_t segment_begin(const tier_t* tier, uint64_t at) noexcept nogil:
+    """The first address of the segment that an address lies in."""
+    return at >> tier.shift << tier.shift
+
+
+cdef inline uint64_t segment_end(const tier_t* tier, uint64_t at) noexcept nogil:
+    return segment_begin(tier, at) + (1ULL << tier.shift)
+
+
+cdef inline bint valid(const place_t* place) noexcept nogil:
+    """True when a header and key that validate stand at a place."""
+    return header_valid(place.record, place.at, place.room, place.tier.salt)
+
+
+cdef inline bint whole(const place_t* place) noexcept nogil:
+    """True when a record stands at a place, body included."""
+    return valid(place) and body_valid(place.record, place.at)
+
+
+cdef inline uint64_t version_of(const place_t* place) noexcept nogil:
+    """The version of a sound record: its address, or its origin when it is cold."""
+    return cold_of(place.record).origin if place.tier.bit else place.at
+
+
+cdef void tier_init(
+    tier_t* tier, uint64_t* tail, uint64_t bit, uint64_t segment_bytes, uint64_t salt
+) noexcept nogil
+cdef int tier_map(tier_t* tier, uint64_t number, char* base, uint64_t size) noexcept nogil
+cdef void tier_unmap(tier_t* tier, uint64_t number) noexcept nogil
+cdef bint locate(const tier_t* tiers, uint64_t word, place_t* place) noexcept nogil
+cdef bint locate_at(const tier_t* tier, uint64_t at, place_t* place) noexcept nogil

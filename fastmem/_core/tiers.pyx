@@ -1,0 +1,73 @@
+"""The segments of a tier: an array over their numbers, two loads from a word to its record."""
+
+from libc.stdint cimport uint64_t
+from libc.stdlib cimport realloc
+from libc.string cimport memmove, memset
+from fastmem._core.layout cimport (
+    FM_LOCATION_MASK, FM_RECORD_HEADER, FM_TIER_BIT, FM_UNIT, FM_UNIT_SHIFT, fm_record,
+)
+
+
+cdef void tier_init(
+    tier_t* tier, uint64_t* tail, uint64_t bit, uint64_t segment_bytes, uint64_t salt
+) noexcept nogil:
+    memset(tier, 0, sizeof(tier_t))
+    tier.tail = tail
+    tier.bit = bit
+    tier.segment_bytes = segment_bytes
+    tier.salt = salt
+    while segment_bytes and (<uint64_t>FM_UNIT << tier.shift) < segment_bytes:
+        tier.shift += 1
+
+
+cdef int tier_map(tier_t* tier, uint64_t number, char* base, uint64_t size) noexcept nogil:
+    """Take a segment in, none older than the first. -1 when there is no memory; nothing changed."""
+    cdef uint64_t first = tier.first if tier.count else number
+    cdef uint64_t wanted = number - first + 1
+    cdef segment_t* grown
+    if wanted > tier.room:
+        grown = <segment_t*>realloc(tier.segments, 2 * wanted * sizeof(segment_t))
+        if grown == NULL:
+            return -1
+        tier.segments = grown
+        tier.room = 2 * wanted
+    tier.first = first
+    while tier.count < wanted:
+        tier.segments[tier.count] = segment_t(NULL, 0)
+        tier.count += 1
+    tier.segments[wanted - 1] = segment_t(base, min(size, tier.segment_bytes))
+    return 0
+
+
+cdef void tier_unmap(tier_t* tier, uint64_t number) noexcept nogil:
+    """Let go of a mapped segment, and of the numbers before the first that is left."""
+    cdef uint64_t gone = 0
+    tier.segments[number - tier.first] = segment_t(NULL, 0)
+    while gone < tier.count and tier.segments[gone].base == NULL:
+        gone += 1
+    tier.first += gone
+    tier.count -= gone
+    memmove(tier.segments, tier.segments + gone, tier.count * sizeof(segment_t))
+
+
+cdef bint locate(const tier_t* tiers, uint64_t word, place_t* place) noexcept nogil:
+    """Where a word leads, bounds checked; False when no mapped segment holds it."""
+    return locate_at(&tiers[1 if word & FM_TIER_BIT else 0], word & FM_LOCATION_MASK, place)
+
+
+cdef bint locate_at(const tier_t* tier, uint64_t at, place_t* place) noexcept nogil:
+    """The place of an address of a tier. Room for a header is all that is promised there."""
+    cdef uint64_t number = at >> tier.shift
+    cdef uint64_t offset
+    cdef const segment_t* segment
+    if number < tier.first or number - tier.first >= tier.count:
+        return False
+    segment = &tier.segments[number - tier.first]
+    offset = (at << FM_UNIT_SHIFT) & (tier.segment_bytes - 1)
+    if offset + FM_RECORD_HEADER > segment.size:
+        return False
+    place.record = <const fm_record*>(segment.base + offset)
+    place.tier = tier
+    place.at = at
+    place.room = segment.size - offset
+    return True
