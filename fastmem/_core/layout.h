@@ -149,6 +149,22 @@ typedef struct {       /* the body of a POINTER record */
     uint64_t checksum; /* XXH3 of the value */
 } fm_pointer;
 
+typedef struct {       /* begins a value file; then the key, zeros to 64 bytes, the value */
+    char magic[8];     /* "FMVALUE\0" */
+    uint32_t format;
+    uint32_t klen;
+    fm_pointer pointer; /* the record's */
+    uint64_t check;    /* XXH3 of the 40 bytes before it */
+} fm_value;
+
+typedef struct {       /* begins a dictionary's file; then the dictionary */
+    char magic[8];     /* "FMDICT\0\0" */
+    uint32_t format;
+    uint32_t number;
+    uint64_t length;
+    uint64_t checksum; /* XXH3 of the dictionary */
+} fm_dictionary;
+
 _Static_assert(sizeof(fm_record) == FM_RECORD_HEADER, "record header");
 _Static_assert(sizeof(fm_cold) == FM_COLD_EXTENSION, "cold extension");
 _Static_assert(sizeof(fm_bucket) == 64, "bucket");
@@ -159,5 +175,7 @@ _Static_assert(offsetof(fm_super, anchor_wall_ns) == 320, "clock line");
 _Static_assert(sizeof(fm_index) == 4 * 64, "index header lines");
 _Static_assert(offsetof(fm_super, clean) == 120, "clean close");
 _Static_assert(sizeof(fm_pointer) == 24, "pointer");
+_Static_assert(sizeof(fm_value) == 48, "value file header");
+_Static_assert(sizeof(fm_dictionary) == 32, "dictionary header");
 _Static_assert(sizeof(fm_segment) == FM_SEGMENT_HEADER, "segment header");
 #endif

@@ -7,6 +7,7 @@ KEY_LIMIT_BYTES: int
 MAC_BYTES: int
 MOST_LEVEL: int
 BUCKET_BYTES: int
+BODY_ALIGNMENT_BYTES: int
 HEADER_UNITS: int
 SEAL_UNITS: int
 COLD_SEAL_UNITS: int
@@ -20,3 +21,6 @@ SHADOWS_L3: int
 COMPRESSED: int
 ALIGNED: int
 COLD_RECORD: int
+
+def offset(structure: str, field: str) -> int: ...
+def form(structure: str, first: str, last: str) -> str: ...

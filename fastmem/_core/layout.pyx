@@ -1,5 +1,15 @@
 """The numbers of layout.h, for Python too: one source for what is written and what is read."""
 
+cdef extern from "fields.h" nogil:
+    ctypedef struct fm_field:
+        const char* of
+        const char* name
+        size_t offset
+        size_t bytes
+        char code
+    const fm_field[1] fm_fields
+    size_t FM_FIELD_COUNT
+
 FORMAT = FM_FORMAT
 PAGE_BYTES = FM_PAGE
 UNIT_BYTES = FM_UNIT
@@ -9,6 +19,7 @@ KEY_LIMIT_BYTES = FM_KEY_LIMIT
 MAC_BYTES = FM_MAC_BYTES
 MOST_LEVEL = FM_MOST_LEVEL
 BUCKET_BYTES = sizeof(fm_bucket)
+BODY_ALIGNMENT_BYTES = FM_BODY_ALIGNMENT
 
 # Addresses, in units.
 HEADER_UNITS = FM_HEADER_UNITS
@@ -28,3 +39,41 @@ SHADOWS_L3 = FM_SHADOWS_L3
 COMPRESSED = FM_COMPRESSED
 ALIGNED = FM_ALIGNED
 COLD_RECORD = FM_COLD
+
+
+def offset(str structure not None, str field not None):
+    """Return the byte offset of a field of fm_<structure>. KeyError when Python has no use for it.
+
+    >>> offset("super", "lock")
+    128
+    """
+    cdef const fm_field* found = &fm_fields[place_of(structure, field)]
+    return found.offset
+
+
+def form(str structure not None, str first not None, str last not None):
+    """Return the format, as struct takes it, of the fields of fm_<structure> from one to another.
+
+    ValueError when they do not follow each other without a gap.
+
+    >>> form("super", "magic", "uuid")
+    '<8sII16s'
+    """
+    cdef size_t place = place_of(structure, first)
+    cdef size_t end = place_of(structure, last)
+    cdef const fm_field* field
+    codes = ["<"]
+    for place in range(place, end + 1):
+        field = &fm_fields[place]
+        if place < end and field.offset + field.bytes != fm_fields[place + 1].offset:
+            raise ValueError(f"fm_{structure} has a gap after {field.name.decode()}")
+        codes.append(f"{field.bytes}s" if field.code == b"s" else chr(field.code))
+    return "".join(codes)
+
+
+cdef Py_ssize_t place_of(str structure, str name) except -1:
+    cdef size_t place
+    for place in range(FM_FIELD_COUNT):
+        if fm_fields[place].of == structure.encode() and fm_fields[place].name == name.encode():
+            return place
+    raise KeyError(f"fm_{structure}.{name}")
