@@ -9,14 +9,14 @@ import struct
 import threading
 
 from fastmem._core.hashing import digest
-from fastmem._core.layout import FORMAT
+from fastmem._core.layout import FORMAT, form
 from fastmem.codecs import FrameCompressor, train_dictionary
 from fastmem.storage.files import Directory
 
 log_to = logging.getLogger("fastmem.storage")
 
 _MAGIC = b"FMDICT\0\0"
-_HEAD = struct.Struct("<8sIIQQ")  # magic, format, dictionary, length, checksum
+_HEAD = struct.Struct(form("dictionary", "magic", "checksum"))
 _NAME = re.compile(r"dict\.(\d{1,10})")
 SAMPLE_LIMIT_BYTES = 8 << 10
 TRAINING_BYTES = 2 << 20

@@ -17,6 +17,8 @@ from fastmem._core.layout import (
     PAGE_BYTES,
     POINTER,
     TIER_BIT,
+    form,
+    offset,
 )
 from fastmem._core.log import CHORE_BUCKETS, CHORE_OVERFLOW, COLD, NEED_OVERFLOW, WARM, Log
 from fastmem._core.mapping import Mapping
@@ -30,10 +32,11 @@ from fastmem.storage.values import Pointer, ValueFiles
 log_to = logging.getLogger("fastmem.storage")
 
 _INDEX_MAGIC = b"FMINDEX\0"
-_INDEX_HEAD = struct.Struct("<8sII16s")
-_INDEX_SEAL = struct.Struct("<QQ")  # check of the head, times the store was opened
-_INDEX_DIGEST = struct.Struct("<Q")
-_INDEX_DIGEST_AT, _OVERFLOW_NEXT_AT = 48, 144
+_INDEX_HEAD = struct.Struct(form("index", "magic", "uuid"))
+_INDEX_SEAL = struct.Struct(form("index", "check", "opens"))
+_INDEX_DIGEST = struct.Struct(form("index", "digest", "digest"))
+_INDEX_DIGEST_AT = offset("index", "digest")
+_DIRECTORY_AT, _OVERFLOW_NEXT_AT = offset("index", "directory"), offset("index", "overflow_next")
 _MOST_BUCKETS = 1 << MOST_LEVEL  # the mapping reserves addresses for these: 4 GiB, no memory
 
 
@@ -254,7 +257,7 @@ class IndexFiles:
         buckets = 1 << self.initial_level
         head = bytearray(PAGE_BYTES)
         _INDEX_HEAD.pack_into(head, 0, _INDEX_MAGIC, FORMAT, self.initial_level, self.super.uuid)
-        struct.pack_into("<Q", head, 64, self.initial_level << 56)
+        struct.pack_into("<Q", head, _DIRECTORY_AT, self.initial_level << 56)
         struct.pack_into("<Q", head, _OVERFLOW_NEXT_AT, 1)
         room = max(buckets // 8, PAGE_BYTES // BUCKET_BYTES)
         if self.read_only:

@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 from fastmem._core.hashing import digest
-from fastmem._core.layout import FORMAT, SEGMENT_HEADER_BYTES, UNIT_BYTES
+from fastmem._core.layout import FORMAT, SEGMENT_HEADER_BYTES, UNIT_BYTES, form
 from fastmem._core.mapping import Mapping
 from fastmem.errors import FormatError
 from fastmem.storage.files import Directory
@@ -20,8 +20,8 @@ log_to = logging.getLogger("fastmem.storage")
 
 _PREFIX = ("seg", "cold")
 _MAGIC = (b"FMWARM\0\0", b"FMCOLD\0\0")
-_HEAD = struct.Struct("<8sII16sQQQ")
-_CHECK = struct.Struct("<Q")
+_HEAD = struct.Struct(form("segment", "magic", "spare"))
+_CHECK = struct.Struct(form("segment", "check", "check"))
 MIN_SEGMENT_BYTES, MAX_SEGMENT_BYTES = 1 << 20, 64 << 20
 
 

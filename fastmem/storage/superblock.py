@@ -9,32 +9,31 @@ import time
 from pathlib import Path
 
 from fastmem._core.hashing import digest
-from fastmem._core.layout import FORMAT, PAGE_BYTES
+from fastmem._core.layout import FORMAT, PAGE_BYTES, form, offset
 from fastmem._core.mapping import Mapping
 from fastmem.errors import ClosedError, FormatError
 
 STORE_MAGIC = b"FASTMEM\0"
 ARCHIVE_MAGIC = b"FMARCHIV"
-_IDENTITY = struct.Struct("<8sII16sQQ")
-_TRUST = struct.Struct("<16sQQ16s")
+_IDENTITY = struct.Struct(form("super", "magic", "created_ns"))
+_TRUST = struct.Struct(form("super", "boot_id", "archive_uuid"))
 _U64 = struct.Struct("<Q")
-_CLOCK = struct.Struct("<qqq")
-_ANCHOR = struct.Struct("<qq")
+_CLOCK = struct.Struct(form("super", "anchor_wall_ns", "latest_wall_ns"))
+_ANCHOR = struct.Struct(form("super", "anchor_wall_ns", "anchor_boot_ns"))
 _LATEST_LIMIT_NS = 1 << 62  # the year 2116
-_TRUST_AT, _CLEAN_AT, _CLOCK_AT = 64, 120, 320
+_CHECK_AT = offset("super", "check")
+_TRUST_AT, _TRUST_CHECK_AT = offset("super", "boot_id"), offset("super", "trust_check")
+_CLEAN_AT = offset("super", "clean")
+_CLOCK_AT, _CLOCK_CHECK_AT = offset("super", "anchor_wall_ns"), offset("super", "clock_check")
 _COARSE_TICK_NS = 10_000_000  # how far the clock that checks deadlines may lag
 FIRST_BYTES = 12  # magic and format: what tells a foreign or a newer page
 NO_UUID = bytes(16)
 _FIELDS = {
-    "opens": 56,
-    "lock": 128,
-    "tail": 192,
-    "head": 200,
-    "synced": 208,
-    "cold_tail": 216,
-    "cold_head": 224,
-    "cold_synced": 232,
-}
+    name: offset("super", name)
+    for name in (
+        "opens", "lock", "tail", "head", "synced", "cold_tail", "cold_head", "cold_synced",
+    )
+}  # fmt: skip
 
 
 def new_identity(magic: bytes, segment_bytes: int, uuid: bytes = NO_UUID, salt: int = 0) -> bytes:
@@ -82,8 +81,8 @@ class Superblock:
         _magic, _format, self.segment_bytes, self.uuid, self.salt, self.created_ns = (
             _IDENTITY.unpack_from(self._view)
         )
-        (check,) = _U64.unpack_from(self._view, _IDENTITY.size)
-        self.sound = check == digest(self._view[: _IDENTITY.size])
+        (check,) = _U64.unpack_from(self._view, _CHECK_AT)
+        self.sound = check == digest(self._view[:_CHECK_AT])
 
     def release(self) -> None:
         """Let go of the view, so that the mapping can be unmapped."""
@@ -128,7 +127,7 @@ class Superblock:
     def owner(self) -> tuple[bytes, int]:
         """Archive: (uuid of the store whose index covers it, bound of its versions)."""
         line = bytes(self._view[_TRUST_AT : _TRUST_AT + _TRUST.size])
-        (check,) = _U64.unpack_from(self._view, _TRUST_AT + _TRUST.size)
+        (check,) = _U64.unpack_from(self._view, _TRUST_CHECK_AT)
         if check != digest(line):
             return NO_UUID, 0
         store_uuid, floor, _, _ = _TRUST.unpack(line)
@@ -137,7 +136,7 @@ class Superblock:
     def trust(self, boot: bytes, device: int, inode: int, partner: bytes) -> None:
         line = _TRUST.pack(boot, device, inode, partner)
         self._view[_TRUST_AT : _TRUST_AT + _TRUST.size] = line
-        _U64.pack_into(self._view, _TRUST_AT + _TRUST.size, digest(line))
+        _U64.pack_into(self._view, _TRUST_CHECK_AT, digest(line))
 
     def same_boot(self, boot: bytes) -> bool:
         """True when this page was last claimed during the boot named `boot`."""
@@ -145,7 +144,7 @@ class Superblock:
 
     def trusts(self, boot: bytes, device: int, inode: int, partner: bytes) -> bool:
         line = bytes(self._view[_TRUST_AT : _TRUST_AT + _TRUST.size])
-        (check,) = _U64.unpack_from(self._view, _TRUST_AT + _TRUST.size)
+        (check,) = _U64.unpack_from(self._view, _TRUST_CHECK_AT)
         return check == digest(line) and line == _TRUST.pack(boot, device, inode, partner)
 
     def wall_offset_ns(self, *, anchor: bool) -> int:
@@ -170,7 +169,7 @@ class Superblock:
     def _clock(self) -> tuple[int, int, int]:
         """(wall anchor, boot anchor, latest time seen); zeros for what is damaged."""
         wall, boot, latest = _CLOCK.unpack_from(self._view, _CLOCK_AT)
-        (check,) = _U64.unpack_from(self._view, _CLOCK_AT + _CLOCK.size)
+        (check,) = _U64.unpack_from(self._view, _CLOCK_CHECK_AT)
         if check != digest(_ANCHOR.pack(wall, boot)):
             wall = boot = 0
         return wall, boot, latest if 0 <= latest < _LATEST_LIMIT_NS else 0
@@ -178,7 +177,7 @@ class Superblock:
     def _set_clock(self, wall: int, boot: int, latest: int) -> None:
         # The log moves `latest` by itself, so the check leaves it out.
         _CLOCK.pack_into(self._view, _CLOCK_AT, wall, boot, latest)
-        _U64.pack_into(self._view, _CLOCK_AT + _CLOCK.size, digest(_ANCHOR.pack(wall, boot)))
+        _U64.pack_into(self._view, _CLOCK_CHECK_AT, digest(_ANCHOR.pack(wall, boot)))
 
     @property
     def anchored(self) -> bool:

@@ -11,18 +11,17 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from fastmem._core.hashing import digest
-from fastmem._core.layout import FORMAT, KEY_LIMIT_BYTES
+from fastmem._core.layout import BODY_ALIGNMENT_BYTES, FORMAT, KEY_LIMIT_BYTES, form
 from fastmem.errors import CorruptRecordError
 from fastmem.storage.files import Directory
 
 log_to = logging.getLogger("fastmem.storage")
 
 _MAGIC = b"FMVALUE\0"
-_HEAD = struct.Struct("<8sIIQQQ")
-_CHECK = struct.Struct("<Q")
-_POINTER = struct.Struct("<QQQ")
+_HEAD = struct.Struct(form("value", "magic", "pointer.checksum"))
+_CHECK = struct.Struct(form("value", "check", "check"))
+_POINTER = struct.Struct(form("pointer", "id", "checksum"))
 _NAME = re.compile(r"val\.([0-9a-f]{16})")
-_ALIGNMENT = 64
 
 
 class Pointer(NamedTuple):
@@ -86,7 +85,9 @@ class ValueFiles:
         head += _CHECK.pack(digest(head)) + key
         name = self._name(number)
         try:
-            self.directory.write(name, [head, bytes(-len(head) % _ALIGNMENT), content], sync=sync)
+            self.directory.write(
+                name, [head, bytes(-len(head) % BODY_ALIGNMENT_BYTES), content], sync=sync
+            )
             if not sync:
                 self.unsynced.add(number)
             self._bytes[number] = self.directory.allocated_bytes(name)
@@ -100,7 +101,9 @@ class ValueFiles:
     def read(self, key: bytes, pointer: Pointer) -> bytes:
         """Return a value, its checksum verified. CorruptRecordError or FileNotFoundError else."""
         name = self._name(pointer.number)
-        start = -(-(_HEAD.size + _CHECK.size + len(key)) // _ALIGNMENT) * _ALIGNMENT
+        start = (
+            -(-(_HEAD.size + _CHECK.size + len(key)) // BODY_ALIGNMENT_BYTES) * BODY_ALIGNMENT_BYTES
+        )
         content = self.directory.read(name, pointer.length, start)
         if len(content) != pointer.length or digest(content) != pointer.checksum:
             raise CorruptRecordError(
