@@ -11,7 +11,7 @@ from fastmem._core.index cimport (
     cursor_t, home_of, insert_word, replace_word, split_some, tag_of, wants_growth,
 )
 from fastmem._core.layout cimport (
-    FM_COLD, FM_HEADER_UNITS, FM_POINTER, FM_SEAL, FM_SHADOWS_L3, FM_TAG_SHIFT, FM_TIER_BIT,
+    FM_COLD, FM_HEADER_UNITS, FM_POINTER, FM_SEAL, FM_SHADOWS_L3, FM_TAG_MASK, FM_TIER_BIT,
     FM_TOMBSTONE, FM_UNIT, fm_cold, fm_load_acquire, fm_pointer, fm_record, fm_store_release,
     fm_swap_acquire,
 )
@@ -90,7 +90,7 @@ cdef int forward(log_t* log, draft_t* draft) noexcept nogil:
     need = write_next(&log.tier[WARM], draft, &room)
     if need:
         return need
-    draft.word = (old & (<uint64_t>0xFFFF << FM_TAG_SHIFT)) | room.at
+    draft.word = (old & FM_TAG_MASK) | room.at
     replace_word(&log.index, &draft.cursor, old, draft.word)
     advance(log, &log.tier[WARM], record_units(room.record, room.at))
     return DONE

@@ -59,6 +59,7 @@ typedef struct {
 } fm_bucket;
 
 #define FM_TAG_SHIFT 48
+#define FM_TAG_MASK (0xFFFFull << FM_TAG_SHIFT)
 #define FM_TIER_BIT (1ull << 47)
 #define FM_LINK_BIT (1ull << 46)
 #define FM_LOCATION_MASK (FM_LINK_BIT - 1)

@@ -36,6 +36,7 @@ cdef extern from "layout.h" nogil:
         FM_COLD
         FM_KNOWN_FLAGS
         FM_TAG_SHIFT
+    const uint64_t FM_TAG_MASK
     const uint64_t FM_TIER_BIT
     const uint64_t FM_LINK_BIT
     const uint64_t FM_LOCATION_MASK

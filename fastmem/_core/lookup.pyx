@@ -5,7 +5,7 @@ from libc.stdlib cimport calloc
 from libc.string cimport memcmp
 from fastmem._core.clock cimport coarse_now_ns
 from fastmem._core.index cimport cursor_t, first_slot, home_of, next_slot, tag_of
-from fastmem._core.layout cimport FM_TAG_SHIFT, FM_TOMBSTONE, fm_record
+from fastmem._core.layout cimport FM_TAG_MASK, FM_TOMBSTONE, fm_record
 from fastmem._core.record cimport key_of
 from fastmem._core.tiers cimport locate, place_t, valid
 
@@ -48,7 +48,7 @@ cdef uint64_t find(
     cdef uint64_t tag = tag_of(&log.index, digest)
     first_slot(&log.index, home_of(&log.index, digest), cursor)
     while next_slot(&log.index, cursor, &word):
-        if word == 0 or (word & (<uint64_t>0xFFFF << FM_TAG_SHIFT)) != tag:
+        if word == 0 or (word & FM_TAG_MASK) != tag:
             continue
         if not locate(log.tier, word, place) or not valid(place):
             note_damaged(log, word)

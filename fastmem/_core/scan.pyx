@@ -7,7 +7,7 @@ from fastmem._core.index cimport (
     bucket_count, cursor_t, first_slot, home_of, next_entry, next_slot, tag_of,
 )
 from fastmem._core.layout cimport (
-    FM_LOCATION_MASK, FM_POINTER, FM_SEAL, FM_TAG_SHIFT, FM_TIER_BIT, FM_TOMBSTONE, FM_VALUE,
+    FM_LOCATION_MASK, FM_POINTER, FM_SEAL, FM_TAG_MASK, FM_TIER_BIT, FM_TOMBSTONE, FM_VALUE,
     fm_load_acquire,
 )
 from fastmem._core.log cimport Log
@@ -168,7 +168,7 @@ cdef bytes check_entry(log_t* state, uint64_t home, uint64_t word, list problems
     digest = digest_of(state, key_of(place.record), place.record.klen)
     if home_of(&state.index, digest) != home:
         problems.append(f"bucket {home}: key {key!r} belongs elsewhere")
-    if tag_of(&state.index, digest) != word & (<uint64_t>0xFFFF << FM_TAG_SHIFT):
+    if tag_of(&state.index, digest) != word & FM_TAG_MASK:
         problems.append(f"bucket {home}: key {key!r} has the wrong tag")
     if place.at >= tier.tail[0]:
         problems.append(f"bucket {home}: key {key!r} lies past the tail")
