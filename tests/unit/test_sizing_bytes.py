@@ -1,6 +1,7 @@
 """Deep sizes against a slow oracle that says the same in plain Python."""
 
 import collections
+import ctypes
 import dataclasses
 import datetime
 import enum
@@ -124,11 +125,10 @@ def cyclic() -> object:
 
 
 def utf8_cached() -> object:
-    """A string that also carries its UTF-8 form, which some C call asked for."""
+    """A string that also carries its UTF-8 form, as after many a call of C code."""
     text = "é" * 100 + "日"
     bare = sys.getsizeof(text)
-    datetime.datetime(2024, 1, 1).strftime(text)
-    sys.audit(text)
+    ctypes.pythonapi.PyUnicode_AsUTF8(ctypes.py_object(text))
     assert sys.getsizeof(text) > bare
     return text
 
