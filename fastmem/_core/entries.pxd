@@ -49,6 +49,8 @@ cdef class Entries:
     # these are a KeyTypeError in every call: True or 1.0 never matches 1. Free for exact keys.
     cdef bint strict_keys
     cdef bint closed_
+    # Bit set of 1 << CAUSE_*: what leaves for one of these is shown to on_victims.
+    cdef uint32_t watched
 
     # --- lookup
     # Index of the live entry, expired or not, or 0. Raises what `__hash__` or `__eq__` raise,
@@ -56,8 +58,6 @@ cdef class Entries:
     cdef uint32_t find(self, object key) except? 4294967295
     # ATOMIC. Valid until the next install; an index lives until its entry is displaced.
     cdef Entry* entry_at(self, uint32_t index) noexcept
-    # ATOMIC. Marks a use: recency and hit count.
-    cdef void use(self, uint32_t index) noexcept
 
     # --- changes
     # Inserts or replaces as most recent, then evicts until within budget. Raises ValueTooLargeError
@@ -68,16 +68,25 @@ cdef class Entries:
         self, object key, object value, int64_t size_bytes, int64_t deadline_ns, uint64_t version,
         uint32_t flags, Displaced* out,
     ) except -1
+    # ATOMIC. The same for one who has looked the key up and run no user code since: `index` is that
+    # of the entry, expired or not, or 0; `fragment` the key's.
+    cdef int install_at(
+        self, uint32_t index, uint32_t fragment, object key, object value, int64_t size_bytes,
+        int64_t deadline_ns, uint64_t version, uint32_t flags, Displaced* out,
+    ) except -1
+    # install_at and release in one, over an entry that is there and by one who does not look at
+    # what it held.
+    cdef int overwrite(
+        self, uint32_t index, object key, object value, int64_t size_bytes, int64_t deadline_ns
+    ) except -1
     # Removes; 1 if it was there, 0 if not.
     cdef int discard(self, object key, uint32_t cause, Displaced* out) except -1
     # ATOMIC. Removes the live entry at `index`.
     cdef void discard_at(self, uint32_t index, uint32_t cause, Displaced* out) noexcept
-    # ATOMIC. Evicts least recent entries until at most `budget_bytes` are used.
-    cdef void shrink_to(self, int64_t budget_bytes, Displaced* out) noexcept
     # ATOMIC. Displaces everything.
     cdef void discard_all(self, Displaced* out) noexcept
-    # Ends a change: calls on_victims if entries were evicted or expired, then drops every displaced
-    # reference (which runs `__del__`), also when the hook raises; does nothing on an empty `out`.
+    # Ends a change: calls on_victims if an entry left for a `watched` cause, then drops every
+    # displaced reference (which runs `__del__`), also when the hook raises. Empties `out`.
     cdef int release(self, Displaced* out) except -1
 
     # --- hook, called with the structure whole; does nothing here
@@ -91,6 +100,8 @@ cdef class Entries:
     cdef int on_victims(self, Displaced* out) except -1
 
     # --- shared by the public methods
+    # ValueTooLargeError, or ClosedError.
+    cdef int require_room(self, int64_t size_bytes) except -1
     cdef int require_open(self) except -1
     # Size of an entry as the budget counts it: key, value by the sizer or deeply, ENTRY_OVERHEAD.
     # Runs user code; ATOMIC for plain values without a sizer.
@@ -102,24 +113,27 @@ cdef class Entries:
     cdef int empty(self) except -1
 
 
-cdef inline uint32_t lookup(Entries self, object key, uint32_t* fragment) except? 4294967295:
-    """`find`, giving the key's fragment too."""
-    cdef Slot* slot
+cdef inline uint32_t lookup_from(
+    Entries self, object key, uint32_t fragment, const Slot* slot
+) except? 4294967295:
+    """The rest of a lookup, from the first slot that does not hold a smaller fragment."""
     cdef int same
-    if not is_exact(type_of(key)) and self.strict_keys:
-        require_plain(key)
-    fragment[0] = fragment_of(self.table.seed, key_hash(key))
-    slot = first_slot(&self.table, fragment[0])
-    while slot.fragment == fragment[0]:
-        if slot.entry == 0:
-            break
+    while slot.fragment == fragment and slot.entry:
         same = same_key(self.table.entries[slot.entry].key, <PyObject*>key)
         if same > 0:
             return slot.entry
         if same < 0:
-            return self.find_by_eq(key, fragment[0])
+            return self.find_by_eq(key, fragment)
         slot += 1
     return 0
+
+
+cdef inline uint32_t lookup(Entries self, object key, uint32_t* fragment) except? 4294967295:
+    """`find`, giving the key's fragment too."""
+    if not is_exact(type_of(key)) and self.strict_keys:
+        require_plain(key)
+    fragment[0] = fragment_of(self.table.seed, key_hash(key))
+    return lookup_from(self, key, fragment[0], first_slot(&self.table, fragment[0]))
 
 
 # ATOMIC, all below.

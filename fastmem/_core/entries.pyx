@@ -10,16 +10,14 @@ from cpython.bool cimport PyBool_Check
 from cpython.long cimport PyLong_AsLongLongAndOverflow
 from cpython.number cimport PyIndex_Check, PyNumber_Index
 from cpython.object cimport Py_EQ, PyObject_RichCompareBool
-from cpython.ref cimport Py_INCREF
+from cpython.ref cimport Py_DECREF
 
-from fastmem._core.clock cimport coarse_now_ns
 from fastmem._core.sizing cimport size_of
 from fastmem._core.table cimport (
-    CAUSE_CLEARED, CAUSE_EXPIRED, CAUSE_SIZE, ENTRY_OVERHEAD, FLAG_MASK, Slot, first_slot,
-    is_exact, same_key,
-    table_check, table_clear, table_displace, table_free, table_give_back, table_init,
-    table_insert, table_longest_probe, table_release, table_replace, table_reserve, table_shrink,
-    table_take, table_trim,
+    CAUSE_CLEARED, CAUSE_EXPIRED, ENTRY_OVERHEAD, FLAG_MASK, Slot, entry_fill, first_slot, is_exact,
+    same_key, table_check, table_clear, table_displace, table_free, table_give_back, table_init,
+    table_insert, table_longest_probe, table_overwrite, table_release, table_replace, table_reserve,
+    table_shrink, table_take, table_trim,
 )
 
 from fastmem.errors import ClosedError, KeyTypeError, ValueTooLargeError
@@ -130,22 +128,30 @@ cdef class Entries:
     cdef Entry* entry_at(self, uint32_t index) noexcept:
         return self.table.entries + index
 
-    cdef void use(self, uint32_t index) noexcept:
-        mark_use(&self.table, index)
+    cdef int require_room(self, int64_t size_bytes) except -1:
+        self.require_open()
+        if size_bytes > self.budget:
+            self.too_large += 1
+            raise ValueTooLargeError(size_bytes, self.budget)
+        return 0
 
     cdef int install(
         self, object key, object value, int64_t size_bytes, int64_t deadline_ns, uint64_t version,
         uint32_t flags, Displaced* out,
     ) except -1:
+        cdef uint32_t fragment = 0, index = lookup(self, key, &fragment)
+        return self.install_at(
+            index, fragment, key, value, size_bytes, deadline_ns, version, flags, out
+        )
+
+    cdef int install_at(
+        self, uint32_t index, uint32_t fragment, object key, object value, int64_t size_bytes,
+        int64_t deadline_ns, uint64_t version, uint32_t flags, Displaced* out,
+    ) except -1:
         cdef Table* t = &self.table
-        cdef Entry* entry
-        cdef uint32_t fragment = 0, fresh
-        cdef uint32_t index = lookup(self, key, &fragment)
-        # From here on no user code runs, and what can fail comes before what changes.
-        self.require_open()
-        if size_bytes > self.budget:
-            self.too_large += 1
-            raise ValueTooLargeError(size_bytes, self.budget)
+        cdef uint32_t fresh
+        # What can fail comes before what changes.
+        self.require_room(size_bytes)
         fresh = table_take(t)
         if index == 0:
             try:
@@ -153,22 +159,33 @@ cdef class Entries:
             except MemoryError:
                 table_give_back(t, fresh)
                 raise
-        entry = t.entries + fresh
-        Py_INCREF(key)
-        Py_INCREF(value)
-        entry.key = <PyObject*>key
-        entry.value = <PyObject*>value
-        entry.deadline_ns = deadline_ns
-        entry.size_bytes = size_bytes
-        entry.version = version
-        entry.put_ns = coarse_now_ns()
-        entry.fragment = fragment
-        entry.meta = flags & FLAG_MASK
+        entry_fill(t.entries + fresh, <PyObject*>key, <PyObject*>value, size_bytes, deadline_ns)
+        t.entries[fresh].version = version
+        t.entries[fresh].fragment = fragment
+        t.entries[fresh].meta = flags & FLAG_MASK
         if index:
             table_replace(t, index, fresh, out)
         else:
             table_insert(t, fresh)
         table_shrink(t, self.budget, out)
+        return 0
+
+    cdef int overwrite(
+        self, uint32_t index, object key, object value, int64_t size_bytes, int64_t deadline_ns
+    ) except -1:
+        cdef Displaced out = [0, 0, 0]
+        cdef Table* t = &self.table
+        cdef PyObject* old_key = t.entries[index].key
+        cdef PyObject* old_value = t.entries[index].value
+        self.require_room(size_bytes)
+        table_overwrite(t, index, <PyObject*>key, <PyObject*>value, size_bytes, deadline_ns)
+        try:
+            if t.used_bytes > self.budget:
+                table_shrink(t, self.budget, &out)
+                self.release(&out)
+        finally:
+            Py_DECREF(<object>old_value)
+            Py_DECREF(<object>old_key)
         return 0
 
     cdef int discard(self, object key, uint32_t cause, Displaced* out) except -1:
@@ -180,14 +197,11 @@ cdef class Entries:
     cdef void discard_at(self, uint32_t index, uint32_t cause, Displaced* out) noexcept:
         table_displace(&self.table, index, cause, out)
 
-    cdef void shrink_to(self, int64_t budget_bytes, Displaced* out) noexcept:
-        table_shrink(&self.table, budget_bytes, out)
-
     cdef void discard_all(self, Displaced* out) noexcept:
         table_clear(&self.table, CAUSE_CLEARED, out)
 
     cdef int release(self, Displaced* out) except -1:
-        if out.causes & (1 << CAUSE_SIZE | 1 << CAUSE_EXPIRED):
+        if out.causes & self.watched:
             try:
                 self.on_victims(out)
             finally:
@@ -222,8 +236,6 @@ cdef class Entries:
         self.release(&out)
         table_trim(&self.table)
         return 0
-
-    # ---------------------------------------------------------------- for tests
 
     def _check(self):
         """Walks every invariant; ``AssertionError`` with details."""

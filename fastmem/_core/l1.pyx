@@ -3,14 +3,17 @@
 from collections.abc import Mapping, MutableMapping
 from types import GenericAlias
 
+from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
 from libc.stdint cimport int64_t, uint32_t
 
-from fastmem._core.clock cimport deadline_after, ttl_ns
-from fastmem._core.entries cimport is_expired, lookup, mark_use, whole_number
+from fastmem._core.clock cimport coarse_now_ns, deadline_after, ttl_ns
+from fastmem._core.entries cimport is_expired, lookup, lookup_from, mark_use, whole_number
 from fastmem._core.table cimport (
-    CAUSE_DELETED, CAUSE_EXPIRED, CAUSE_SIZE, Displaced, Entry, lru_hit, lru_victim,
+    CAUSE_DELETED, CAUSE_EXPIRED, CAUSE_REPLACED, CAUSE_SIZE, Displaced, Entry, Slot, Table,
+    first_slot, fragment_of, hash_at_hand, lru_hit, lru_victim,
+    new_reference,
     table_displace, table_shrink,
 )
 from fastmem._core.views cimport KEYS, iterate
@@ -21,6 +24,14 @@ cdef extern from "Python.h":
     ctypedef struct PyTypeObject:
         unsigned long tp_flags
     unsigned long Py_TPFLAGS_MAPPING
+    ctypedef struct PyMethodDef:
+        void* ml_meth
+    ctypedef struct PyMethodDescrObject:
+        PyMethodDef* d_method
+
+# They return NULL with an exception set, which the caller passes on as it is.
+ctypedef PyObject* (*fastcall)(PyObject*, PyObject**, Py_ssize_t, PyObject*) noexcept
+ctypedef PyObject* (*rest)(PyObject*, PyObject**, Py_ssize_t, uint32_t, const Slot*) noexcept
 
 POLICIES = ("lru",)
 
@@ -43,6 +54,49 @@ cdef int64_t budget_of(object budget_bytes) except -1:
     if budget == 0:
         raise ValueError("budget_bytes must be positive")
     return budget
+
+
+cdef PyObject* hit_from(
+    L1Cache self, object key, uint32_t fragment, const Slot* slot
+) except? NULL:
+    cdef uint32_t index
+    if slot == NULL:
+        index = lookup(self, key, &fragment)
+    else:
+        index = lookup_from(self, key, fragment, slot)
+    if index == 0:
+        return NULL
+    if is_expired(self.table.entries + index):
+        self.expire_at(index)
+        return NULL
+    return used(self, index)
+
+
+cdef inline PyObject* used(L1Cache self, uint32_t index) noexcept:
+    self.hits += 1
+    mark_use(&self.table, index)
+    return self.table.entries[index].value
+
+
+cdef inline const Slot* slot_at_hand(const Table* t, PyObject* key, uint32_t* fragment) noexcept:
+    """Where an exact str whose hash is known has its entry, if anywhere; NULL for other keys."""
+    cdef Py_hash_t hash = hash_at_hand(key)
+    if hash == -1:
+        return NULL
+    fragment[0] = fragment_of(t.seed, hash)
+    return first_slot(t, fragment[0])
+
+
+cdef inline PyObject* hit(L1Cache self, PyObject* key) except? NULL:
+    """The value of a live entry, which counts as used; borrowed. NULL for a miss."""
+    cdef uint32_t fragment = 0
+    cdef const Slot* slot = slot_at_hand(&self.table, key, &fragment)
+    cdef const Entry* entry
+    if slot != NULL:
+        entry = self.table.entries + slot.entry
+        if slot.fragment == fragment and entry.key == key and not is_expired(entry):
+            return used(self, slot.entry)
+    return hit_from(self, <object>key, fragment, slot)
 
 
 cdef class L1Cache(Entries):
@@ -87,10 +141,15 @@ cdef class L1Cache(Entries):
 
     cdef int store(self, object key, object value, int64_t ttl) except -1:
         cdef Displaced out = [0, 0, 0]
-        cdef int64_t size
+        cdef int64_t size, deadline_ns
+        cdef uint32_t index, fragment = 0
         self.require_open()
         size = self.entry_size(key, value)
-        self.install(key, value, size, deadline_after(ttl) if ttl else 0, 0, 0, &out)
+        deadline_ns = deadline_after(ttl) if ttl else 0
+        index = lookup(self, key, &fragment)
+        if index and not self.watched & (1 << CAUSE_REPLACED | 1 << CAUSE_EXPIRED):
+            return self.overwrite(index, key, value, size, deadline_ns)
+        self.install_at(index, fragment, key, value, size, deadline_ns, 0, 0, &out)
         self.release(&out)
         return 0
 
@@ -101,24 +160,16 @@ cdef class L1Cache(Entries):
 
         Raises what the key's ``__hash__`` or ``__eq__`` raise.
         """
-        cdef uint32_t fragment, index = lookup(self, key, &fragment)
-        if index:
-            if not is_expired(self.table.entries + index):
-                self.hits += 1
-                mark_use(&self.table, index)
-                return <object>self.table.entries[index].value
-            self.expire_at(index)
+        cdef PyObject* value = hit(self, <PyObject*>key)
+        if value != NULL:
+            return <object>value
         found = self.miss(key)
         return default if found is MISS else found
 
     def __getitem__(self, key):
-        cdef uint32_t fragment, index = lookup(self, key, &fragment)
-        if index:
-            if not is_expired(self.table.entries + index):
-                self.hits += 1
-                mark_use(&self.table, index)
-                return <object>self.table.entries[index].value
-            self.expire_at(index)
+        cdef PyObject* value = hit(self, <PyObject*>key)
+        if value != NULL:
+            return <object>value
         found = self.miss(key)
         if found is MISS:
             raise KeyError(key)
@@ -368,3 +419,72 @@ cdef class L1Cache(Entries):
 MutableMapping.register(L1Cache)
 # register() leaves static types alone; with the flag, `match` takes a cache for a mapping.
 (<PyTypeObject*>L1Cache).tp_flags |= Py_TPFLAGS_MAPPING
+
+
+# What Cython's wrapper of `get` spends on owning its arguments is a quarter of a hit; calls without
+# keywords come here instead.
+cdef PyMethodDef* get_method = (<PyMethodDescrObject*><PyObject*>L1Cache.__dict__["get"]).d_method
+cdef fastcall get_wrapper = <fastcall>get_method.ml_meth
+
+
+cdef PyObject* get_rest(
+    PyObject* self, PyObject** arguments, Py_ssize_t count, uint32_t fragment, const Slot* slot
+) except NULL:
+    cdef PyObject* value = hit_from(<L1Cache>self, <object>arguments[0], fragment, slot)
+    if value != NULL:
+        new_reference(value)
+        return value
+    found = (<L1Cache>self).miss(<object>arguments[0])
+    if found is MISS:
+        found = <object>arguments[1] if count == 2 else None
+    Py_INCREF(found)
+    return <PyObject*>found
+
+
+cdef PyObject* get_timed(
+    PyObject* self, PyObject** arguments, Py_ssize_t count, uint32_t fragment, const Slot* slot
+) noexcept:
+    cdef Table* t = &(<L1Cache><void*>self).table
+    cdef uint32_t index = slot.entry
+    cdef PyObject* value
+    if coarse_now_ns() >= t.entries[index].deadline_ns:
+        return finish(self, arguments, count, fragment, slot)
+    value = used(<L1Cache><void*>self, index)
+    new_reference(value)
+    return value
+
+
+# Called through variables, or the compiler would take them in and `get_positional` would save
+# registers that it does not use.
+cdef rest finish = <rest>get_rest
+cdef rest check_time = get_timed
+
+
+cdef PyObject* get_positional(
+    PyObject* self, PyObject** arguments, Py_ssize_t count, PyObject* names
+) noexcept:
+    """`get(key)` and `get(key, default)`. What most hits are, the very str that was stored and no
+    deadline, takes no call and counts no reference but the value's; else the rest is another's.
+    """
+    cdef const Table* t = &(<L1Cache><void*>self).table
+    cdef const Slot* slot
+    cdef const Entry* entry
+    cdef PyObject* value
+    cdef uint32_t fragment = 0
+    if names != NULL or count < 1 or count > 2:
+        return get_wrapper(self, arguments, count, names)
+    slot = slot_at_hand(t, arguments[0], &fragment)
+    if slot == NULL:
+        return finish(self, arguments, count, 0, NULL)
+    # An empty slot, even one with this fragment, leads to the sentinel, which has no key.
+    entry = t.entries + slot.entry
+    if slot.fragment != fragment or entry.key != arguments[0]:
+        return finish(self, arguments, count, fragment, slot)
+    if entry.deadline_ns:
+        return check_time(self, arguments, count, fragment, slot)
+    value = used(<L1Cache><void*>self, slot.entry)
+    new_reference(value)
+    return value
+
+
+get_method.ml_meth = <void*>get_positional

@@ -19,6 +19,8 @@ marked `except -1` (MemoryError, before anything is changed) can fail.
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from fastmem._core.clock cimport coarse_now_ns
+
 cdef extern from *:
     """
     #ifndef FASTMEM_TABLE
@@ -34,12 +36,14 @@ cdef extern from *:
         return (uint32_t)(((uint64_t)wide ^ (uint64_t)(wide >> 64)) >> 32);
     }
 
+    /* -1 when the hash is not lying there: an exact str knows its own once it was asked. */
+    static inline Py_hash_t fm_hash_at_hand(PyObject *key) {
+        return PyUnicode_CheckExact(key) ? ((PyASCIIObject *)key)->hash : -1;
+    }
+
     static inline Py_hash_t fm_key_hash(PyObject *key) {
-        if (PyUnicode_CheckExact(key)) {
-            Py_hash_t hash = ((PyASCIIObject *)key)->hash;
-            if (hash != -1) return hash;
-        }
-        return PyObject_Hash(key);
+        Py_hash_t hash = fm_hash_at_hand(key);
+        return hash != -1 ? hash : PyObject_Hash(key);
     }
 
     static inline int fm_is_exact(PyTypeObject *type) {
@@ -62,9 +66,8 @@ cdef extern from *:
 
     /* 1 equal, 0 different, -1 when only rich comparison (user code, perhaps) can tell. Exact str,
        bytes and int never compare equal to one another, and asking could raise a BytesWarning. */
-    static inline int fm_same_key(PyObject *a, PyObject *b) {
+    static __attribute__((noinline)) int fm_same_content(PyObject *a, PyObject *b) {
         PyTypeObject *type = Py_TYPE(a);
-        if (a == b) return 1;
         if (type != Py_TYPE(b)) return fm_is_exact(type) && fm_is_exact(Py_TYPE(b)) ? 0 : -1;
         if (type == &PyUnicode_Type) {
             Py_ssize_t n = PyUnicode_GET_LENGTH(a);
@@ -77,12 +80,18 @@ cdef extern from *:
                 && !memcmp(PyBytes_AS_STRING(a), PyBytes_AS_STRING(b), (size_t)Py_SIZE(a));
         return -1;
     }
+
+    static inline int fm_same_key(PyObject *a, PyObject *b) {
+        return a == b ? 1 : fm_same_content(a, b);
+    }
     #endif
     """
     uint32_t fragment_of "fm_fragment"(uint64_t seed, Py_hash_t hash) noexcept nogil
     bint is_exact "fm_is_exact"(void* type) noexcept nogil
     int same_key "fm_same_key"(PyObject* a, PyObject* b) noexcept nogil
+    Py_hash_t hash_at_hand "fm_hash_at_hand"(PyObject* key) noexcept
     Py_hash_t key_hash "fm_key_hash"(object key) except -1
+    void new_reference "Py_INCREF"(PyObject* o) noexcept
 
 
 cdef enum:
@@ -153,6 +162,19 @@ cdef inline Slot* first_slot(const Table* t, uint32_t fragment) noexcept nogil:
     return slot
 
 
+cdef inline void entry_fill(
+    Entry* entry, PyObject* key, PyObject* value, int64_t size_bytes, int64_t deadline_ns
+) noexcept:
+    """What a put brings. The entry then owns a reference to each, and forgets what it had."""
+    new_reference(key)
+    new_reference(value)
+    entry.key = key
+    entry.value = value
+    entry.deadline_ns = deadline_ns
+    entry.size_bytes = size_bytes
+    entry.put_ns = coarse_now_ns()
+
+
 # The recency list, exact LRU. A policy is these four functions.
 cdef inline void lru_insert(Entry* entries, uint32_t index) noexcept nogil:
     cdef uint32_t newest = entries[0].next
@@ -197,6 +219,12 @@ cdef void table_displace(Table* t, uint32_t index, uint32_t cause, Displaced* ou
 # Gives the live entry `index` the contents of the taken entry `fresh`, as most recent; `fresh` then
 # carries the old contents and is appended to `out`. Slots are untouched.
 cdef void table_replace(Table* t, uint32_t index, uint32_t fresh, Displaced* out) noexcept nogil
+# The same in place, for one who takes over the references that the entry held: no entry is needed
+# to carry them. No version, no flags.
+cdef void table_overwrite(
+    Table* t, uint32_t index, PyObject* key, PyObject* value, int64_t size_bytes,
+    int64_t deadline_ns,
+) noexcept
 # Displaces least recent entries until `used_bytes` is at most `budget_bytes`.
 cdef void table_shrink(Table* t, int64_t budget_bytes, Displaced* out) noexcept nogil
 # Displaces everything.

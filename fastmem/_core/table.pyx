@@ -217,6 +217,19 @@ cdef void table_replace(Table* t, uint32_t index, uint32_t fresh, Displaced* out
     append(t, fresh, CAUSE_REPLACED, out)
 
 
+cdef void table_overwrite(
+    Table* t, uint32_t index, PyObject* key, PyObject* value, int64_t size_bytes,
+    int64_t deadline_ns,
+) noexcept:
+    cdef Entry* entry = t.entries + index
+    t.used_bytes += size_bytes - entry.size_bytes
+    entry_fill(entry, key, value, size_bytes, deadline_ns)
+    entry.version = 0
+    entry.meta = LIVE
+    lru_hit(t.entries, index)
+    t.counts[CAUSE_REPLACED] += 1
+
+
 cdef void table_shrink(Table* t, int64_t budget_bytes, Displaced* out) noexcept nogil:
     while t.used_bytes > budget_bytes and t.live:
         table_displace(t, lru_victim(t), CAUSE_SIZE, out)

@@ -46,6 +46,7 @@ cdef class TieredL1(L1Cache):
         self.limbo = {}
         self.limbo_deadline = {}
         self.strict_keys = True
+        self.watched = 1 << CAUSE_SIZE
 
     cdef object on_miss(self, object key):
         return self._load(key)

@@ -1,0 +1,102 @@
+"""Instructions a hit executes, counted by callgrind: exact, where times on shared cores are not.
+
+    python -m benchmarks.instructions
+
+A contender runs the same loop over the same 1,000 keys in two processes, one of which goes round
+more often; the difference, less that of the empty loop, is what one operation executes. Start-up,
+imports and filling cancel out. It counts what the interpreter executes around the call too, which
+is the same for everybody. Needs ``valgrind`` and takes a few minutes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks import peers, timing, workloads
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+START: Final = (
+    "import sys; sys.path.append(sys.argv.pop(1)); "
+    "from benchmarks import instructions; instructions.run(sys.argv[1], int(sys.argv[2]))"
+)
+KEYS: Final = 1000
+FEW: Final = 20  # times round the keys
+MANY: Final = 120
+EMPTY: Final = "empty loop"
+
+
+def _l1(**keywords: Any) -> Any:
+    return peers.ours("L1Cache")(peers.UNBOUNDED_BYTES, **keywords)
+
+
+def _found(entries: str, name: str) -> Any:
+    return next(p for p in (peers.DICT, *peers.L1_PEERS) if p.name == name).make(int(entries))
+
+
+# name -> (the cache, the statement that fills it, the statement that is counted)
+CONTENDERS: Final[Mapping[str, tuple[Any, str, str]]] = {
+    EMPTY: (dict, "c[k] = 7", "pass"),
+    "dict.get(k)": (dict, "c[k] = 7", "get(k)"),
+    "dict c[k]": (dict, "c[k] = 7", "c[k]"),
+    "fastmem get(k)": (_l1, "c[k] = 7", "get(k)"),
+    "fastmem c[k]": (_l1, "c[k] = 7", "c[k]"),
+    "fastmem get(k), with a deadline": (_l1, "c.put(k, 7, 3600)", "get(k)"),
+    "fastmem put over": (_l1, "c[k] = 7", "c[k] = 7"),
+    "cachebox LRU get(k)": (lambda: _found("1000", "cachebox LRU"), "c[k] = 7", "get(k)"),
+    "cachebox LRU c[k]": (lambda: _found("1000", "cachebox LRU"), "c[k] = 7", "c[k]"),
+    "cachebox LRU put over": (lambda: _found("1000", "cachebox LRU"), "c[k] = 7", "c[k] = 7"),
+    "lru-dict get(k)": (lambda: _found("1000", "lru-dict"), "c[k] = 7", "get(k)"),
+    "lru-dict c[k]": (lambda: _found("1000", "lru-dict"), "c[k] = 7", "c[k]"),
+    "functools.lru_cache f(k)": (lambda: _found("1000", "functools.lru_cache"), "c(k)", "c(k)"),
+}
+
+
+def run(name: str, rounds: int) -> None:
+    """In the child: fill, then the counted loop."""
+    make, fill, statement = CONTENDERS[name]
+    cache = make()
+    names = {"c": cache, "get": getattr(cache, "get", None)}
+    keys = workloads.user_keys(KEYS)
+    timing.compile_loop(fill, names)(keys)
+    # An order that no list follows, so that every hit relinks.
+    order = workloads.take(keys, workloads.uniform(KEYS, KEYS))
+    timing.compile_loop(statement, names)(order * rounds)
+
+
+def executed(name: str, rounds: int) -> int:
+    """Instructions of a whole child."""
+    with tempfile.TemporaryDirectory() as scratch:
+        command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={scratch}/out"]
+        command += [sys.executable, "-P", "-c", START, str(ROOT), name, str(rounds)]
+        environment = {**os.environ, "PYTHONHASHSEED": "0"}
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    counted = re.search(r"Collected : (\d+)", done.stderr)
+    if done.returncode or not counted:
+        raise SystemExit(done.stderr)
+    return int(counted[1])
+
+
+def per_operation(name: str) -> float:
+    return (executed(name, MANY) - executed(name, FEW)) / (MANY - FEW) / KEYS
+
+
+def main(chosen: list[str]) -> None:
+    if shutil.which("valgrind") is None:
+        raise SystemExit("valgrind is not installed")
+    base = per_operation(EMPTY)
+    print("| operation | instructions |\n|---|---:|", flush=True)
+    for name in chosen or CONTENDERS:
+        if name != EMPTY:
+            print(f"| {name} | {per_operation(name) - base:.0f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
