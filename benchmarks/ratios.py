@@ -23,6 +23,7 @@ from typing import Final
 from benchmarks import (
     report,
     rows_footprint,
+    rows_growth,
     rows_l1,
     rows_l2,
     rows_l3,
@@ -35,6 +36,7 @@ from benchmarks.rows import ERROR, FULL, QUICK, Result, Row, Scale, Scene, run_r
 ROWS: Final = (
     *rows_l1.ROWS,
     *rows_footprint.ROWS,
+    *rows_growth.ROWS,
     *rows_l2.ROWS,
     *rows_values.ROWS,
     *rows_open.ROWS,

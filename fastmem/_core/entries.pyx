@@ -15,9 +15,9 @@ from cpython.ref cimport Py_DECREF
 from fastmem._core.sizing cimport size_of
 from fastmem._core.table cimport (
     CAUSE_CLEARED, CAUSE_EXPIRED, ENTRY_OVERHEAD, FLAG_MASK, Slot, entry_fill, first_slot, is_exact,
-    same_key, table_check, table_clear, table_displace, table_free, table_give_back, table_init,
-    table_insert, table_longest_probe, table_overwrite, table_release, table_replace, table_reserve,
-    table_shrink, table_take, table_trim,
+    same_key, table_bytes, table_check, table_clear, table_displace, table_free, table_give_back,
+    table_init, table_insert, table_longest_probe, table_overwrite, table_release, table_replace,
+    table_reserve, table_shrink, table_take, table_trim,
 )
 
 from fastmem.errors import ClosedError, KeyTypeError, ValueTooLargeError
@@ -248,7 +248,7 @@ cdef class Entries:
 
     def _arena_bytes(self):
         """What slots and entries occupy, used or not."""
-        return self.table.slot_total * sizeof(Slot) + self.table.entry_capacity * sizeof(Entry)
+        return table_bytes(&self.table)
 
     def _set_deadline(self, key, int64_t deadline_ns):
         """Moves the deadline of a live entry, in nanoseconds of CLOCK_BOOTTIME."""

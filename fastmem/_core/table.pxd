@@ -1,10 +1,14 @@
 """The table of L1: open addressing over entries that lie inline in one arena.
 
-slots    8 bytes each, sorted by `fragment`, with gaps. A fragment's home is
-         `fragment * slot_count >> 32`, which grows with the fragment, so linear probing keeps the
-         whole array in order: a search stops at the first larger fragment (an empty slot carries
-         the largest one), growth by any factor is one forward pass, and nothing ever wraps round.
-         Slots past `slot_count` take what spills over the end; the very last one stays empty.
+slots    8 bytes each, sorted by falling `fragment`, with gaps. A fragment's home is
+         `~fragment * slot_count >> 32`, which grows as the fragment falls, so linear probing keeps
+         the whole array in order: a search stops at the first smaller fragment (an empty slot
+         carries the smallest one, and fresh memory is empty), growth by any factor is one forward
+         pass, and nothing ever wraps round. Slots past `slot_count` take what spills over the end;
+         the very last one stays empty.
+growth   makes a larger array and moves a few slots on every put, the largest fragments first.
+         Those of at least `frontier` are in `slots`; the others still in `old_slots`, where the
+         copies left behind are passed over, for their fragments are larger than any looked for.
 entries  exactly one cache line each, in a cache-line aligned arena. Entry 0 is the sentinel of the
          recency list (`next` = most recent, `prev` = least recent). An entry is
            live      in the slots and the recency list, flag LIVE set, its size in `used_bytes`;
@@ -136,6 +140,7 @@ cdef struct Table:
     Entry* entries
     uint64_t seed
     uint64_t slot_count
+    uint64_t frontier      # 0: nothing is left in `old_slots`
     uint64_t slot_total    # with the overflow area
     uint64_t slot_limit    # live entries at which the slots grow
     uint64_t stamp         # changes whenever a slot does
@@ -147,19 +152,29 @@ cdef struct Table:
     uint32_t entry_capacity
     void* block            # what `entries` was carved from
     uint64_t counts[5]     # displaced so far, by cause
+    Slot* old_slots
+    uint64_t old_count
+    uint64_t old_total
+    uint64_t old_discarded  # slots whose memory was given back
+
+
+cdef inline Slot* first_in(Slot* slots, uint64_t count, uint32_t fragment) noexcept nogil:
+    cdef Slot* slot = slots + ((<uint64_t>~fragment * count) >> 32)
+    # Sorted, so counting is searching; and without branches that no processor could predict.
+    slot += (
+        (slot[0].fragment > fragment) + (slot[1].fragment > fragment)
+        + (slot[2].fragment > fragment) + (slot[3].fragment > fragment)
+    )
+    while slot.fragment > fragment:
+        slot += 1
+    return slot
 
 
 cdef inline Slot* first_slot(const Table* t, uint32_t fragment) noexcept nogil:
-    """Where `fragment` is, or would be: the first slot that does not hold a smaller one."""
-    cdef Slot* slot = t.slots + ((<uint64_t>fragment * t.slot_count) >> 32)
-    # Sorted, so counting is searching; and without branches that no processor could predict.
-    slot += (
-        (slot[0].fragment < fragment) + (slot[1].fragment < fragment)
-        + (slot[2].fragment < fragment) + (slot[3].fragment < fragment)
-    )
-    while slot.fragment < fragment:
-        slot += 1
-    return slot
+    """Where `fragment` is, or would be: the first slot that does not hold a larger one."""
+    if fragment < t.frontier:
+        return first_in(t.old_slots, t.old_count, fragment)
+    return first_in(t.slots, t.slot_count, fragment)
 
 
 cdef inline void entry_fill(
@@ -208,7 +223,8 @@ cdef void table_free(Table* t) noexcept nogil
 cdef uint32_t table_take(Table* t) except 0
 cdef void table_give_back(Table* t, uint32_t index) noexcept nogil
 
-# Room for one more slot holding `fragment`; `table_insert` after it cannot fail.
+# Room for one more slot holding `fragment`, and a step of growth; `table_insert` after it cannot
+# fail.
 cdef int table_reserve(Table* t, uint32_t fragment) except -1
 # Makes a taken and filled entry (key, value, size, fragment, ... all but the links) live, as most
 # recent. The table then owns the references in it.
@@ -237,5 +253,7 @@ cdef void table_trim(Table* t) noexcept
 
 # Walks every invariant; AssertionError with details.
 cdef int table_check(const Table* t) except -1
+# What slots and entries occupy, used or not.
+cdef uint64_t table_bytes(const Table* t) noexcept nogil
 # The most slots a search walks from a home.
 cdef uint64_t table_longest_probe(const Table* t) noexcept nogil

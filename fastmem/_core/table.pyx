@@ -1,32 +1,48 @@
 """Slots, arena and recency list of L1; table.pxd describes them."""
 
-from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc, PyMem_RawRealloc
 from cpython.ref cimport Py_XDECREF
+from libc.limits cimport INT_MAX
 from libc.stdint cimport uintptr_t
 from libc.string cimport memcpy, memmove, memset
+
+cdef extern from "pages.h" nogil:
+    void* array_new "fm_array_new"(size_t size) noexcept
+    void* array_grow "fm_array_grow"(void* array, size_t old_size, size_t size) noexcept
+    void array_free "fm_array_free"(void* array, size_t size) noexcept
+    void array_filled "fm_array_filled"(void* start, void* end) noexcept
+    void array_discard "fm_array_discard"(void* start, void* end) noexcept
 
 cdef enum:
     FIRST_SLOTS = 16
     FIRST_ENTRIES = 8
     LINE = 64
-    EMPTY = 0xFFFFFFFF       # the fragment of an empty slot; a full one may have it too
+    EMPTY = 0                # the fragment of an empty slot; a full one may have it too
+    STEP = 32                # slots that a put moves while the table grows
+    DISCARDED_AT_ONCE = 131072  # slots, a MiB
+    HUGE_PAGE_ENTRIES = 32768
+
+cdef uint64_t EVERY_FRAGMENT = <uint64_t>1 << 32
 
 assert sizeof(Entry) == LINE
 assert sizeof(Slot) == 8
 
 
 cdef inline uint64_t home(uint32_t fragment, uint64_t slot_count) noexcept nogil:
-    return (<uint64_t>fragment * slot_count) >> 32
+    return (<uint64_t>~fragment * slot_count) >> 32
 
 
-cdef Slot* new_slots(uint64_t total) noexcept nogil:
-    cdef Slot* slots = <Slot*>PyMem_RawMalloc(total * sizeof(Slot))
-    cdef uint64_t i
+cdef inline uint64_t overflow_area(uint64_t count) noexcept nogil:
+    """Slots past the end: more than a run at load 0.8 ever needs, unless hashes are crafted."""
+    return 256 if count > 4096 else 16 + count // 16
+
+
+cdef inline Slot* new_slots(uint64_t total) noexcept nogil:
+    return <Slot*>array_new(total * sizeof(Slot))
+
+
+cdef inline void free_slots(Slot* slots, uint64_t total) noexcept nogil:
     if slots != NULL:
-        for i in range(total):
-            slots[i].fragment = EMPTY
-            slots[i].entry = 0
-    return slots
+        array_free(slots, total * sizeof(Slot))
 
 
 cdef void use_slots(Table* t, Slot* slots, uint64_t count, uint64_t total) noexcept nogil:
@@ -37,43 +53,152 @@ cdef void use_slots(Table* t, Slot* slots, uint64_t count, uint64_t total) noexc
     t.stamp += 1
 
 
-cdef inline uint64_t overflow_area(uint64_t count) noexcept nogil:
-    """Slots past the end: more than a run at load 0.8 ever needs, unless hashes are crafted."""
-    return 256 if count > 4096 else 16 + count // 16
+cdef void drop_old_slots(Table* t) noexcept nogil:
+    free_slots(t.old_slots, t.old_total)
+    t.old_slots = NULL
+    t.old_count = t.old_total = t.frontier = 0
 
 
-cdef int regrow_slots(Table* t, uint64_t count, uint64_t total) except -1:
-    """Moves every slot, in order, to a new array where run after run is packed from its home."""
+cdef inline bint is_last(const Table* t, const Slot* slot) noexcept nogil:
+    return slot == t.slots + t.slot_total - 1 or slot == t.old_slots + t.old_total - 1
+
+
+cdef inline Slot* end_of_run(Slot* slot) noexcept nogil:
+    """The empty slot that an insertion at `slot` will take."""
+    while slot.entry:
+        slot += 1
+    return slot
+
+
+cdef inline void insert_at(Slot* slot, uint32_t fragment, uint32_t index) noexcept nogil:
+    memmove(slot + 1, slot, <size_t>(<char*>end_of_run(slot) - <char*>slot))
+    slot.fragment = fragment
+    slot.entry = index
+
+
+cdef uint64_t pack(
+    const Slot* source, const Slot* end, uint64_t least, uint64_t below, Slot* slots,
+    uint64_t count, uint64_t total, uint64_t next,
+) noexcept nogil:
+    """Appends the slots of fragments from `least` and under `below`, each at its home or at `next`,
+    whichever comes later. Returns the `next` after them, or `total` when that is too little room.
+    """
+    cdef uint64_t at
+    while source != end:
+        if source.entry and least <= source.fragment < below:
+            at = max(home(source.fragment, count), next)
+            if at + 1 >= total:
+                return total
+            slots[at] = source[0]
+            next = at + 1
+        source += 1
+    return next
+
+
+cdef int repack_slots(Table* t) except -1:
+    """Moves all slots at once to an array with more room past the end: only equal or crafted hashes
+    come to that, and the room doubles, which keeps it amortised.
+    """
+    cdef uint64_t total = t.slot_total, next = 0
+    cdef const Slot* end = t.slots + t.slot_total
     cdef Slot* slots
-    cdef uint64_t i, at, next = 0
     while True:
+        total += total - t.slot_count
         slots = new_slots(total)
         if slots == NULL:
             raise MemoryError()
-        next = 0
-        for i in range(t.slot_total):
-            if t.slots[i].entry == 0:
-                continue
-            at = max(home(t.slots[i].fragment, count), next)
-            if at + 1 >= total:
-                break
-            slots[at] = t.slots[i]
-            next = at + 1
-        else:
+        next = pack(t.slots, end, t.frontier, EVERY_FRAGMENT, slots, t.slot_count, total, 0)
+        if next < total and t.frontier:
+            next = pack(
+                t.old_slots, t.old_slots + t.old_total, 0, t.frontier, slots, t.slot_count, total,
+                next,
+            )
+        if next < total:
             break
-        PyMem_RawFree(slots)
-        total += total - count + t.live
-    PyMem_RawFree(t.slots)
+        free_slots(slots, total)
+    free_slots(t.slots, t.slot_total)
+    drop_old_slots(t)
+    use_slots(t, slots, t.slot_count, total)
+    return 0
+
+
+cdef int begin_growth(Table* t) except -1:
+    cdef uint64_t count = t.slot_count + t.slot_count // 2
+    cdef uint64_t total = count + overflow_area(count)
+    # Fresh memory, which the kernel clears page by page when it is first touched: a step at a time.
+    cdef Slot* slots = new_slots(total)
+    if slots == NULL:
+        raise MemoryError()
+    t.old_slots = t.slots
+    t.old_count = t.slot_count
+    t.old_total = t.slot_total
+    t.old_discarded = 0
+    t.frontier = EVERY_FRAGMENT
     use_slots(t, slots, count, total)
     return 0
 
 
+cdef void end_growth(Table* t) noexcept nogil:
+    drop_old_slots(t)
+    array_filled(t.slots, t.slots + t.slot_total)
+
+
+cdef void rest_before(Table* t, const Slot* slot) noexcept nogil:
+    """Ends a step of growth at `slot`: everything before it has been moved."""
+    cdef uint64_t at = slot - t.old_slots, reached
+    if slot.entry == 0:
+        # Nothing spills over an empty slot, so whatever has its home up to here was moved.
+        reached = (((at + 1) << 32) - 1) // t.old_count
+        t.frontier = EVERY_FRAGMENT - 1 - reached if reached < EVERY_FRAGMENT else 0
+    if t.frontier == 0:
+        end_growth(t)
+        return
+    at = home(<uint32_t>(t.frontier - 1), t.old_count)  # no search begins before
+    if at - t.old_discarded >= DISCARDED_AT_ONCE:
+        array_discard(t.old_slots + t.old_discarded, t.old_slots + at)
+        t.old_discarded = at
+
+
+cdef int move_slots(Table* t) except -1:
+    """A step of growth: moves STEP slots, and those that have the last one's fragment too."""
+    cdef const Slot* slot = first_in(t.old_slots, t.old_count, <uint32_t>(t.frontier - 1))
+    cdef const Slot* end = t.old_slots + t.old_total
+    cdef Slot* into
+    cdef uint64_t least = t.frontier     # of the fragments that were moved
+    cdef int steps
+    t.stamp += 1
+    for steps in range(INT_MAX):
+        if slot == end:
+            end_growth(t)
+            return 0
+        if slot.entry and slot.fragment < least:
+            t.frontier = least           # none of these is left
+        if steps >= STEP and (slot.entry == 0 or slot.fragment < least):
+            break
+        if slot.entry:
+            least = slot.fragment
+            into = first_in(t.slots, t.slot_count, slot.fragment)
+            if is_last(t, end_of_run(into)):
+                return repack_slots(t)
+            insert_at(into, slot.fragment, slot.entry)
+        slot += 1
+    t.frontier = least
+    rest_before(t, slot)
+    return 0
+
+
+cdef inline size_t arena_bytes(uint32_t capacity) noexcept nogil:
+    return <size_t>capacity * sizeof(Entry) + LINE
+
+
 cdef int grow_entries(Table* t, uint32_t capacity) except -1:
-    """Resizes the arena. Large blocks move by page tables (mremap inside realloc), not by copy."""
-    cdef size_t old_shift, new_shift
+    """Resizes the arena, which moves by page tables once it is large, and not by copy."""
+    cdef size_t old_shift = <char*>t.entries - <char*>t.block, new_shift
     cdef char* block
-    old_shift = 0 if t.block == NULL else <char*>t.entries - <char*>t.block
-    block = <char*>PyMem_RawRealloc(t.block, <size_t>capacity * sizeof(Entry) + LINE)
+    if t.block == NULL:
+        block = <char*>array_new(arena_bytes(capacity))
+    else:
+        block = <char*>array_grow(t.block, arena_bytes(t.entry_capacity), arena_bytes(capacity))
     if block == NULL:
         raise MemoryError()
     new_shift = (LINE - (<uintptr_t>block & (LINE - 1))) & (LINE - 1)
@@ -102,8 +227,10 @@ cdef int table_init(Table* t, uint64_t seed) except -1:
 
 
 cdef void table_free(Table* t) noexcept nogil:
-    PyMem_RawFree(t.slots)
-    PyMem_RawFree(t.block)
+    free_slots(t.slots, t.slot_total)
+    free_slots(t.old_slots, t.old_total)
+    if t.block != NULL:
+        array_free(t.block, arena_bytes(t.entry_capacity))
     memset(t, 0, sizeof(Table))
 
 
@@ -118,8 +245,8 @@ cdef uint32_t table_take(Table* t) except 0:
         grow_entries(t, t.entry_capacity + max(t.entry_capacity // 2, FIRST_ENTRIES))
     index = t.entry_high
     t.entry_high += 1
-    t.entries[index].key = t.entries[index].value = NULL
-    t.entries[index].meta = 0
+    if index % HUGE_PAGE_ENTRIES == 0:
+        array_filled(t.entries + index - HUGE_PAGE_ENTRIES, t.entries + index)
     return index
 
 
@@ -130,37 +257,19 @@ cdef void table_give_back(Table* t, uint32_t index) noexcept nogil:
     t.free_head = index
 
 
-cdef inline Slot* end_of_run(const Table* t, uint32_t fragment) noexcept nogil:
-    """The empty slot that an insertion of `fragment` will take."""
-    cdef Slot* slot = first_slot(t, fragment)
-    while slot.entry:
-        slot += 1
-    return slot
-
-
 cdef int table_reserve(Table* t, uint32_t fragment) except -1:
-    cdef uint64_t count
-    if t.live + 1 > t.slot_limit:
-        count = t.slot_count + t.slot_count // 2
-        regrow_slots(t, count, count + overflow_area(count))
-    while end_of_run(t, fragment) == t.slots + t.slot_total - 1:
-        # Equal or crafted hashes: more room past the end, doubling so that it stays amortised.
-        regrow_slots(t, t.slot_count, 2 * t.slot_total - t.slot_count)
+    if t.frontier == 0 and t.live + 1 > t.slot_limit:
+        begin_growth(t)
+    if t.frontier:
+        move_slots(t)
+    while is_last(t, end_of_run(first_slot(t, fragment))):
+        repack_slots(t)
     return 0
 
 
 cdef void table_insert(Table* t, uint32_t index) noexcept nogil:
     cdef uint32_t fragment = t.entries[index].fragment
-    cdef Slot* slot = first_slot(t, fragment)
-    cdef Slot* hole
-    while slot.fragment == fragment and slot.entry:
-        slot += 1
-    hole = slot
-    while hole.entry:
-        hole += 1
-    memmove(slot + 1, slot, <size_t>(<char*>hole - <char*>slot))
-    slot.fragment = fragment
-    slot.entry = index
+    insert_at(first_slot(t, fragment), fragment, index)
     t.stamp += 1
     t.live += 1
     t.used_bytes += t.entries[index].size_bytes
@@ -169,12 +278,16 @@ cdef void table_insert(Table* t, uint32_t index) noexcept nogil:
 
 
 cdef void remove_slot(Table* t, uint32_t index) noexcept nogil:
-    cdef Slot* slot = first_slot(t, t.entries[index].fragment)
+    cdef uint32_t fragment = t.entries[index].fragment
+    cdef bint old = fragment < t.frontier
+    cdef Slot* slots = t.old_slots if old else t.slots
+    cdef uint64_t count = t.old_count if old else t.slot_count
+    cdef Slot* slot = first_in(slots, count, fragment)
     cdef Slot* last
     while slot.entry != index:
         slot += 1
     last = slot
-    while last[1].entry and home(last[1].fragment, t.slot_count) <= <uint64_t>(last - t.slots):
+    while last[1].entry and home(last[1].fragment, count) <= <uint64_t>(last - slots):
         last += 1
     memmove(slot, slot + 1, <size_t>(<char*>last - <char*>slot))
     last.fragment = EMPTY
@@ -237,10 +350,8 @@ cdef void table_shrink(Table* t, int64_t budget_bytes, Displaced* out) noexcept 
 
 cdef void table_clear(Table* t, uint32_t cause, Displaced* out) noexcept nogil:
     cdef uint32_t index = t.entries[0].prev, older
-    cdef uint64_t i
-    for i in range(t.slot_total):
-        t.slots[i].fragment = EMPTY
-        t.slots[i].entry = 0
+    drop_old_slots(t)
+    memset(t.slots, 0, t.slot_total * sizeof(Slot))
     t.stamp += 1
     t.live = 0
     t.used_bytes = 0
@@ -281,17 +392,22 @@ cdef void table_trim(Table* t) noexcept:
     t[0] = small
 
 
-cdef int table_check(const Table* t) except -1:
-    cdef uint64_t i, last_fragment = 0, start, run = 0, full = 0
-    cdef uint32_t index, before, walked = 0
-    cdef int64_t size = 0
+cdef uint64_t check_slots(
+    const Table* t, const Slot* slots, uint64_t count, uint64_t total, bint old
+) except? 0:
+    """Checks one array of slots and returns how many it holds of those that are meant to be."""
+    cdef uint64_t i, last_fragment = EVERY_FRAGMENT, start, run = 0, full = 0
+    cdef uint32_t index
     cdef const Entry* e
-    assert t.slot_count < t.slot_total and not t.slots[t.slot_total - 1].entry, "last slot is full"
-    for i in range(t.slot_total):
-        index = t.slots[i].entry
+    assert count < total and not slots[total - 1].entry, "last slot is full"
+    for i in range(total):
+        index = slots[i].entry
         if index == 0:
-            assert t.slots[i].fragment == EMPTY, f"slot {i} is empty but has a fragment"
+            assert slots[i].fragment == EMPTY, f"slot {i} is empty but has a fragment"
             run = i + 1
+            continue
+        if (slots[i].fragment < t.frontier) != old:
+            assert old, f"slot {i} belongs into the old array"
             continue
         full += 1
         assert index < t.entry_high, f"slot {i} names entry {index} of {t.entry_high}"
@@ -299,11 +415,23 @@ cdef int table_check(const Table* t) except -1:
         assert e.meta & LIVE, f"slot {i} names entry {index}, which is not live"
         assert e.key != NULL and e.value != NULL, f"entry {index} lost its references"
         assert e.key.ob_refcnt > 0 and e.value.ob_refcnt > 0, f"entry {index}: reference stolen"
-        assert e.fragment == t.slots[i].fragment, f"slot {i}: fragment differs from entry {index}"
-        assert e.fragment >= last_fragment, f"slot {i} is out of order"
+        assert e.fragment == slots[i].fragment, f"slot {i}: fragment differs from entry {index}"
+        assert e.fragment <= last_fragment, f"slot {i} is out of order"
         last_fragment = e.fragment
-        start = home(e.fragment, t.slot_count)
+        start = home(e.fragment, count)
         assert run <= start <= i, f"slot {i}: a gap before it, or before its home {start}"
+    return full
+
+
+cdef int table_check(const Table* t) except -1:
+    cdef uint64_t full
+    cdef uint32_t index, before, walked = 0
+    cdef int64_t size = 0
+    cdef const Entry* e
+    full = check_slots(t, t.slots, t.slot_count, t.slot_total, False)
+    assert (t.old_slots != NULL) == (t.frontier != 0), "old slots are kept for nothing, or missing"
+    if t.frontier:
+        full += check_slots(t, t.old_slots, t.old_count, t.old_total, True)
     assert full == t.live, f"{full} slots for {t.live} live entries"
     before, index = 0, t.entries[0].next
     while index:
@@ -331,9 +459,16 @@ cdef int table_check(const Table* t) except -1:
     return 0
 
 
+cdef uint64_t table_bytes(const Table* t) noexcept nogil:
+    return (t.slot_total + t.old_total) * sizeof(Slot) + t.entry_capacity * sizeof(Entry)
+
+
 cdef uint64_t table_longest_probe(const Table* t) noexcept nogil:
     cdef uint64_t i, longest = 0
     for i in range(t.slot_total):
         if t.slots[i].entry:
             longest = max(longest, i - home(t.slots[i].fragment, t.slot_count))
+    for i in range(t.old_total):
+        if t.old_slots[i].entry and t.old_slots[i].fragment < t.frontier:
+            longest = max(longest, i - home(t.old_slots[i].fragment, t.old_count))
     return longest
