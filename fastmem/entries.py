@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+# What the tiers take as a key; inside of tuples too, told apart by type.
+TierKey = str | bytes | int | tuple[Any, ...]
+
 
 class MemoryTier(Enum):
     """Where a value is."""

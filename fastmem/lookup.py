@@ -1,4 +1,7 @@
-"""What looks into the tiers and moves nothing: lookups, iteration, views and counts."""
+"""What looks into the tiers and moves nothing: lookups, iteration, views and counts.
+
+The map of the classes that make up a memory is in memory.py.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,12 @@ from fastmem._core.layout import TIER_BIT
 from fastmem._core.log import COLD, WARM, Record
 from fastmem._core.tiered import TieredL1
 from fastmem.codecs import ValueCodec
-from fastmem.entries import MemoryEntry, MemoryTier
+from fastmem.entries import MemoryEntry, MemoryTier, TierKey
 from fastmem.errors import SerializationError
 from fastmem.storage.engine import Engine
 
 __all__ = ["TieredLookup"]
 
-TierKey = str | bytes | int | tuple[Any, ...]
 Held = tuple[Any, int, int, int, int, bool]  # see TieredL1._held
 MIB = 1 << 20
 
@@ -39,9 +41,8 @@ class TieredLookup(TieredL1):
     def _decode(self, record: Record, content: bytes) -> Any:
         try:
             return self._codec.decode(record.codec, content)
-        except SerializationError:
-            tier = COLD if record.word & TIER_BIT else WARM
-            self._engine.counters[tier].errors["undecodable"] += 1
+        except SerializationError as error:
+            self._engine.contents.note_undecodable(record, error)
             raise
 
     def _look(
@@ -198,7 +199,7 @@ class TieredLookup(TieredL1):
         l1["expirations"] += self._expired_in_limbo
         if self._spill_failed:
             l1["evictions"]["spill_failed"] = self._spill_failed
-        return {"l1": l1, "l2": self._engine.warm_stats(), "l3": self._engine.cold_stats()}
+        return {"l1": l1, "l2": self._engine.stats(WARM), "l3": self._engine.stats(COLD)}
 
     def get_stats(self) -> dict[str, Any]:
         """Return the flat view of `stats()`: `l1_entries`, `l2_evictions_size`, ... and

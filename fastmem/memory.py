@@ -1,20 +1,28 @@
 """TieredMemorySystem: L1 in process, L2 in mapped segments, L3 in the archive, as one mapping.
 
-A hit in L1 is the compiled cache's own `get`, inherited. What misses comes here (`_load`), and so
-does what L1 evicts while only L1 holds it (`_spill`). What only looks is in lookup.py, what writes
-below L1 in writing.py.
+It has to inherit the compiled cache: a hit in L1 is that class's own `get` and runs no Python. So
+its methods stand in a chain of classes, each in one file, by what they do::
+
+    _core/l1.L1Cache          get, [], peek and the rest of a cache: the hits
+    _core/tiered.TieredL1     steps on L1 and the log that must be one step (_commit, _erase, ...)
+    lookup.TieredLookup       looks below, moves nothing: peek, entry, in, len, iteration, stats
+    writing.TieredWriting     bytes on their way down: _write_below, spilling, write-back
+    memory.TieredMemorySystem (here) opens, changes, closes: put, delete, pop, ..., flush, close;
+                              and _load, which the compiled `get` calls on a miss
+
+What lies below L1 is no base class but an object: `storage.engine.Engine`, as ``self._engine``.
 """
 
 from __future__ import annotations
 
 import atexit
-import errno
 import logging
 import math
 import os
 import weakref
 from collections.abc import Callable, MutableMapping
 from datetime import timedelta
+from functools import partial
 from typing import Any, Literal, Self
 
 from fastmem._core.clock import deadline_ns
@@ -22,11 +30,8 @@ from fastmem._core.keys import encode_key
 from fastmem._core.l1 import MISSING
 from fastmem._core.layout import TIER_BIT
 from fastmem.codecs import ValueCodec
-from fastmem.errors import (
-    ClosedError,
-    ReadOnlyError,
-)
-from fastmem.lookup import MIB, TierKey
+from fastmem.entries import TierKey
+from fastmem.lookup import MIB
 from fastmem.protocols import Serializer
 from fastmem.storage.engine import Engine
 from fastmem.writing import TieredWriting
@@ -166,26 +171,28 @@ class TieredMemorySystem(TieredWriting):
 
     def _store(self, key: TierKey, value: Any, deadline: int, guard: Guard | None) -> bool:
         """Store a value, with `guard` only while it is true (see `_commit`). True when done."""
-        self._require_writable()
+        engine = self._engine
+        if engine.read_only or self.log.closed:
+            engine.require_writable()
         encoded = encode_key(key)
         size_bytes, form = self._measure(key, value)
         if self._write_back and size_bytes <= self.budget_bytes:
-            done = self._engine.provided(
+            done = engine.provided(
                 self._put_dirty, key, value, size_bytes, deadline, encoded, guard
             )
             if self.log.chores or self.log.freed:
-                self._engine.settle()
+                engine.settle()
         else:
             codec_id, body = self._codec.encode(value, form)
-            commit = self._commit, key, value, size_bytes, deadline, encoded, guard
+            commit = partial(self._commit, key, value, size_bytes, deadline, encoded, guard)
             done = self._write_below(encoded, codec_id, body, deadline, commit)
-        if self._engine.dropped_keys:
+        if engine.dropped_keys:
             self._forget_dropped()
         return done != 0
 
     def delete(self, key: Any) -> bool:
         """Remove the key from every tier. True when it was there."""
-        self._require_writable()
+        self._engine.require_writable()
         encoded = encode_key(key)
         return bool(self._erase_all(key, encoded, MISSING, 0))
 
@@ -198,7 +205,7 @@ class TieredMemorySystem(TieredWriting):
 
     def pop(self, key: Any, default: Any = MISSING) -> Any:
         """Remove the key and return its value; `default`, or else KeyError, when it is absent."""
-        self._require_writable()
+        self._engine.require_writable()
         encoded = encode_key(key)
         while True:
             value, word = self._find(key, encoded)
@@ -212,7 +219,7 @@ class TieredMemorySystem(TieredWriting):
 
     def popitem(self) -> tuple[Any, Any]:
         """Remove and return the entry that L1 would evict next, or any entry when L1 is empty."""
-        self._require_writable()
+        self._engine.require_writable()
         for keys in (self._l1_keys(), self):
             for key in keys:
                 value = self.pop(key, MISSING)
@@ -234,7 +241,7 @@ class TieredMemorySystem(TieredWriting):
 
     def update(self, other: Any = (), /, **more: Any) -> None:
         """Put every pair of a mapping or of an iterable of pairs, then the keywords."""
-        self._require_writable()
+        self._engine.require_writable()
         MutableMapping.update(self, other, **more)
 
     def touch(self, key: Any, ttl_seconds: float | timedelta | None = None) -> bool:
@@ -245,7 +252,7 @@ class TieredMemorySystem(TieredWriting):
         """
         if ttl_seconds is None:
             return self.get(key, MISSING) is not MISSING
-        self._require_writable()
+        self._engine.require_writable()
         deadline = deadline_ns(ttl_seconds)
         encoded = encode_key(key)
         while True:
@@ -257,17 +264,9 @@ class TieredMemorySystem(TieredWriting):
 
     def clear(self) -> None:
         """Delete every entry of every tier: one tombstone each, so O(entries)."""
-        self._require_writable()
+        self._engine.require_writable()
         for key in list(self):
             self.delete(key)
-
-    def _require_writable(self) -> None:
-        if self.closed:
-            raise ClosedError("the memory is closed")
-        if self._engine.read_only:
-            raise ReadOnlyError(
-                "opened with read_only=True", self._engine.files.directory.path, errno.EROFS
-            )
 
     # -- the two hooks -----------------------------------------------------------------------
 
@@ -296,7 +295,13 @@ class TieredMemorySystem(TieredWriting):
         size_bytes, _form = self._measure(key, value)
         put_ns = record.written_ms * 1_000_000 - self.log.wall_offset_ns
         if self._admit(
-            key, value, size_bytes, engine.deadline_of(record), put_ns, encoded, record.word
+            key,
+            value,
+            size_bytes,
+            engine.contents.deadline_of(record),
+            put_ns,
+            encoded,
+            record.word,
         ):
             counters.promotions += 1
         if record.word & TIER_BIT and record.read_before:
@@ -311,7 +316,7 @@ class TieredMemorySystem(TieredWriting):
         In "cache" mode dirty entries are written to L2 first. One that cannot be stays dirty, and
         its SerializationError or ValueTooLargeError is raised when all others are safe.
         """
-        self._require_writable()
+        self._engine.require_writable()
         unwritable = self._write_dirty()
         self._engine.sync()
         for error in unwritable.values():
@@ -354,8 +359,7 @@ class TieredMemorySystem(TieredWriting):
             raise KeyError(key)
 
     def __enter__(self) -> Self:
-        if self.closed:
-            raise ClosedError("the memory is closed")
+        self._engine.files.require_open()
         return self
 
     def __exit__(self, *_: object) -> None:

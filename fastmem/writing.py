@@ -1,4 +1,7 @@
-"""Writing values below L1: at once (write-through), or when L1 lets go of them (write-back)."""
+"""Writing values below L1: at once (write-through), or when L1 lets go of them (write-back).
+
+The map of the classes that make up a memory is in memory.py.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,17 @@ from fastmem._core.clock import boottime_ns
 from fastmem._core.keys import decode_key, encode_key
 from fastmem._core.l1 import MISSING
 from fastmem._core.sizing import measure
+from fastmem.entries import TierKey
 from fastmem.errors import ClosedError, SerializationError, ValueTooLargeError
-from fastmem.lookup import TieredLookup, TierKey
+from fastmem.lookup import TieredLookup
 
 __all__ = ["TieredWriting"]
 
 log_to = logging.getLogger("fastmem")
 
-Commit = tuple[Any, ...]  # a compiled step that appends and its first arguments
+# A compiled step that appends, its first arguments bound: takes whether the record is a cold one,
+# and the record.
+Commit = Callable[[bool, Any], int]
 
 
 class TieredWriting(TieredLookup):
@@ -32,25 +38,13 @@ class TieredWriting(TieredLookup):
     def _write_below(
         self, encoded: bytes, codec_id: int, body: bytes, deadline: int, commit: Commit
     ) -> int:
-        """Write bytes below by the call `commit`, which is told whether cold, and the record.
-
-        Return the word; 0, and nothing has changed, when the call returned 0: not after all.
+        """Write bytes below by ``commit(cold, record)``. Return the word; 0, and nothing has
+        changed, when that returned 0: not after all.
         """
         engine = self._engine
         if len(body) > engine.warm_value_limit:
-            step, *what = commit
-            cold = partial(step, *what, True)
-            return engine.archive_put(encoded, codec_id, body, deadline, cold)
-        prepared = engine.prepare(encoded, codec_id, body, deadline)
-        word: int = 0
-        try:
-            word = engine.provided(*commit, False, prepared)
-        finally:
-            if not word:
-                engine.discard(prepared)
-        if word:
-            engine.settle()
-        return word
+            return engine.archive_put(encoded, codec_id, body, deadline, partial(commit, True))
+        return engine.put(encoded, codec_id, body, deadline, partial(commit, False))
 
     def _forget_dropped(self) -> None:
         """Let L1 go of what the last tier evicted: it has left the hierarchy, and is counted."""
@@ -100,8 +94,8 @@ class TieredWriting(TieredLookup):
         """Write one dirty value below by `commit`, unless it was superseded meanwhile."""
         codec_id, body = self._codec.encode(value, measure(value)[1])
         encoded = encode_key(key)
-        call = commit, key, value, deadline, encoded
-        self._write_below(encoded, codec_id, body, deadline, call)
+        step = partial(commit, key, value, deadline, encoded)
+        self._write_below(encoded, codec_id, body, deadline, step)
 
     def _note_spill_failed(self, key: TierKey, error: Exception) -> None:
         self._spill_failed += 1

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+from unittest import mock
+
 from fastmem import TieredMemorySystem
 from fastmem._core.log import WARM
+from fastmem.storage.engine import Engine
 
 SEGMENT_BYTES = 1 << 20
 
@@ -19,7 +23,17 @@ def archive_warm(memory: TieredMemorySystem) -> None:
     """What is warm goes into the archive; L1 keeps what it holds."""
     engine = memory._engine
     engine.provided(engine.log.roll, WARM)
-    with engine._lock:
-        numbers = engine.files.warm.numbers
-        while numbers and numbers[0] < engine.tail_segment():
-            engine.reclaimer.step(SEGMENT_BYTES, forward=False)
+    segments = engine.files.warm
+    assert segments is not None
+    with engine.lock:
+        while segments.numbers and segments.numbers[0] < engine.files.tail_segment(WARM):
+            reclaim(engine, SEGMENT_BYTES, forward=False)
+
+
+def reclaim(engine: Engine, amount_bytes: int, *, forward: bool = True) -> None:
+    """A step of reclaim. Without `forward` nothing moves to the tail: it goes down, or out."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(engine.lock)
+        if not forward:
+            stack.enter_context(mock.patch.object(engine.reclaimer, "_wanted", return_value=False))
+        engine.reclaimer.step(amount_bytes)

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Literal
+from typing import Literal
 
 from fastmem._core.log import COLD
-from fastmem.codecs import ValueCodec
 from fastmem.protocols import Serializer
 from fastmem.storage.catalogue import Catalogue
-from fastmem.storage.counters import TierCounters
-from fastmem.storage.engine import Engine
-from fastmem.storage.keyed import KeyedStore
-from fastmem.storage.store import Durability
+from fastmem.storage.keyed import Durability, KeyedStore
 
 
 class Archive(KeyedStore):
@@ -42,26 +38,17 @@ class Archive(KeyedStore):
         secret_key: bytes | None = None,
         read_only: bool = False,
     ) -> None:
-        codec = ValueCodec(serializer, allow_pickle=allow_pickle)
-        if durability not in ("process", "disk"):
-            raise ValueError(f'durability must be "process" or "disk", not {durability!r}')
-        engine = Engine(
-            None,
+        super().__init__(
+            COLD,
             path,
-            cold_budget_bytes=budget_bytes,
+            budget_bytes=budget_bytes,
             durability=durability,
-            level=level,
+            serializer=serializer,
+            allow_pickle=allow_pickle,
             secret_key=secret_key,
             read_only=read_only,
+            level=level,
         )
-        super().__init__(engine, codec)
-
-    @property
-    def _counters(self) -> TierCounters:
-        return self._engine.counters[COLD]
-
-    def _write(self, key: bytes, codec_id: int, body: bytes, deadline_ns: int) -> None:
-        self._engine.archive_put(key, codec_id, body, deadline_ns)
 
     def catalogue(self) -> Catalogue:
         """Return a sorted snapshot of what the archive holds: keys, sizes, times; no values.
@@ -70,9 +57,12 @@ class Archive(KeyedStore):
         """
         return Catalogue(self._records())
 
-    def stats(self) -> dict[str, Any]:
-        """Return entries, bytes of files, budget, dictionaries, and what happened since opening."""
-        return self._engine.cold_stats()
+    def check(self) -> None:
+        """As `SegmentStore.check`; the dictionaries and a catalogue are looked at too."""
+        super().check()
+        problems = self.catalogue().check()
+        if problems:
+            raise AssertionError("; ".join(problems))
 
 
 __all__ = ["Archive"]

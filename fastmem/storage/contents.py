@@ -14,7 +14,7 @@ from fastmem._core.layout import (
     UNIT_BYTES,
     VALUE,
 )
-from fastmem._core.log import COLD, WARM, Log, Record
+from fastmem._core.log import COLD, WARM, Record
 from fastmem.codecs import Authenticator, FrameCompressor
 from fastmem.errors import CorruptRecordError, SerializationError
 from fastmem.storage.counters import TierCounters
@@ -25,14 +25,21 @@ log_to = logging.getLogger("fastmem.storage")
 
 
 class Contents:
-    """The reading half of the engine: no lock, no change but to counters."""
+    """Reads what records stand for. It takes no lock and changes nothing but counters."""
 
-    files: StoreFiles
-    log: Log
-    frames: FrameCompressor
-    authenticator: Authenticator | None
-    counters: tuple[TierCounters, TierCounters]
-    _corrupt_reported: set[int]
+    def __init__(
+        self,
+        files: StoreFiles,
+        frames: FrameCompressor,
+        authenticator: Authenticator | None,
+        counters: tuple[TierCounters, TierCounters],
+    ) -> None:
+        self._files = files
+        self._log = files.log
+        self._frames = frames
+        self._authenticator = authenticator
+        self._counters = counters
+        self._corrupt_reported: set[int] = set()
 
     def read(self, key: bytes) -> tuple[Record, bytes] | None:
         """Return a key's record and its content (the encoded value), or None.
@@ -41,13 +48,13 @@ class Contents:
         """
         last_word = 0
         while True:
-            record = self.log.get(key)
+            record = self._log.get(key)
             if record is None:
-                if len(self.log.corrupt_places) != len(self._corrupt_reported):
+                if len(self._log.corrupt_places) != len(self._corrupt_reported):
                     self._report_corrupt()
                 return None
             if record.kind == VALUE and not (
-                record.mac_key or record.flags & COMPRESSED or self.authenticator
+                record.mac_key or record.flags & COMPRESSED or self._authenticator
             ):
                 return record, record.body
             try:
@@ -73,10 +80,10 @@ class Contents:
             values = self._values(record)
             body = values.read(record.key, Pointer.unpack(body))
         if record.flags & COMPRESSED:
-            body = self.frames.decompress(body, record.dictionary, record.raw_len)
-        if self.authenticator is not None and not (
-            record.mac_key == self.authenticator.key_id
-            and self.authenticator.verify(
+            body = self._frames.decompress(body, record.dictionary, record.raw_len)
+        if self._authenticator is not None and not (
+            record.mac_key == self._authenticator.key_id
+            and self._authenticator.verify(
                 mac, record.codec, record.deadline_ns, record.written_ms, record.key, body
             )
         ):
@@ -85,33 +92,40 @@ class Contents:
         return body
 
     def _values(self, record: Record) -> ValueFiles:
-        values = self.files.cold_values if record.word & TIER_BIT else self.files.warm_values
+        values = self._files.cold_values if record.word & TIER_BIT else self._files.warm_values
         assert values is not None
         return values
 
     def place(self, word: int) -> tuple[Path, int]:
         """The file and the offset in it that a word leads to."""
-        segments = self.files.cold if word & TIER_BIT else self.files.warm
+        segments = self._files.cold if word & TIER_BIT else self._files.warm
         if segments is None:  # a damaged slot
-            return self.files.directory.path / "index", 0
+            return self._files.directory.path / "index", 0
         number, units = divmod(word & LOCATION_MASK, segments.segment_units)
         return segments.directory.path / segments.name(number), units * UNIT_BYTES
 
     def note_lost(self, record: Record, reason: str) -> None:
         """Count and log a record whose value cannot be had."""
         tier = COLD if record.word & TIER_BIT else WARM
-        self.counters[tier].errors["corrupt"] += 1
+        self._counters[tier].errors["corrupt"] += 1
         path, offset = self.place(record.word)
         log_to.warning("%s", CorruptRecordError(reason, path, offset))
 
+    def note_undecodable(self, record: Record, error: SerializationError) -> None:
+        """Count a record whose bytes are sound and do not become a value; tell the error where."""
+        tier = COLD if record.word & TIER_BIT else WARM
+        self._counters[tier].errors["undecodable"] += 1
+        path, offset = self.place(record.word)
+        error.add_note(f"in the record at offset {offset:,} of {path}")
+
     def _report_corrupt(self) -> None:
-        for word in self.log.corrupt_places - self._corrupt_reported:
+        for word in self._log.corrupt_places - self._corrupt_reported:
             self._corrupt_reported.add(word)
             tier = COLD if word & TIER_BIT else WARM
-            self.counters[tier].errors["corrupt"] += 1
+            self._counters[tier].errors["corrupt"] += 1
             path, offset = self.place(word)
             log_to.warning("%s", CorruptRecordError("record does not validate", path, offset))
 
     def deadline_of(self, record: Record) -> int:
         """A record's deadline as CLOCK_BOOTTIME nanoseconds, 0 = never."""
-        return record.deadline_ns - self.log.wall_offset_ns if record.deadline_ns else 0
+        return record.deadline_ns - self._log.wall_offset_ns if record.deadline_ns else 0

@@ -75,8 +75,8 @@ class Dictionaries:
         """Offer a value that is about to be archived as a sample."""
         if not self._wants_samples or len(content) > SAMPLE_LIMIT_BYTES:
             return
-        self._samples.append(content)
         self._sampled_bytes += len(content)
+        self._samples.append(content)
         if self._sampled_bytes >= TRAINING_BYTES and self._training is None:
             self._wants_samples = False
             samples, self._samples = self._samples, []
@@ -98,6 +98,30 @@ class Dictionaries:
             self.current = self._last = number
         except OSError as error:
             log_to.warning("no dictionary for %s: %s", self._directory.path, error)
+
+    def check(self) -> list[str]:
+        """Return what is wrong with the numbers and the count of bytes, as sentences."""
+        problems = []
+        there = {
+            int(match[1]): self._directory.allocated_bytes(name)
+            for name in self._directory.names()
+            if (match := _NAME.fullmatch(name))
+        }
+        if self.linked_bytes != sum(there.values()):
+            problems.append(
+                f"dictionaries take {sum(there.values()):,} bytes, not {self.linked_bytes:,}"
+            )
+        if max(there, default=0) != self._last or not self.current <= self._last:
+            problems.append(
+                f"dictionaries {sorted(there)}, the last is {self._last}, {self.current} compresses"
+            )
+        if not set(self.numbers) <= set(there):
+            problems.append(f"dictionaries {self.numbers} are in use, {sorted(there)} are stored")
+        if self.current and self.current not in self.numbers:
+            problems.append(f"dictionary {self.current} compresses and is not loaded")
+        if self._sampled_bytes < sum(map(len, self._samples)):
+            problems.append(f"samples of more than the {self._sampled_bytes:,} bytes counted")
+        return problems
 
     def close(self) -> None:
         """Wait for a training under way (about 0.1 s)."""

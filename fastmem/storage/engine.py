@@ -1,7 +1,19 @@
 """The engine of the lower tiers: bytes in, bytes out, over warm and cold segments.
 
-Values and keys are encoded bytes here; no user code runs. What the log asks for, the budgets and
-durability are in space.py, the way from a record to its content in contents.py.
+Values and keys are encoded bytes here; no user code runs. Engine has the verbs, and joins the parts
+that do the work, each of which can be read alone:
+
+    opening.StoreFiles           what is open: directories, first pages, segments, value files, log
+    contents.Contents            from a record to its value; what is damaged
+    room.Room                    what an append needs, within the budgets; chores after a commit
+    reclaim.Reclaimer            empties the oldest warm segment: forward, down, or out
+    cold_reclaim.ColdReclaimer   empties the oldest cold segment: out
+    cold.ColdWriter              appends to the archive: frames, dictionaries
+    large.LargeWriter            values with a file of their own, of either tier
+    syncing.Syncer               what has reached the device; value files that may go
+
+A put is one compiled step (`Log.put`), between `Room.provided`, which gives that step what it asks
+for, and `settle`, which does what the step left to do.
 """
 
 from __future__ import annotations
@@ -18,7 +30,6 @@ from collections.abc import Callable
 from fastmem._core import scan
 from fastmem._core.layout import (
     ALIGNED,
-    FORMAT,
     INLINE_LIMIT_BYTES,
     MAC_BYTES,
     POINTER,
@@ -27,20 +38,26 @@ from fastmem._core.layout import (
 from fastmem._core.log import (
     COLD,
     WARM,
+    LogNeeds,
     Record,
 )
 from fastmem.codecs import Authenticator, CodecId, FrameCompressor
 from fastmem.errors import (
+    ReadOnlyError,
     ValueTooLargeError,
 )
 from fastmem.storage.cold import ColdWriter
+from fastmem.storage.cold_reclaim import ColdReclaimer
+from fastmem.storage.contents import Contents
 from fastmem.storage.counters import TierCounters
+from fastmem.storage.figures import tier_figures
+from fastmem.storage.large import LargeWriter
 from fastmem.storage.opening import StoreFiles
-from fastmem.storage.prepared import Prepared
+from fastmem.storage.prepared import ColdRecord, Stamped, WarmRecord
 from fastmem.storage.reclaim import Reclaimer
+from fastmem.storage.room import Room
 from fastmem.storage.segments import segment_bytes_for
-from fastmem.storage.space import Space
-from fastmem.storage.values import Pointer
+from fastmem.storage.syncing import Syncer
 
 log_to = logging.getLogger("fastmem.storage")
 
@@ -51,11 +68,11 @@ _ALIGNED_CODECS = frozenset((CodecId.ARRAY, CodecId.PICKLE))
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 
 
-class Engine(Space):
+class Engine:
     """Both lower tiers of one memory, or one of them alone. Safe for the threads of one process.
 
     Appends and reads are single compiled steps. What needs files or time runs under one lock of
-    this process (`_lock`), never with user code inside.
+    this process (`lock`), never with user code inside.
     """
 
     def __init__(
@@ -93,43 +110,41 @@ class Engine(Space):
         self.warm_budget_bytes = warm_budget_bytes
         self.cold_budget_bytes = cold_budget_bytes
         self.durability = durability
+        self._waits = durability == "disk"
         self.read_only = read_only
         self.counters = (TierCounters(), TierCounters())
         self.authenticator: Authenticator | None = None
-        self._lock = threading.RLock()
-        self._sync_failed = False
-        self._corrupt_reported: set[int] = set()
+        self.lock = threading.RLock()
         # Keys whose values left the last tier, for an owner that holds copies of them.
         self.dropped_keys: list[bytes] | None = None
         try:
             if not read_only:
                 self._refuse_small_budgets()
-            if secret_key is not None:
-                self.authenticator = Authenticator(secret_key)
-            self.frames = FrameCompressor(level)
-            self.cold = (
-                ColdWriter(self, self.files.cold, self.files.cold_values, self.frames)
-                if self.files.cold and self.files.cold_values
-                else None
-            )
+            self.authenticator = Authenticator(secret_key) if secret_key is not None else None
+            frames = FrameCompressor(level)
+            self.contents = Contents(self.files, frames, self.authenticator, self.counters)
+            self.read = self.contents.read
+            self.syncer = Syncer(self.files, self.lock, each_put=durability == "disk")
+            self.cold: ColdWriter | None = None
+            self.cold_reclaimer: ColdReclaimer | None = None
+            if self.files.cold and self.files.cold_values:
+                self.cold = ColdWriter(self, self.files.cold.directory, frames)
+                if self.cold.dictionaries.damaged:
+                    self.counters[COLD].errors["dictionary"] += self.cold.dictionaries.damaged
+                self.cold_reclaimer = ColdReclaimer(self, self.files.cold, self.files.cold_values)
             self.reclaimer = Reclaimer(self)
+            self.large = LargeWriter(self)
+            self.room = Room(self, warm_budget_bytes, cold_budget_bytes)
+            self.provided = self.room.provided
             if self.files.dropped_records:
-                self.counters[self.first_tier].errors["dropped"] += self.files.dropped_records
+                tier = self.files.first_tier
+                self.counters[tier].errors["dropped"] += self.files.dropped_records
             if not read_only:
-                self._fit_budgets()
-                self._set_pace()
+                self.room.fit()
         except BaseException:
             self.files.close(clean=False)
             raise
         _engines.add(self)
-
-    def _fit_budgets(self) -> None:
-        """Reclaim what a budget smaller than the last one has no room for."""
-        try:
-            self._make_room(WARM, 0)
-            self._make_room(COLD, 0)
-        except OSError as error:
-            self._note_failure(error)
 
     def _refuse_small_budgets(self) -> None:
         for segments, budget in (
@@ -143,22 +158,66 @@ class Engine(Space):
                     f"than 8 of them"
                 )
 
+    def require_writable(self) -> None:
+        """ReadOnlyError when opened so, ClosedError after close."""
+        self.files.require_open()
+        if self.read_only:
+            path = self.files.directory.path
+            raise ReadOnlyError("opened with read_only=True", path, errno.EROFS)
+
     # -- writing -----------------------------------------------------------------------------
 
-    def prepare(self, key: bytes, codec: int, body: bytes, deadline_ns: int) -> Prepared:
-        """Make a warm record of encoded bytes; a large body goes to a file of its own first.
+    def put(
+        self,
+        key: bytes,
+        codec: int,
+        body: bytes,
+        deadline_ns: int,
+        commit: Callable[[WarmRecord], int] | None = None,
+    ) -> int:
+        """Put encoded bytes into the warm tier. Return the word.
 
-        `deadline_ns` is CLOCK_BOOTTIME, 0 = never. ValueTooLargeError when it exceeds half of
-        the tier's budget.
+        `deadline_ns` is CLOCK_BOOTTIME, 0 = never. ``commit(record)`` takes the place of
+        ``log.put(key, *record)`` and may return 0: not after all. No lock is held while it runs.
+        A large body goes to a file of its own first; ValueTooLargeError when it exceeds half of the
+        budget, OSError when there is no room: nothing has changed.
         """
-        if self.read_only or self.log.closed:
+        if self.read_only:
             self.require_writable()
         wall, written_ms, mac, mac_key = self._stamp(key, codec, body, deadline_ns)
-        kind, flags = VALUE, ALIGNED if codec in _ALIGNED_CODECS else 0
         if len(body) > INLINE_LIMIT_BYTES:
-            body = self._write_value(key, body).pack()
-            kind, flags = POINTER, 0
-        return Prepared(body + mac, codec, wall, written_ms, kind, flags, mac_key)
+            record = mac, codec, wall, written_ms, POINTER, 0, mac_key
+            word = self._put_large(key, body, record, commit)
+        else:
+            flags = ALIGNED if codec in _ALIGNED_CODECS else 0
+            record = body + mac, codec, wall, written_ms, VALUE, flags, mac_key
+            while True:  # as `provided` does, without a call
+                try:
+                    word = self.log.put(key, *record) if commit is None else commit(record)
+                    break
+                except LogNeeds as missing:
+                    self.room.provide(missing.what)
+        if word and (self.log.chores or self.log.freed or self._waits):
+            self.settle()
+        return word
+
+    def _put_large(
+        self,
+        key: bytes,
+        body: bytes,
+        record: WarmRecord,
+        commit: Callable[[WarmRecord], int] | None,
+    ) -> int:
+        """Put a value with a file of its own; `record` lacks the pointer before its MAC."""
+        if len(body) > self.warm_value_limit:
+            raise ValueTooLargeError(len(body), self.warm_value_limit)
+        mac, *rest = record
+        step = commit or (lambda record: self.log.put(key, *record))
+
+        def append(pointer: bytes) -> int:
+            return self.provided(step, (pointer + mac, *rest))
+
+        return self.large.append(WARM, key, body, append)
 
     def _stamp(
         self, key: bytes, codec: int, body: bytes, deadline_ns: int
@@ -176,71 +235,27 @@ class Engine(Space):
         """The largest value that the warm tier takes, in encoded bytes."""
         return self.warm_budget_bytes // 2
 
-    def _write_value(self, key: bytes, body: bytes) -> Pointer:
-        values = self.files.warm_values
-        assert values is not None
-        if len(body) > self.warm_value_limit:
-            raise ValueTooLargeError(len(body), self.warm_value_limit)
-        with self._lock:  # until the file counts: another thread may want the same room
-            self.require_writable()
-            self._make_room(WARM, values.footprint(len(body) + len(key)), spare=True)
-            return values.write(key, body, sync=self.durability == "disk")
-
-    def write_cold_value(self, key: bytes, body: bytes) -> Pointer:
-        """Write a large value of the archive to a file of its own, within the archive's budget."""
-        values = self.files.cold_values
-        assert values is not None
-        with self._lock:
-            self.require_writable()
-            self._make_room(COLD, values.footprint(len(body) + len(key)), spare=True)
-            return values.write(key, body, sync=self.durability == "disk")
-
     def archive_put(
         self,
         key: bytes,
         codec: int,
         body: bytes,
         deadline_ns: int,
-        commit: Callable[..., int] | None = None,
+        commit: Callable[[ColdRecord], int] | None = None,
     ) -> int:
         """Put encoded bytes straight into the archive. Return the word.
 
-        ``commit(record)`` takes the place of ``log.put_cold(key, *record)`` and may return 0: not
-        after all. No lock is held while it runs.
+        `commit` as for `put`, in place of ``log.put_cold(key, *record)``.
         """
         self.require_writable()
         assert self.cold is not None
         if len(body) > self.cold.value_limit:
             raise ValueTooLargeError(len(body), self.cold.value_limit)
         wall, written_ms, mac, mac_key = self._stamp(key, codec, body, deadline_ns)
-        word = self.cold.put(key, body, codec, wall, written_ms, mac, mac_key, commit=commit)
+        stamped = Stamped(body, codec, wall, written_ms, mac, mac_key)
+        word = self.cold.put(key, stamped, commit=commit)
         if word:
             self.settle()
-        return word
-
-    def discard(self, prepared: Prepared) -> None:
-        """Undo `prepare` for a record that was not appended, if it really was not.
-
-        An exception may have come (KeyboardInterrupt, say) when the append was done already.
-        """
-        values = self.files.warm_values
-        if prepared.kind != POINTER or values is None or self.log.closed:
-            return
-        number = Pointer.unpack(prepared.body).number
-        if self.files.is_orphan(values, number):
-            values.remove(number)
-
-    def append(self, key: bytes, prepared: Prepared, expected: int | None = None) -> int:
-        """Append a prepared record. Return its word, 0 when `expected` is not current."""
-        try:
-            word = self.provided(self.log.put, key, *prepared, expected)
-        except BaseException:
-            self.discard(prepared)
-            raise
-        if word:
-            self.settle()
-        else:
-            self.discard(prepared)
         return word
 
     def delete(self, key: bytes) -> bool:
@@ -263,15 +278,33 @@ class Engine(Space):
             return
         mac = record.body[-MAC_BYTES:] if record.mac_key else b""
         flags = ALIGNED if record.codec in _ALIGNED_CODECS else 0
-        prepared = Prepared(
-            content + mac, record.codec, record.deadline_ns, record.written_ms, VALUE, flags,
-            record.mac_key,
-        )  # fmt: skip
         try:
-            self.append(record.key, prepared, expected=record.word)
+            word = self.provided(
+                self.log.put, record.key, content + mac, record.codec, record.deadline_ns,
+                record.written_ms, VALUE, flags, record.mac_key, record.word,
+            )  # fmt: skip
+            if word:
+                self.settle()
         except OSError as error:
             self.counters[COLD].errors[errno.errorcode.get(error.errno or 0, "OSError")] += 1
             log_to.warning("not promoted: %s", error)
+
+    def settle(self) -> None:
+        """After an append: do the chores it left and, in "disk", wait for the device."""
+        if self.log.chores or self.log.freed:
+            self.room.do_chores()
+        if self._waits:
+            self.syncer.sync()
+
+    def sync(self) -> None:
+        """Make everything appended so far survive power loss. See `Syncer.sync`."""
+        self.syncer.sync()
+
+    def reclaimer_of(self, tier: int) -> Reclaimer | ColdReclaimer:
+        if tier == WARM:
+            return self.reclaimer
+        assert self.cold_reclaimer is not None
+        return self.cold_reclaimer
 
     # -- counts ------------------------------------------------------------------------------
 
@@ -279,64 +312,36 @@ class Engine(Space):
         """Walk index, records, segments and value files. AssertionError names what is wrong."""
         self.log.seek(b"")  # ClosedError after close
         problems = scan.check_index(self.log)
-        with self._lock:
-            for segments in (self.files.warm, self.files.cold):
+        with self.lock:
+            for tier in (WARM, COLD):
+                segments, values = self.files.segments(tier), self.files.values(tier)
                 problems += segments.check() if segments else []
-            for values in (self.files.warm_values, self.files.cold_values):
                 problems += values.check() if values else []
+            problems += self.cold.dictionaries.check() if self.cold else []
             problems += self.files.super.check()
-            for name, used, budget in (
-                ("warm", self.warm_bytes, self.warm_budget_bytes),
-                ("cold", self.cold_bytes, self.cold_budget_bytes),
-            ):
-                if budget is not None and used > budget and not self.read_only:
-                    problems.append(f"the {name} tier takes {used:,} bytes of {budget:,}")
+            problems += self.room.check()
         if problems:
             raise AssertionError("; ".join(problems[:5]))
 
-    def warm_stats(self) -> dict[str, object]:
-        files = self.files
-        return {
-            "entries": self.log.warm_entries,
-            "bytes": self.warm_bytes,
-            "budget": self.warm_budget_bytes,
-            "files": len(files.warm.numbers) if files.warm else 0,
-            "value_files": len(files.warm_values.numbers()) if files.warm_values else 0,
-            **self._store_facts(WARM),
-            **self.counters[WARM].as_dict(),
-        }
+    @property
+    def warm_bytes(self) -> int:
+        """Bytes of linked files of the warm tier, index and value files included."""
+        return self.room.used(WARM)
 
-    def cold_stats(self) -> dict[str, object]:
-        files = self.files
-        return {
-            "entries": self.log.cold_entries,
-            "bytes": self.cold_bytes,
-            "budget": self.cold_budget_bytes,
-            "files": len(files.cold.numbers) if files.cold else 0,
-            "value_files": len(files.cold_values.numbers()) if files.cold_values else 0,
-            "dictionaries": list(self.cold.dictionaries.numbers) if self.cold else [],
-            "raw_bytes": self.cold.raw_bytes if self.cold else 0,
-            "stored_bytes": self.cold.stored_bytes if self.cold else 0,
-            **self._store_facts(COLD),
-            **self.counters[COLD].as_dict(),
-        }
+    @property
+    def cold_bytes(self) -> int:
+        """Bytes of linked files of the cold tier."""
+        return self.room.used(COLD)
 
-    def _store_facts(self, tier: int) -> dict[str, object]:
-        """What is true of the whole store, told with the tier that its first page lies in."""
-        if tier != self.first_tier:
-            return {}
-        files = self.files
-        return {
-            "format": FORMAT,
-            "unsynced_bytes": self.unsynced_bytes,
-            "redone_records": files.redone_records,
-            "dropped_records": files.dropped_records,
-            "rebuilt": files.rebuilt,
-        }
+    def stats(self, tier: int) -> dict[str, object]:
+        """Entries, bytes of files, budget and counts of one tier."""
+        return tier_figures(self, tier)
 
     def close(self) -> None:
         """Unmap and unlock. Everything appended stays readable by the next opener. Idempotent."""
-        with self._lock:
+        if self.log.closed:  # before the lock, which a forked child may not get
+            return
+        with self.lock:
             if self.log.closed:
                 return
             if self.cold is not None:
@@ -350,13 +355,15 @@ class Engine(Space):
 
     def _settle_values(self) -> bool:
         """Unlink the value files that wait for it. False: the next open has to look for them."""
+        waiting = True
         try:
-            self.free_values()
-            if self.has_doomed:
-                self.sync()
+            waiting = self.room.settle_values()
+            self.syncer.free_values()
+            if self.syncer.has_doomed:
+                self.syncer.sync()
         except OSError as error:
-            self._note_failure(error)
-        return not self.has_doomed and not self.log.freed
+            self.room.note_failure(error)
+        return not waiting and not self.syncer.has_doomed and not self.log.freed
 
     def note_dropped(self, key: bytes) -> None:
         """Tell the owner that a key's value left the last tier."""
@@ -370,8 +377,11 @@ class Engine(Space):
             self.close()
 
     def abandon(self) -> None:
-        """In a forked child: give up without a trace. The parent's lock stays the parent's."""
-        self._lock = threading.RLock()  # another thread of the parent may have held it
+        """In a forked child: give up without a trace. The parent's lock stays the parent's.
+
+        `lock` may be held for ever, by a thread that only the parent has: whoever takes it looks
+        first whether the log is closed.
+        """
         self.files.close(clean=False)
 
 

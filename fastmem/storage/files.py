@@ -126,7 +126,7 @@ class Directory:
     def _handle(self) -> int:
         fd = self._fd
         if fd < 0:
-            raise ClosedError("the store is closed")
+            raise ClosedError(f"the store is closed: {str(self.path)!r}")
         return fd
 
     # Every name below is one of fastmem's own, never a key.
@@ -136,7 +136,7 @@ class Directory:
             return os.open(name, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600, dir_fd=self._handle)
         except OSError:
             if self._fd < 0:  # closed by another thread just now
-                raise ClosedError("the store is closed") from None
+                raise ClosedError(f"the store is closed: {str(self.path)!r}") from None
             raise
 
     def names(self) -> list[str]:

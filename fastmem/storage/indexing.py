@@ -1,4 +1,7 @@
-"""The index of a store: the one that is there, finished where a writer died, or rebuilt."""
+"""The index of a store: the one that is there, finished where a writer died, or rebuilt.
+
+The half of StoreFiles that opening.py, where the map is, does not have.
+"""
 
 from __future__ import annotations
 

@@ -2,32 +2,63 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+import os
 from collections.abc import Iterator, MutableMapping
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from fastmem._core import scan
 from fastmem._core.clock import deadline_ns
 from fastmem._core.keys import decode_key, encode_key
-from fastmem._core.log import Record
+from fastmem._core.log import WARM, Record
 from fastmem._core.sizing import measure
 from fastmem.codecs import ValueCodec
-from fastmem.errors import ClosedError
-from fastmem.storage.counters import TierCounters
+from fastmem.entries import TierKey
+from fastmem.errors import SerializationError
+from fastmem.protocols import Serializer
 from fastmem.storage.engine import Engine
 
-TierKey = str | bytes | int | tuple[Any, ...]
+Durability = Literal["process", "disk"]
 _ABSENT = object()
 
 
 class KeyedStore(MutableMapping[TierKey, Any]):
     """The verbs of both stores. Values go in and out as copies; safe to use from any thread."""
 
-    def __init__(self, engine: Engine, codec: ValueCodec) -> None:
-        self._engine = engine
-        self._codec = codec
+    def __init__(
+        self,
+        tier: int,
+        path: str | os.PathLike[str],
+        *,
+        budget_bytes: int | None,
+        durability: Durability,
+        serializer: Literal["auto"] | Serializer,
+        allow_pickle: bool,
+        secret_key: bytes | None,
+        read_only: bool,
+        level: int = 3,
+    ) -> None:
+        """Open the store of one tier. Each public constructor spells out what it takes of this."""
+        self._codec = ValueCodec(serializer, allow_pickle=allow_pickle)
+        if durability not in ("process", "disk"):
+            raise ValueError(f'durability must be "process" or "disk", not {durability!r}')
+        warm = tier == WARM
+        self._engine = Engine(
+            path if warm else None,
+            None if warm else path,
+            warm_budget_bytes=budget_bytes or 0 if warm else 0,
+            cold_budget_bytes=None if warm else budget_bytes,
+            durability=durability,
+            level=level,
+            secret_key=secret_key,
+            read_only=read_only,
+        )
+        self._tier = tier
+        self._counters = self._engine.counters[tier]
+        # Bound once: every put and get calls them.
+        self._write = self._engine.put if warm else self._engine.archive_put
+        self._read = self._engine.read
 
     def put(
         self, key: TierKey, value: object, ttl_seconds: float | timedelta | None = None
@@ -42,32 +73,25 @@ class KeyedStore(MutableMapping[TierKey, Any]):
         codec_id, body = self._codec.encode(value, measure(value)[1])
         self._write(encoded, codec_id, body, deadline)
 
-    @abstractmethod
-    def _write(self, key: bytes, codec_id: int, body: bytes, deadline_ns: int) -> None:
-        """Append an encoded value to this store's tier."""
-
     def get(self, key: TierKey, default: Any = None) -> Any:
         """Return a fresh copy of the key's value, `default` when it is absent or expired.
 
-        A damaged record is a miss, counted in ``stats()["errors"]`` and logged.
+        A damaged record is a miss, counted in ``stats()["errors"]`` and logged. Sound bytes that do
+        not become a value (a class that is gone, another serializer's) are a SerializationError,
+        counted as "undecodable".
         """
-        encoded = encode_key(key)
-        found = self._engine.read(encoded)
+        found = self._read(encode_key(key))
         if found is None:
             self._counters.misses += 1
             return default
         record, content = found
-        value = self._decode(record, content)
+        try:
+            value = self._codec.decode(record.codec, content)
+        except SerializationError as error:
+            self._engine.contents.note_undecodable(record, error)
+            raise
         self._counters.hits += 1
         return value
-
-    def _decode(self, record: Record, content: bytes) -> object:
-        return self._codec.decode(record.codec, content)
-
-    @property
-    @abstractmethod
-    def _counters(self) -> TierCounters:
-        """The counters of this store's tier."""
 
     def delete(self, key: TierKey) -> bool:
         """Remove the key. True when it was there."""
@@ -105,6 +129,11 @@ class KeyedStore(MutableMapping[TierKey, Any]):
         """
         self._engine.check()
 
+    def stats(self) -> dict[str, Any]:
+        """Return entries, bytes of files, budget, what happened since the store was opened and, of
+        an archive, its dictionaries."""
+        return self._engine.stats(self._tier)
+
     def _records(self) -> Iterator[Record]:
         """Iterate the heads of all live records: key bytes, sizes, times; no bodies.
 
@@ -138,8 +167,7 @@ class KeyedStore(MutableMapping[TierKey, Any]):
         return int(log.warm_entries + log.cold_entries)
 
     def __enter__(self) -> Self:
-        if self._engine.log.closed:
-            raise ClosedError("the store is closed")
+        self._engine.files.require_open()
         return self
 
     def __exit__(
@@ -151,4 +179,4 @@ class KeyedStore(MutableMapping[TierKey, Any]):
         self.close()
 
 
-__all__ = ["KeyedStore", "TierKey"]
+__all__ = ["Durability", "KeyedStore"]

@@ -1,4 +1,15 @@
-"""Opening a store: lock, identity, segments, and an index that is trusted, finished or rebuilt."""
+"""Opening a store: lock, identity, segments, and an index that is trusted, finished or rebuilt.
+
+StoreFiles is everything open of one store. Its two halves::
+
+    opening.StoreFiles     directories and locks, first pages, lists of segments and value files,
+                           what to claim and clean at open and at close
+    indexing.IndexFiles    index and overflow files, and the Log over them: adopt, recover, rebuild,
+                           grow; bounds of the log as far as the segments bear them out
+
+They are one class because opening is one conversation: the identity decides whether the index is
+trusted, the index whether segments are missing, the segments whether the identity is right.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +26,7 @@ from fastmem._core.layout import (
 )
 from fastmem._core.log import COLD, WARM, Log
 from fastmem._core.mapping import Mapping
-from fastmem.errors import FormatError
+from fastmem.errors import ClosedError, FormatError
 from fastmem.storage import files
 from fastmem.storage.files import Directory
 from fastmem.storage.indexing import IndexFiles, tail_of
@@ -102,8 +113,8 @@ class StoreFiles(IndexFiles):
         if self.cold_directory:
             self.archive = self._first_page(self.cold_directory, "archive", ARCHIVE_MAGIC, COLD)
         self.was_clean = self.super.clean and not self.super.get("lock")
-        self.warm = self._segments(self.warm_directory, WARM, self.super)
-        self.cold = self._segments(self.cold_directory, COLD, self.archive)
+        self.warm = self._list_segments(self.warm_directory, WARM, self.super)
+        self.cold = self._list_segments(self.cold_directory, COLD, self.archive)
         self.warm_values = ValueFiles(self.warm_directory) if self.warm_directory else None
         self.cold_values = ValueFiles(self.cold_directory) if self.cold_directory else None
         boot = boot_id()
@@ -161,7 +172,7 @@ class StoreFiles(IndexFiles):
             view[:] = page
         return mapping
 
-    def _segments(
+    def _list_segments(
         self, directory: Directory | None, which: int, page: Superblock | None
     ) -> Segments | None:
         if directory is None or page is None:
@@ -220,12 +231,42 @@ class StoreFiles(IndexFiles):
         return any(self.super.get(field) for field in ("synced", "cold_synced"))
 
     def is_orphan(self, values: ValueFiles, number: int) -> bool:
-        """True when no record leads to a value file."""
+        """True when no record leads to a value file. Expired records count as gone."""
         key = values.key_of(number)
-        record = self.log.get(key) if key is not None else None
+        return key is None or not self.leads_to(key, number)
+
+    def leads_to(self, key: bytes, number: int) -> bool:
+        """True when a key's record is the pointer to value file `number`."""
+        record = self.log.get(key)
         return (
-            record is None or record.kind != POINTER or Pointer.unpack(record.body).number != number
+            record is not None
+            and record.kind == POINTER
+            and Pointer.unpack(record.body).number == number
         )
+
+    # -- by tier -----------------------------------------------------------------------------
+
+    @property
+    def first_tier(self) -> int:
+        """The tier that the store's first page and index lie in."""
+        return COLD if self.warm is None else WARM
+
+    def segments(self, tier: int) -> Segments | None:
+        return self.cold if tier == COLD else self.warm
+
+    def values(self, tier: int) -> ValueFiles | None:
+        return self.cold_values if tier == COLD else self.warm_values
+
+    def tail_segment(self, tier: int) -> int:
+        """The number of the segment that a tier's tail lies in (or would)."""
+        segments = self.segments(tier)
+        assert segments is not None
+        return self.super.get(tail_of(segments)) // segments.segment_units
+
+    def require_open(self) -> None:
+        """ClosedError after close."""
+        if self.log.closed:
+            raise ClosedError(f"the store is closed: {str(self.directory.path)!r}")
 
     def close(self, *, clean: bool) -> None:
         """Unmap and unlock. `clean` records that nothing is left to look for at the next open."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import time
 from typing import TYPE_CHECKING
 
@@ -17,14 +16,11 @@ from fastmem._core.layout import (
     UNIT_BYTES,
 )
 from fastmem._core.log import WARM, LogNeeds, Record
-from fastmem.errors import StoreError
 from fastmem.storage.values import Pointer
 
 if TYPE_CHECKING:
     from fastmem.storage.cold import ColdWriter
     from fastmem.storage.engine import Engine
-
-RECLAIM_BYTES = 64 << 10  # at least so much of the log at a time when room is needed
 
 
 class Reclaimer:
@@ -41,51 +37,9 @@ class Reclaimer:
         self._credit = self._most_credit()
         self._damaged = False
 
-    def make_room(self, wanted_bytes: int) -> None:
-        """Reclaim until `wanted_bytes` more fit in the warm budget. StoreError when they cannot."""
-        engine = self._engine
-        segments = engine.files.warm
-        assert segments is not None
-        engine.free_values()
-        if engine.has_doomed and engine.warm_bytes + wanted_bytes > engine.warm_budget_bytes:
-            engine.sync()
-        while engine.warm_bytes + wanted_bytes > engine.warm_budget_bytes:
-            if not segments.numbers or (
-                segments.numbers[0] >= engine.tail_segment() and not self._leave_tail()
-            ):
-                if engine.files.warm_values and engine.files.warm_values.recount():
-                    continue
-                raise StoreError(
-                    f"no room for {wanted_bytes:,} bytes beside {engine.warm_bytes:,} "
-                    f"in the warm budget of {engine.warm_budget_bytes:,}",
-                    segments.directory.path,
-                    errno.ENOSPC,
-                )
-            self.step(RECLAIM_BYTES)
-            engine.free_values()
-            if engine.has_doomed and segments.numbers[0] >= engine.tail_segment():
-                engine.sync()  # before giving up: synced values of records just moved
-
-    def _leave_tail(self) -> bool:
-        """Only the tail's segment is left: begin another, so that this one can be reclaimed.
-
-        False when it is empty, or there is no room for another.
-        """
-        engine = self._engine
-        segments = engine.files.warm
-        assert segments is not None
-        try:
-            return engine.log.roll(WARM)
-        except LogNeeds:
-            if engine.warm_bytes + segments.segment_bytes > engine.warm_budget_bytes:
-                return False
-            mapping = segments.create(engine.tail_segment() + 1, sync=engine.durability == "disk")
-            engine.log.add_segment(WARM, segments.numbers[-1], mapping)
-            return engine.log.roll(WARM)
-
-    def step(self, budget_bytes: int, *, forward: bool = True) -> None:
+    def step(self, budget_bytes: int) -> None:
         """Settle about `budget_bytes` of the oldest segment's records, value files of live ones
-        included; unlink it when it is done. Without `forward` nothing moves to the tail.
+        included; unlink it when it is done.
 
         OSError (the archive is full, say) leaves every record where it was.
         """
@@ -94,7 +48,7 @@ class Reclaimer:
         if segments is None or not segments.numbers:
             return
         number = segments.numbers[0]
-        if number >= engine.tail_segment():
+        if number >= engine.files.tail_segment(WARM):
             return
         first = number * segments.segment_units
         if not first <= self._cursor < first + segments.segment_units:
@@ -110,14 +64,14 @@ class Reclaimer:
             length = (after - self._cursor) * UNIT_BYTES
             if record.live and record.kind == POINTER and record.body:
                 length += Pointer.unpack(record.body).length
-            self._settle(record, length, forward)
+            self._settle(record, length)
             self._cursor = after
             budget_bytes -= length
             if after % segments.segment_units == 0:
                 self._finish(number)
                 return
 
-    def _settle(self, record: Record, length: int, forward: bool) -> None:
+    def _settle(self, record: Record, length: int) -> None:
         engine = self._engine
         counters = engine.counters[WARM]
         if not record.live:
@@ -129,12 +83,12 @@ class Reclaimer:
             ):
                 self._shadow(record)
         elif record.body is None:
-            engine.note_lost(record, "record does not validate")
+            engine.contents.note_lost(record, "record does not validate")
             self._drop(record)
         elif record.deadline_ns and record.deadline_ns <= self._now_ns():
             counters.expirations += 1
             self._drop(record)
-        elif forward and self._wanted(record, length):
+        elif self._wanted(record, length):
             self._credit -= length
             return
         elif engine.cold is not None and self._fits_archive(record, engine.cold):
@@ -182,17 +136,23 @@ class Reclaimer:
             except LogNeeds as missing:
                 if engine.warm_bytes + segments.segment_bytes > engine.warm_budget_bytes:
                     return False
-                engine.provide(missing.what)
+                engine.room.provide(missing.what)
 
     def _drop(self, record: Record) -> None:
         """Take a record out of the index; it is the oldest of its key in the warm log."""
-        engine = self._engine
+        engine, values = self._engine, self._engine.files.warm_values
+        pointer = None
+        # A corrupt pointer names no file: an orphan, which the next open finds.
+        if record.kind == POINTER and record.body and values:
+            pointer = Pointer.unpack(record.body)
+            values.leaving[pointer.number] = record.key
         if not engine.log.remove(record.key, record.word):
+            if pointer is not None and values:  # replaced meanwhile, and the file with it
+                del values.leaving[pointer.number]
             return
         engine.note_dropped(record.key)
-        # A corrupt pointer names no file: an orphan, which the next open finds.
-        if record.kind == POINTER and record.body and engine.files.warm_values:
-            engine.files.warm_values.remove(Pointer.unpack(record.body).number)
+        if pointer is not None and values:
+            values.remove(pointer.number)
         if record.flags & SHADOWS_L3:
             self._shadow(record)
 
@@ -210,7 +170,7 @@ class Reclaimer:
         if self._damaged:
             engine.counters[WARM].errors["dropped"] += scan.forget(engine.log, WARM, number)
         if super_.get("synced") > number * segments.segment_units:
-            engine.sync()
+            engine.syncer.sync()
         rest = [other for other in segments.numbers if other > number]
         super_.set("head", (rest[0] if rest else number + 1) * segments.segment_units)
         if engine.log.mapping(WARM, number) is not None:  # else an interrupt came right here

@@ -50,6 +50,7 @@ class Segments:
         pattern = re.compile(rf"{_PREFIX[which]}\.(\d{{1,18}})")
         found = (pattern.fullmatch(name) for name in directory.names())
         self.numbers = sorted(int(match[1]) for match in found if match)
+        self._leaving = -1  # the number that was unlinked last, or is about to be
 
     def name(self, number: int) -> str:
         return f"{_PREFIX[self.which]}.{number}"
@@ -67,7 +68,7 @@ class Segments:
         problems += [
             f"{self.name(number)} is gone"
             for number in self.numbers
-            if self.name(number) not in listed
+            if self.name(number) not in listed and number != self._leaving
         ]
         return problems
 
@@ -76,14 +77,20 @@ class Segments:
         head = _HEAD.pack(
             _MAGIC[self.which], FORMAT, self.segment_bytes, self.uuid, number, self.salt, 0
         )
-        mapping = self.directory.create(
-            self.name(number), self.segment_bytes, head + _CHECK.pack(digest(head))
-        )
-        if sync:
-            mapping.sync(0, SEGMENT_HEADER_BYTES)
-            self.directory.sync()
-        if number not in self.numbers:  # there after an interrupt before anybody heard of it
-            self.numbers.append(number)
+        try:
+            if number not in self.numbers:
+                self.numbers.append(number)
+            mapping = self.directory.create(
+                self.name(number), self.segment_bytes, head + _CHECK.pack(digest(head))
+            )
+            if sync:
+                mapping.sync(0, SEGMENT_HEADER_BYTES)
+                self.directory.sync()
+        except BaseException:
+            # An interrupt may come when the file is there: then it counts, and is made anew.
+            if self.name(number) not in self.directory.names():
+                self.numbers.remove(number)
+            raise
         return mapping
 
     def open(self, number: int) -> Mapping | None:
@@ -131,6 +138,8 @@ class Segments:
         return not whole
 
     def unlink(self, number: int) -> None:
+        """Remove a segment's file. After an interrupt reclaim comes to it again."""
+        self._leaving = number
         self.directory.unlink(self.name(number))
         self.numbers.remove(number)
 

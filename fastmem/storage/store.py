@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Literal
+from typing import Literal
 
 from fastmem._core.log import WARM
-from fastmem.codecs import ValueCodec
 from fastmem.protocols import Serializer
-from fastmem.storage.counters import TierCounters
-from fastmem.storage.engine import Engine
-from fastmem.storage.keyed import KeyedStore
-
-Durability = Literal["process", "disk"]
+from fastmem.storage.keyed import Durability, KeyedStore
 
 
 class SegmentStore(KeyedStore):
@@ -43,29 +38,16 @@ class SegmentStore(KeyedStore):
         secret_key: bytes | None = None,
         read_only: bool = False,
     ) -> None:
-        codec = ValueCodec(serializer, allow_pickle=allow_pickle)
-        if durability not in ("process", "disk"):
-            raise ValueError(f'durability must be "process" or "disk", not {durability!r}')
-        engine = Engine(
+        super().__init__(
+            WARM,
             path,
-            None,
-            warm_budget_bytes=budget_bytes,
+            budget_bytes=budget_bytes,
             durability=durability,
+            serializer=serializer,
+            allow_pickle=allow_pickle,
             secret_key=secret_key,
             read_only=read_only,
         )
-        super().__init__(engine, codec)
-
-    @property
-    def _counters(self) -> TierCounters:
-        return self._engine.counters[WARM]
-
-    def _write(self, key: bytes, codec_id: int, body: bytes, deadline_ns: int) -> None:
-        self._engine.append(key, self._engine.prepare(key, codec_id, body, deadline_ns))
-
-    def stats(self) -> dict[str, Any]:
-        """Return entries, bytes of files, budget, and what happened since the store was opened."""
-        return self._engine.warm_stats()
 
 
 __all__ = ["SegmentStore"]

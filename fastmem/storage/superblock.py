@@ -78,7 +78,7 @@ class Superblock:
     def __init__(self, mapping: Mapping) -> None:
         self.mapping = mapping
         self._view = memoryview(mapping)
-        _magic, _format, self.segment_bytes, self.uuid, self.salt, self.created_ns = (
+        _magic, _format, self.segment_bytes, self.uuid, self.salt, _created_ns = (
             _IDENTITY.unpack_from(self._view)
         )
         (check,) = _U64.unpack_from(self._view, _CHECK_AT)

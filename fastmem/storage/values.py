@@ -50,6 +50,10 @@ class ValueFiles:
         self.directory = directory
         self._bytes = {number: directory.allocated_bytes(name) for number, name in self._listed()}
         self.linked_bytes = sum(self._bytes.values())
+        # Written, or about to be, for a record that is not appended yet: number -> key, bytes.
+        self.pending: dict[int, tuple[bytes, int]] = {}
+        # About to lose their record, and then to be unlinked: number -> key.
+        self.leaving: dict[int, bytes] = {}
         self._doomed: list[tuple[int, int]] = []
         self.unsynced: set[int] = set()
 
@@ -64,7 +68,7 @@ class ValueFiles:
 
     def check(self) -> list[str]:
         """Return what is wrong with the count of files and bytes, as sentences."""
-        there = {number: self.directory.allocated_bytes(name) for number, name in self._listed()}
+        there = self._found()
         problems = []
         if there != self._bytes:
             problems.append(f"value files counted as {self._bytes}, found as {there}")
@@ -77,26 +81,40 @@ class ValueFiles:
         """Bytes on disk of a value of `length` bytes, key aside."""
         return (length + 2 * 4096 - 1) & -4096
 
-    def write(self, key: bytes, content: bytes, *, sync: bool) -> Pointer:
-        """Write a value's file. The content begins at a 64-byte offset."""
-        number = int.from_bytes(os.urandom(8), "little")
+    def write(self, number: int, key: bytes, content: bytes, *, sync: bool) -> Pointer:
+        """Write value file `number` (see `new_number`). The content begins at a 64-byte offset.
+
+        It is pending, and counts from `publish` on. After an exception it may be there or not.
+        """
+        self.pending[number] = key, 0
         pointer = Pointer(number, len(content), digest(content))
         head = _HEAD.pack(_MAGIC, FORMAT, len(key), *pointer)
         head += _CHECK.pack(digest(head)) + key
         name = self._name(number)
-        try:
-            self.directory.write(
-                name, [head, bytes(-len(head) % BODY_ALIGNMENT_BYTES), content], sync=sync
-            )
-            if not sync:
-                self.unsynced.add(number)
-            self._bytes[number] = self.directory.allocated_bytes(name)
-            self.linked_bytes += self._bytes[number]
-        except BaseException:
-            self.directory.unlink(name)
-            self.recount()
-            raise
+        padding = bytes(-len(head) % BODY_ALIGNMENT_BYTES)
+        self.directory.write(name, [head, padding, content], sync=sync)
+        if not sync:
+            self.unsynced.add(number)  # not before: a sync meanwhile would find no file
+        self.pending[number] = key, self.directory.allocated_bytes(name)
         return pointer
+
+    @staticmethod
+    def new_number() -> int:
+        return int.from_bytes(os.urandom(8), "little")
+
+    def publish(self, number: int) -> None:
+        """Count a pending file: a record leads to it now."""
+        # No call before the last line, so no other thread comes between (it may unlink the file,
+        # whose record was replaced already), and no interrupt.
+        if number in self.pending and number not in self._bytes:
+            _key, size = self.pending[number]
+            self._bytes[number] = size
+            self.linked_bytes += size
+        self.pending.pop(number, None)
+
+    def bytes_of(self, number: int) -> int:
+        """Bytes on disk of a counted file, 0 when there is none."""
+        return self._bytes.get(number, 0)
 
     def read(self, key: bytes, pointer: Pointer) -> bytes:
         """Return a value, its checksum verified. CorruptRecordError or FileNotFoundError else."""
@@ -153,8 +171,12 @@ class ValueFiles:
     def remove(self, number: int) -> None:
         """Unlink a value file now; one that cannot be is doomed, and tried again with the next."""
         try:
+            if number in self.pending:  # perhaps not renamed yet, and not to be unlinked just then
+                self.directory.unlink(f"new.{self._name(number)}")
             self.directory.unlink(self._name(number))
             self.unsynced.discard(number)
+            self.pending.pop(number, None)
+            self.leaving.pop(number, None)
             gone = self._bytes.pop(number, 0)  # a call, so not in the sum: another thread may come
             self.linked_bytes -= gone
         except OSError as error:
@@ -169,11 +191,19 @@ class ValueFiles:
 
         True when the count was wrong.
         """
-        there = {number: self.directory.allocated_bytes(name) for number, name in self._listed()}
+        there = self._found()
         wrong = there != self._bytes or self.linked_bytes != sum(there.values())
         self._bytes = there
         self.linked_bytes = sum(there.values())
         return wrong
+
+    def _found(self) -> dict[int, int]:
+        """The files that are there and not pending, with their bytes."""
+        return {
+            number: self.directory.allocated_bytes(name)
+            for number, name in self._listed()
+            if number not in self.pending
+        }
 
     def sync(self) -> None:
         """Make every value written so far survive power loss."""

@@ -13,7 +13,10 @@ from typing import Any
 import xxhash
 
 from fastmem import Archive, SegmentStore, TieredMemorySystem
+from fastmem._core import scan
+from fastmem._core.layout import HEADER_UNITS, POINTER
 from fastmem.storage.keyed import KeyedStore
+from fastmem.storage.values import Pointer
 
 BUDGET = 16 << 20
 SEGMENT = 1 << 20
@@ -38,6 +41,20 @@ def open_tiers(path: Path, **options: Any) -> TieredMemorySystem:
 
 def engine_of(store: Any) -> Any:
     return store._engine
+
+
+def pointed_to(engine: Any, tier: int) -> set[int]:
+    """The value files that records lead to which the index leads to, expired ones included."""
+    segments, found = engine.files.segments(tier), set()
+    for number in segments.numbers if segments else ():
+        at = number * segments.segment_units + HEADER_UNITS
+        while at % segments.segment_units:
+            record, at = scan.next_record(engine.log, tier, at)
+            if record is None:
+                break
+            if record.live and record.kind == POINTER:
+                found.add(Pointer.unpack(record.body).number)
+    return found
 
 
 def word(path: Path, offset: int) -> int:

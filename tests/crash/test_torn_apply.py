@@ -220,7 +220,7 @@ def test_every_prefix_of_a_demotion_recovers(private_tmp: Path) -> None:
         for i in range(50):
             memory.put(f"key-{i}", f"value {i}" * 30)
         engine = engine_of(memory)
-        engine.provide(1)
+        engine.room.provide(1)
         engine.log.roll(0)
         engine.reclaimer.step(1)  # the first demotion makes the cold segment
         before = copy(private_tmp, private_tmp / "before")

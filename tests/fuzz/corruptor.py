@@ -29,6 +29,7 @@ from tests.crash.directories import (
     open_tiers,
     retrust,
 )
+from tests.demotion import reclaim
 
 MOST_MEMORY = 400 << 20  # resident, above what the process began with
 OPENERS: dict[str, Any] = {
@@ -64,10 +65,10 @@ def build(kind: str, at: Path, salt: int) -> dict[Any, Any]:
             store.delete(("gone", i))
         if kind == "tiers":
             engine = engine_of(store)
-            engine.provide(1)
+            engine.room.provide(1)
             engine.log.roll(0)
-            while engine.files.warm.numbers[0] < engine.tail_segment() - 1:
-                engine.reclaimer.step(1 << 20, forward=False)
+            while engine.files.warm.numbers[0] < engine.files.tail_segment(0) - 1:
+                reclaim(engine, 1 << 20, forward=False)
     return values
 
 

@@ -18,6 +18,7 @@ from fastmem._core import scan
 from fastmem.storage.engine import Engine
 from fastmem.storage.opening import StoreFiles
 from tests.crash.directories import BUDGET, SEGMENT, copy, linked_bytes
+from tests.demotion import reclaim
 
 KEYS = st.integers(0, 30).map(lambda i: b"sk%d" % i)
 SIZES = st.sampled_from([0, 1, 100, 3_000, 100_000, 262_144, 262_145, 400_000])
@@ -68,7 +69,7 @@ class LogMachine(RuleBasedStateMachine):
         self.steps += 1
         value = (b"%d;" % self.steps * (size // 2 + 1))[:size]
         if self.warm:
-            self.engine.append(key, self.engine.prepare(key, RAW, value, FOREVER))
+            self.engine.put(key, RAW, value, FOREVER)
         else:
             self.engine.archive_put(key, RAW, value, FOREVER)
         self.model[key] = value
@@ -97,18 +98,18 @@ class LogMachine(RuleBasedStateMachine):
         if not (self.warm and self.cold):
             return
         engine = self.engine
-        with engine._lock:
+        with engine.lock:
             engine.provided(engine.log.roll, 0)
             for _ in range(20):
-                engine.reclaimer.step(SEGMENT, forward=forward)
-            engine.free_values()
+                reclaim(engine, SEGMENT, forward=forward)
+            engine.syncer.free_values()
 
     @rule(part=st.integers(0, 200_000))
     def reclaim_a_little(self, part: int) -> None:
         if self.warm and self.cold:
-            with self.engine._lock:
+            with self.engine.lock:
                 self.engine.reclaimer.step(part)
-                self.engine.free_values()
+                self.engine.syncer.free_values()
 
     @rule()
     def flush(self) -> None:

@@ -171,7 +171,7 @@ def test_a_fork_while_another_thread_is_at_work_inside(private_tmp: Path) -> Non
         taken, release = threading.Event(), threading.Event()
 
         def work() -> None:
-            with engine._lock:
+            with engine.lock:
                 taken.set()
                 release.wait(30)
 

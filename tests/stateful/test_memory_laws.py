@@ -25,7 +25,7 @@ from fastmem._core.log import WARM, LogNeeds
 from fastmem.errors import KeyTypeError, SerializationError
 from fastmem.memory import Durability
 from fastmem.storage import files
-from tests.demotion import archive_warm
+from tests.demotion import archive_warm, reclaim
 from tests.stateful.memory_model import ABSENT, Model, same
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -280,8 +280,8 @@ class MemoryLaws(RuleBasedStateMachine):
             engine.log.roll(WARM)
         except LogNeeds:
             return
-        with engine._lock:
-            engine.reclaimer.step(amount, forward=forward)
+        with engine.lock:
+            reclaim(engine, amount, forward=forward)
 
     @rule()
     def reopen(self) -> None:

@@ -20,6 +20,7 @@ from fastmem import ClosedError, TieredMemorySystem
 from fastmem._core.log import WARM, LogNeeds
 from fastmem.memory import Durability
 from tests.crowd import together
+from tests.demotion import reclaim
 
 pytestmark = pytest.mark.usefixtures("eager_switches")
 
@@ -137,12 +138,12 @@ def test_puts_deletes_pops_and_reclaim(places: tuple[Path, Path], durability: Du
                 there = False
             elif act < 0.6 and me == 0:
                 engine = memory._engine
-                with engine._lock:
+                with engine.lock:
                     try:
                         engine.log.roll(WARM)
                     except LogNeeds as missing:
-                        engine.provide(missing.what)
-                    engine.reclaimer.step(MIB, forward=rng.random() < 0.5)
+                        engine.room.provide(missing.what)
+                    reclaim(engine, MIB, forward=rng.random() < 0.5)
             else:
                 found = memory.get(key)
                 assert (found is not None) is there
@@ -226,19 +227,16 @@ def test_large_values_of_many_threads_stay_within_the_budgets(
         while going():
             number += 1
             memory[me, number % 9] = os.urandom(1_200_000)
-            for tier, place in zip(("l2", "l3"), places, strict=True):
-                real = 0
-                for path in place.glob("[vsci]*[!w]"):
-                    try:
-                        real += path.stat().st_blocks * 512
-                    except FileNotFoundError:
-                        continue
+            for tier in ("l2", "l3"):
                 worst[tier] = max(worst[tier], memory.stats()[tier]["bytes"])
 
     hammer(work)
+    # The puts of the others are under way: each may hold its value and a segment beyond the budget.
     for tier in ("l2", "l3"):
-        assert worst[tier] <= 16 * MIB
+        assert worst[tier] <= 16 * MIB + (THREADS - 1) * (1_200_000 + 8192 + MIB)
     stats = memory.stats()
+    for tier in ("l2", "l3"):
+        assert stats[tier]["bytes"] <= 16 * MIB
     for tier, place in zip(("l2", "l3"), places, strict=True):
         real = sum(path.stat().st_blocks * 512 for path in place.iterdir())
         assert stats[tier]["bytes"] + 4096 >= real

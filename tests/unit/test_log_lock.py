@@ -70,9 +70,9 @@ def full_tails(engine: Engine) -> None:
     """The next record of LIVE rolls its tier to a segment that is there; LIVE is warm."""
     fill(engine, COLD)
     fill(engine, WARM)
-    engine._add_segment()
-    assert engine.cold is not None
-    engine.cold.add_segment()
+    with engine.lock:
+        engine.room.add_segment(WARM)
+        engine.room.add_segment(COLD)
     assert not engine.log.seek(LIVE) >> 47 & 1
 
 
@@ -112,7 +112,7 @@ step = {
     "forward": lambda engine: log.forward(here.LIVE, word),
     "remove": lambda engine: log.remove(here.LIVE, word),
 }[name]
-number = engine.tail_segment()
+number = engine.files.tail_segment(here.WARM)
 mapping = engine.files._index if which == "index" else log.mapping(here.WARM, number)
 start = ctypes.addressof(ctypes.c_char.from_buffer(mapping))
 skip, access = (4096, 0) if which == "index" else (0, 1)
@@ -166,7 +166,7 @@ def test_the_lock_is_free_after_a_segment_was_missing(engine: Engine) -> None:
 
 
 def test_the_lock_is_free_after_a_chain_was_full(engine: Engine) -> None:
-    engine.append(b"first", engine.prepare(b"first", RAW, b"", 0))
+    engine.put(b"first", RAW, b"", 0)
     buckets, room = engine.log.buckets[:2]
     engine.log.set_room(room, 1)  # no overflow bucket
     number = 0
@@ -210,7 +210,7 @@ def test_the_lock_is_free_after_a_step_that_was_refused(engine: Engine) -> None:
 
 def test_a_closed_log_names_its_directory(private_tmp: Path) -> None:
     engine = Engine(private_tmp / "l2", None, warm_budget_bytes=BUDGET)
-    engine.append(LIVE, engine.prepare(LIVE, RAW, b"", 0))
+    engine.put(LIVE, RAW, b"", 0)
     engine.close()
     for step in (put, *STEPS.values()):
         with pytest.raises(ValueError, match=rf"closed: '{private_tmp / 'l2'}'"):

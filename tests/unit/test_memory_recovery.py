@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Never
 
@@ -10,7 +10,7 @@ import pytest
 
 from fastmem import MemoryTier, TieredMemorySystem
 from fastmem._core.log import WARM
-from tests.demotion import archive_warm
+from tests.demotion import archive_warm, reclaim
 
 MIB = 1 << 20
 
@@ -30,8 +30,8 @@ def test_a_large_value_survives_a_kill_in_the_middle_of_its_demotion(
     memory["next"] = 1
     engine = memory._engine
     engine.provided(engine.log.roll, WARM)
-    with engine._lock:
-        engine.reclaimer.step(1, forward=False)
+    with engine.lock:
+        reclaim(engine, 1, forward=False)
     memory["settles"] = 1
     assert memory._engine.log.cold_entries == 1
     copies = private_tmp / "k2", private_tmp / "k3"
@@ -55,8 +55,8 @@ def test_an_archived_copy_stays_dead_when_its_tombstone_is_reclaimed_under_a_new
     del memory["k"]
     memory._engine.provided(memory._engine.log.roll, WARM)
     memory["k"] = "new"
-    with memory._engine._lock:  # the tombstone's segment goes
-        memory._engine.reclaimer.step(MIB, forward=False)
+    with memory._engine.lock:  # the tombstone's segment goes
+        reclaim(memory._engine, MIB, forward=False)
     assert memory["k"] == "new"
     memory.check()
     del memory["k"]
@@ -75,8 +75,8 @@ def test_a_tombstone_in_the_archive_does_not_harm_the_value_that_came_back(
     del memory["k"]
     memory._engine.provided(memory._engine.log.roll, WARM)
     memory["k"] = "new"
-    with memory._engine._lock:
-        memory._engine.reclaimer.step(MIB, forward=False)
+    with memory._engine.lock:
+        reclaim(memory._engine, MIB, forward=False)
     memory.close()
     for lost in (False, True):
         if lost:
@@ -108,8 +108,8 @@ def test_the_last_interrupted_reclaim_is_taken_up_again(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(engine.files.warm, "unlink", interrupted)
-    with pytest.raises(KeyboardInterrupt), engine._lock:
-        engine.reclaimer.step(MIB, forward=False)
+    with pytest.raises(KeyboardInterrupt), engine.lock:
+        reclaim(engine, MIB, forward=False)
     monkeypatch.setattr(engine.files.warm, "unlink", unlink)
     archive_warm(memory)
     assert memory["k"] == 1
@@ -123,14 +123,13 @@ def test_an_interrupt_right_after_the_append_keeps_the_value_file(
 ) -> None:
     """The record is in the log, but the call that put it there never heard of it."""
     value = os.urandom(size)
-    engine = memory._engine
-    provided = engine.provided
+    commit = memory._commit
 
-    def interrupted(step: Callable[..., Any], *args: Any) -> Never:
-        provided(step, *args)
+    def interrupted(*args: Any) -> Never:
+        commit(*args)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(engine, "provided", interrupted)
+    monkeypatch.setattr(memory, "_commit", interrupted)
     with pytest.raises(KeyboardInterrupt):
         memory["k"] = value
     monkeypatch.undo()

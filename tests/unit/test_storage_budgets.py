@@ -14,6 +14,7 @@ from fastmem import Archive, SegmentStore
 from fastmem.storage.values import ValueFiles
 from tests.crash.directories import (
     BUDGET,
+    SEGMENT,
     contents,
     engine_of,
     linked_bytes,
@@ -130,7 +131,10 @@ def test_threads_putting_large_values_stay_within_the_budget(private_tmp: Path) 
                 over.append(linked_bytes(private_tmp / "l2"))
 
         assert together(partial(put, 100 * n) for n in range(4)) == []
-        assert max(over) <= BUDGET
+        # While it is under way, a put may hold its own value and a segment beyond the budget.
+        held = ValueFiles.footprint(1_500_000 + 10) + SEGMENT
+        assert max(over) <= BUDGET + 3 * held
+        assert linked_bytes(private_tmp / "l2") <= BUDGET
         assert engine.warm_bytes <= BUDGET
         store.check()
 

@@ -26,19 +26,22 @@ from tests.crash.directories import (
     rebuilt_contents,
     set_word,
 )
+from tests.demotion import reclaim
 
 
 def reclaim_all(memory: TieredMemorySystem | SegmentStore) -> None:
     """Move everything out of the warm segments that are full."""
     engine = engine_of(memory)
-    with engine._lock:
-        engine.log.roll(0) if engine.log.mapping(0, engine.tail_segment() + 1) else roll(engine)
-        while engine.files.warm.numbers[0] < engine.tail_segment():
-            engine.reclaimer.step(SEGMENT, forward=False)
+    with engine.lock:
+        engine.log.roll(0) if engine.log.mapping(0, engine.files.tail_segment(0) + 1) else roll(
+            engine
+        )
+        while engine.files.warm.numbers[0] < engine.files.tail_segment(0):
+            reclaim(engine, SEGMENT, forward=False)
 
 
 def roll(engine: Any) -> None:
-    engine._add_segment()
+    engine.room.add_segment(0)
     engine.log.roll(0)
 
 
@@ -86,10 +89,10 @@ def test_a_delete_holds_when_its_tombstone_is_reclaimed_after_a_new_put(private_
 
 def reclaim_one(memory: TieredMemorySystem) -> None:
     engine = engine_of(memory)
-    with engine._lock:
+    with engine.lock:
         before = engine.files.warm.numbers[0]
         while engine.files.warm.numbers[0] == before:
-            engine.reclaimer.step(SEGMENT, forward=False)
+            reclaim(engine, SEGMENT, forward=False)
 
 
 def test_an_expired_record_dropped_just_before_a_crash_stays_shadowed(private_tmp: Path) -> None:
@@ -159,7 +162,7 @@ def test_reclaim_passes_over_damage(private_tmp: Path, damage: str) -> None:
         word = engine.log.seek(b"i" + bytes([5])) or next(
             record.word for record in records(memory) if record.kind == 4
         )
-        path, offset = engine.place(word)
+        path, offset = engine.contents.place(word)
         patch(path, offset + (20 if damage == "header" else 48 + 12), b"\xa5\x5a\xa5")
         roll(engine)
         reclaim_all(memory)

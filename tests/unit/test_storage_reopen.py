@@ -221,8 +221,8 @@ def test_a_segment_cut_short_while_a_spare_one_follows(private_tmp: Path) -> Non
     with open_segments(private_tmp) as store:
         store.put("k", "v")
         engine = engine_of(store)
-        with engine._lock:
-            engine._add_segment()  # what a process leaves that dies right after this step
+        with engine.lock:
+            engine.room.add_segment(0)  # what a process leaves that dies right after this step
     os.truncate(private_tmp / "l2" / "seg.0", SEGMENT // 2)
     with open_segments(private_tmp) as store:
         assert store.get("k") == "v"

@@ -1,0 +1,55 @@
+"""Values too large for a segment: a file first, then the record that points to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from fastmem._core.layout import POINTER
+from fastmem.storage.values import Pointer, ValueFiles
+
+if TYPE_CHECKING:
+    from fastmem.storage.engine import Engine
+
+
+class LargeWriter:
+    """Appends large values, all or nothing: after an exception there is a record or no file."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._files = engine.files
+
+    def append(self, tier: int, key: bytes, body: bytes, append: Callable[[bytes], int]) -> int:
+        """Write a value to a file of its own, then ``append(pointer)`` its record. Return the word.
+
+        The file is beyond the budget until the append has made it count; then `settle` makes room
+        for it (see room.py). So nothing else has changed when writing it fails.
+        """
+        engine, values = self._engine, self._files.values(tier)
+        assert values is not None
+        footprint = values.footprint(len(body) + len(key))
+        engine.room.require(tier, footprint)
+        engine.room.owe()
+        number = values.new_number()
+        word = 0
+        try:
+            pointer = values.write(number, key, body, sync=engine.durability == "disk")
+            with engine.lock:
+                engine.require_writable()
+                wanted = footprint - self._replaced_bytes(values, key)
+                engine.room.take(tier, wanted, spare=True)
+            word = append(pointer.pack())
+            if word:
+                values.publish(number)
+        finally:
+            # By the index, not by `word`: an interrupt may come when the append is done already.
+            if not word and not engine.log.closed and not self._files.leads_to(key, number):
+                values.remove(number)
+        return word
+
+    def _replaced_bytes(self, values: ValueFiles, key: bytes) -> int:
+        """Bytes of the value file that goes when the key's record is replaced."""
+        record = self._engine.log.get(key)
+        if record is None or record.kind != POINTER:
+            return 0
+        return values.bytes_of(Pointer.unpack(record.body).number)

@@ -1,0 +1,366 @@
+"""Room for what the log needs: segments, index, value files, all within the budgets.
+
+Two laws meet here. A budget is true after every call, and a call that raises has changed nothing.
+So what may cost records waits for the commit: before it, a writer takes what it needs (`take`),
+beyond the budget where it must; after it, the room is paid for by eviction (`pay`). Only where
+making room loses nothing, L2 over an unbounded archive, is it made before, because that can fail
+for want of space. A payment that the device refuses is counted, logged and tried again after every
+put, and before the next writer is given anything.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from fastmem._core.layout import PAGE_BYTES, UNIT_BYTES
+from fastmem._core.log import (
+    CHORE_BUCKETS,
+    CHORE_OVERFLOW,
+    CHORE_PACE,
+    CHORE_POPULATE,
+    COLD,
+    NEED_COLD_SEGMENT,
+    NEED_OVERFLOW,
+    NEED_SEGMENT,
+    WARM,
+    LogNeeds,
+)
+from fastmem.errors import StoreError
+
+if TYPE_CHECKING:
+    from fastmem.storage.engine import Engine
+
+log_to = logging.getLogger("fastmem.storage")
+
+CHORE_PAY = 1 << 8  # a bit of Log.chores that is set and cleared here alone
+POPULATE_BYTES = 512 << 10
+PACE_LIMIT_BYTES = 1 << 20  # what one put may have to reclaim: about half a millisecond
+STEP_BYTES = 64 << 10  # of the log that are reclaimed at a time when room is needed
+T = TypeVar("T")
+
+
+class Room:
+    """Keeps both tiers within their budgets. What needs files or time runs under the lock."""
+
+    def __init__(
+        self, engine: Engine, warm_budget_bytes: int, cold_budget_bytes: int | None
+    ) -> None:
+        self._engine = engine
+        self._files = engine.files
+        self._log = engine.log
+        self._lock = engine.lock
+        self._budgets = (warm_budget_bytes, cold_budget_bytes)
+        self.unpaid = False  # the device refused the last payment
+
+    # -- how much there is -------------------------------------------------------------------
+
+    def budget(self, tier: int) -> int | None:
+        """A tier's budget in bytes, None when it is unbounded (or not there)."""
+        return self._budgets[tier] if self._files.segments(tier) is not None else None
+
+    def used(self, tier: int) -> int:
+        """Bytes of a tier's linked files; of value files, those that a record leads to."""
+        segments, values = self._files.segments(tier), self._files.values(tier)
+        if segments is None or values is None:
+            return 0
+        return segments.linked_bytes + values.linked_bytes + self._irreducible(tier)
+
+    def _irreducible(self, tier: int) -> int:
+        """Bytes that no reclaim gives back: first pages, index, dictionaries."""
+        used = PAGE_BYTES
+        if tier == COLD and self._engine.cold is not None:
+            used += self._engine.cold.dictionaries.linked_bytes
+            used += PAGE_BYTES * (tier == self._files.first_tier)
+        return used + self._files.index_bytes * (tier == self._files.first_tier)
+
+    def require(self, tier: int, wanted_bytes: int) -> None:
+        """StoreError when no reclaim could make `wanted_bytes` fit. Nothing is touched.
+
+        Beside them there must be the segment that the log is in, and one to move on to.
+        """
+        segments, budget = self._files.segments(tier), self.budget(tier)
+        if segments is None or budget is None:
+            return
+        least = self._irreducible(tier) + 2 * segments.segment_bytes + wanted_bytes
+        if least > budget:
+            self._refuse(tier, wanted_bytes)
+
+    def _refuse(self, tier: int, wanted_bytes: int) -> None:
+        segments = self._files.segments(tier)
+        assert segments is not None
+        raise StoreError(
+            f"no room for {wanted_bytes:,} bytes beside {self.used(tier):,} "
+            f"in the budget of {self.budget(tier):,}",
+            segments.directory.path,
+            errno.ENOSPC,
+        )
+
+    # -- before a commit ---------------------------------------------------------------------
+
+    def provided(self, step: Callable[..., T], *args: Any) -> T:
+        """Call a compiled step, again and again, until the log has what the step needs."""
+        while True:
+            try:
+                return step(*args)
+            except LogNeeds as missing:
+                self.provide(missing.what)
+
+    def provide(self, need: int) -> None:
+        """Give the log what an append needs. OSError when it cannot be had; nothing changed."""
+        self._files.require_open()
+        with self._lock:
+            self._files.require_open()
+            if need == NEED_OVERFLOW:
+                self._grow("overflow")
+            elif need == NEED_SEGMENT:
+                self.add_segment(WARM)
+            elif need == NEED_COLD_SEGMENT:
+                self.add_segment(COLD)
+            else:
+                raise AssertionError(f"the log needs {need}")
+
+    def take(self, tier: int, wanted_bytes: int, *, spare: bool = False) -> None:
+        """Let a writer have `wanted_bytes` of files: room is made now if that loses nothing, else
+        after the commit. Call it under the lock. StoreError when there cannot be room.
+
+        `spare`: and a segment on top, so that the log can always move on; what is no segment
+        leaves that much free.
+        """
+        self.require(tier, wanted_bytes * spare)
+        if self.unpaid or not self._evicts(tier):
+            segments = self._files.segments(tier)
+            assert segments is not None
+            self.make_room(tier, wanted_bytes + spare * segments.segment_bytes)
+        self.owe()
+
+    def owe(self) -> None:
+        """Let the next `settle` see to the budgets, and to what a failed writer left behind."""
+        self._log.chores |= CHORE_PAY
+
+    def _evicts(self, tier: int) -> bool:
+        """True when making room in a tier may cost values: nothing unbounded lies below it."""
+        return tier == COLD or self._engine.cold is None or self.budget(COLD) is not None
+
+    def add_segment(self, tier: int) -> None:
+        """Begin a tier's next segment, unless another thread has done so."""
+        engine, segments = self._engine, self._files.segments(tier)
+        assert segments is not None
+        number = self._files.tail_segment(tier)
+        if self._log.mapping(tier, number) is not None:
+            number += 1
+            if self._log.mapping(tier, number) is not None:
+                return
+        self.take(tier, segments.segment_bytes)
+        if self._log.mapping(tier, number) is not None:
+            return  # making room left the tail's segment, and began this one for it
+        self._create_segment(tier, number)
+        if tier == COLD and engine.cold_reclaimer is not None:
+            engine.cold_reclaimer.drop_dead()
+
+    def _create_segment(self, tier: int, number: int) -> None:
+        segments = self._files.segments(tier)
+        assert segments is not None
+        mapping = segments.create(number, sync=self._engine.durability == "disk")
+        self._log.add_segment(tier, number, mapping)
+        if self._files.archive is not None:
+            self._files.archive.own(self._files.super.uuid, self._files.version_floor())
+        if tier == WARM:
+            self._log.populate_mark = 0
+            self.set_pace()
+
+    def _grow(self, name: str) -> None:
+        """Double the index or its overflow file, at the cost of records if the budget asks it."""
+        self.take(self._files.first_tier, self._files.growth_bytes(name), spare=True)
+        self._files.grow(name)
+
+    # -- making room -------------------------------------------------------------------------
+
+    def make_room(self, tier: int, wanted_bytes: int, *, beyond: bool = False) -> None:
+        """Reclaim until `wanted_bytes` more fit in a tier's budget. StoreError when they cannot.
+
+        Call it under the lock. `beyond`: the segment that the log moves on to, so that the tail's
+        can be reclaimed, may exceed the budget until that is done.
+        """
+        segments, values = self._files.segments(tier), self._files.values(tier)
+        budget = self.budget(tier)
+        if segments is None or values is None or budget is None:
+            return
+        syncer, reclaimer = self._engine.syncer, self._engine.reclaimer_of(tier)
+        syncer.free_values()
+        if syncer.has_doomed and self.used(tier) + wanted_bytes > budget:
+            syncer.sync()
+        while self.used(tier) + wanted_bytes > budget:
+            if not self._can_step(tier) and not self._leave_tail(tier, beyond=beyond):
+                if values.recount():
+                    continue
+                self._refuse(tier, wanted_bytes)
+            reclaimer.step(STEP_BYTES)
+            syncer.free_values()
+            if syncer.has_doomed and not self._can_step(tier):
+                syncer.sync()  # before giving up: synced values of records just moved
+
+    def _can_step(self, tier: int) -> bool:
+        """True while there is a segment before the tail's to reclaim."""
+        segments = self._files.segments(tier)
+        assert segments is not None
+        return bool(segments.numbers) and segments.numbers[0] < self._files.tail_segment(tier)
+
+    def _leave_tail(self, tier: int, *, beyond: bool) -> bool:
+        """Only the tail's segment is left: begin another, so that this one can be reclaimed.
+
+        False when it is empty, or there is no room for another.
+        """
+        segments, budget = self._files.segments(tier), self.budget(tier)
+        assert segments is not None
+        try:
+            return self._log.roll(tier)
+        except LogNeeds:
+            short = budget is not None and self.used(tier) + segments.segment_bytes > budget
+            if short and not beyond:
+                return False
+            self._create_segment(tier, self._files.tail_segment(tier) + 1)
+            return self._log.roll(tier)
+
+    # -- after a commit ----------------------------------------------------------------------
+
+    def do_chores(self) -> None:
+        """Do what the log and its writers left for after the commit.
+
+        Nothing here fails the append, which is done: what the device refuses is counted, logged
+        and tried again when it must be.
+        """
+        taken: list[bool] = []
+        try:
+            # Another thread at it will do; only what is to be paid must be paid before returning.
+            # One C call takes the lock and notes it: an interrupt comes before both or after both.
+            taken.extend(map(self._lock.acquire, (bool(self._log.chores & CHORE_PAY),)))
+            for step in (self._do_chores, self._pay) if taken[0] else ():
+                try:
+                    if not self._log.closed:  # else the append came before that, and is whole
+                        step()
+                except OSError as error:
+                    self.note_failure(error)
+        finally:
+            if taken and taken[0]:
+                self._lock.release()
+
+    def _do_chores(self) -> None:
+        syncer = self._engine.syncer
+        syncer.free_values()
+        if self._log.chores & CHORE_PACE:
+            appended = self._log.take_appended()
+            self._engine.reclaimer.step(min(2 * appended, PACE_LIMIT_BYTES))
+            syncer.free_values()
+            self.set_pace()
+        if self._log.chores & CHORE_POPULATE:
+            self._populate()
+        for bit, name in ((CHORE_BUCKETS, "index"), (CHORE_OVERFLOW, "overflow")):
+            if self._log.chores & bit:
+                self._log.chores &= ~bit
+                self._grow(name)
+
+    def _pay(self) -> None:
+        """Bring both tiers back within their budgets, after what `take` gave out."""
+        if not self._log.chores & CHORE_PAY:
+            return
+        try:
+            waiting = self.settle_values()
+            self.make_room(WARM, 0, beyond=True)
+            self._keep_ahead()
+            if self._files.cold is not None:
+                self.make_room(COLD, self._files.cold.segment_bytes, beyond=True)
+        except OSError:
+            if self.unpaid:  # as the last time: counted and logged once
+                return
+            self.unpaid = True
+            raise
+        self.unpaid = False
+        if not waiting:
+            self._log.chores &= ~CHORE_PAY
+
+    def settle_values(self) -> bool:
+        """Count the value files of puts that are done, and unlink those that an interrupted reclaim
+        left without a record. True while some are still under way. Call it under the lock.
+        """
+        waiting = False
+        for values in (self._files.warm_values, self._files.cold_values):
+            if values is None:
+                continue
+            for number, (key, _size) in list(values.pending.items()):
+                if self._files.leads_to(key, number):
+                    values.publish(number)
+                else:
+                    waiting = True
+            for number, key in list(values.leaving.items()):
+                if self._files.leads_to(key, number):
+                    del values.leaving[number]
+                else:
+                    values.remove(number)
+        return waiting
+
+    def _keep_ahead(self) -> None:
+        """Work towards a free segment a little at a time, so that no one put pays for all of it.
+
+        The tail is left while there is still room for another segment, and so before it must be.
+        """
+        segments, budget = self._files.warm, self.budget(WARM)
+        if segments is None or budget is None:
+            return
+        if self.used(WARM) + 2 * segments.segment_bytes <= budget:
+            return
+        if not self._can_step(WARM) and not self._leave_tail(WARM, beyond=False):
+            return
+        if self.used(WARM) + segments.segment_bytes > budget:
+            self._engine.reclaimer.step(PACE_LIMIT_BYTES)
+            self._engine.syncer.free_values()
+
+    def set_pace(self) -> None:
+        """Reclaim a little with every few puts once the budget is nearly full."""
+        segments, budget = self._files.warm, self.budget(WARM)
+        if segments is not None and budget is not None:
+            near = self.used(WARM) + 3 * segments.segment_bytes > budget
+            self._log.pace_bytes = segments.segment_bytes // 64 if near else 0
+
+    def _populate(self) -> None:
+        """Fault in the pages ahead of the tail in large steps: seven times cheaper than singly."""
+        segments = self._files.warm
+        self._log.chores &= ~CHORE_POPULATE
+        if segments is None:
+            return
+        tail = self._files.super.get("tail")  # once: other threads move it meanwhile
+        number = tail // segments.segment_units
+        start = number * segments.segment_units
+        offset = (tail - start) * UNIT_BYTES
+        mapping = self._log.mapping(WARM, number)
+        if mapping is None or mapping.size < segments.segment_bytes:
+            self._log.populate_mark = (number + 1) * segments.segment_units
+            return
+        length = min(POPULATE_BYTES, segments.segment_bytes - (offset & -4096))
+        mapping.populate(offset & -4096, length)
+        self._log.populate_mark = start + ((offset & -4096) + length) // UNIT_BYTES
+
+    def fit(self) -> None:
+        """After opening: reclaim what a budget smaller than the last one has no room for."""
+        self._log.chores |= CHORE_PAY
+        self.do_chores()
+        self.set_pace()
+
+    def note_failure(self, error: OSError) -> None:
+        """Count and log what the device refused after a commit."""
+        kind = errno.errorcode.get(error.errno or 0, "OSError")
+        self._engine.counters[self._files.first_tier].errors[kind] += 1
+        log_to.warning("%s: %s", self._files.directory.path, error)
+
+    # -- checks ------------------------------------------------------------------------------
+
+    def check(self) -> list[str]:
+        """Return what is wrong with the budgets, as sentences."""
+        problems = []
+        for tier, name in ((WARM, "warm"), (COLD, "cold")):
+            used, budget = self.used(tier), self.budget(tier)
+            if budget is not None and used > budget and not self.unpaid:
+                problems.append(f"the {name} tier takes {used:,} bytes of {budget:,}")
+        return problems

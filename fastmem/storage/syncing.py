@@ -1,0 +1,113 @@
+"""What has reached the device, and the value files that may go once it has."""
+
+from __future__ import annotations
+
+import threading
+
+from fastmem._core.layout import LOCATION_MASK, TIER_BIT, UNIT_BYTES
+from fastmem._core.log import COLD, WARM
+from fastmem.errors import StoreError
+from fastmem.storage.opening import StoreFiles
+
+
+class Syncer:
+    """Makes appends survive power loss, and unlinks replaced value files when that is safe.
+
+    `each_put` ("disk"): a call that appends returns only after its sync, so every record counts as
+    promised from the start.
+    """
+
+    def __init__(self, files: StoreFiles, lock: threading.RLock, *, each_put: bool) -> None:
+        self._files = files
+        self._log = files.log
+        self._lock = lock
+        self._each_put = each_put
+        self._failed = False
+
+    @property
+    def unsynced_bytes(self) -> int:
+        """Bytes of the log that power loss may take."""
+        page = self._files.super
+        cold = page.get("cold_tail") - max(page.get("cold_synced"), page.get("cold_head"))
+        if self._files.warm is None:
+            return UNIT_BYTES * cold
+        return UNIT_BYTES * (page.get("tail") - max(page.get("synced"), page.get("head")) + cold)
+
+    def sync(self) -> None:
+        """Make everything appended so far survive power loss; concurrent callers share one wait.
+
+        After a failure nothing here is promised again: the pages count as clean, so a retry
+        would lie. Every later call raises until the store is opened anew.
+        """
+        end, cold_end = self._ends()
+        with self._lock:  # reclaim must not move a record past what is being synced
+            ended = self._ends()
+            super_ = self._files.super
+            if super_.get("synced") >= end and super_.get("cold_synced") >= cold_end:
+                self._reap()
+                return
+            if self._failed:
+                raise StoreError(
+                    "an earlier sync failed, so nothing is promised any more; reopen the store "
+                    f"({self.unsynced_bytes:,} bytes are not synced)",
+                    self._files.directory.path,
+                )
+            end, cold_end = ended
+            try:
+                self._sync_range(COLD, super_.get("cold_synced"), cold_end)
+                self._sync_range(WARM, super_.get("synced"), end)
+            except OSError as error:
+                self._failed = True
+                error.filename = error.filename or str(self._files.directory.path)
+                raise
+            super_.set("synced", end)
+            super_.set("cold_synced", cold_end)
+            self._reap()
+
+    def _ends(self) -> tuple[int, int]:
+        self._files.require_open()
+        return self._files.super.get("tail"), self._files.super.get("cold_tail")
+
+    def _sync_range(self, tier: int, start: int, end: int) -> None:
+        segments = self._files.segments(tier)
+        values = self._files.values(tier)
+        if segments is None or values is None:
+            return
+        values.sync()
+        units = segments.segment_units
+        for number in list(segments.numbers):
+            first = max(start - number * units, 0)
+            last = min(end - number * units, units)
+            mapping = self._log.mapping(tier, number)
+            if first < last and mapping is not None:
+                mapping.sync(first * UNIT_BYTES, (last - first) * UNIT_BYTES)
+        if not self._each_put:
+            segments.directory.sync()
+
+    # -- value files -------------------------------------------------------------------------
+
+    def free_values(self) -> None:
+        """Unlink the value files whose records were replaced, once that cannot be undone."""
+        super_ = self._files.super
+        while self._log.freed:
+            word, number = self._log.first_freed()
+            values = self._files.values(COLD if word & TIER_BIT else WARM)
+            assert values is not None
+            synced = super_.get("cold_synced" if word & TIER_BIT else "synced")
+            if word & LOCATION_MASK >= synced and not self._each_put:
+                values.doom(number, 0)  # its record was never promised to survive power loss
+            else:
+                values.doom(number, super_.get("tail"))
+            self._log.drop_freed()  # last: an interrupt before it does all of this again
+        self._reap()
+
+    def _reap(self) -> None:
+        for tier in (WARM, COLD):
+            values = self._files.values(tier)
+            if values is not None:
+                values.reap(self._files.super.get("synced"))
+
+    @property
+    def has_doomed(self) -> bool:
+        """True while value files wait for a sync before they can go."""
+        return any(values.doomed for values in map(self._files.values, (WARM, COLD)) if values)
