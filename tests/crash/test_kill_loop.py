@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 
-from fastmem._core.keys import decode_key
+from fastmem._core import scan
+from fastmem._core.layout import POINTER, TIER_BIT
+from fastmem._core.log import COLD, WARM
 from tests.crash import writer
-from tests.crash.directories import contents, rebuilt_contents
+from tests.crash.directories import contents, engine_of, pointed_to, rebuilt_contents
 from tests.house.tree import ROOT
 
 NIGHTLY = os.environ.get("FASTMEM_PROFILE") == "nightly"
@@ -51,16 +53,15 @@ def test_every_acknowledged_operation_survives_kills(private_tmp: Path, kind: st
     seed = int(os.environ.get("FASTMEM_SEED") or 20_261_122)
     draw = random.Random(seed)
     state: dict[str, Any] = {}
-    expired: set[str] = set()
     opener = writer.OPENERS[kind]
     for session in range(KILLS):
         run_and_kill(kind, private_tmp, seed, session, draw.uniform(0, LATEST_S))
         assert (private_tmp / f"acks.{session}").read_text().startswith("open 0"), "rebuilt"
-        pending = writer.replay(kind, private_tmp, seed, session, state, expired)
+        pending = writer.replay(kind, private_tmp, seed, session, state)
         # The next writer opens some kills by itself, without this process in between.
         if session % 3 == 2:
             where = f"{kind}, seed {seed}, kill {session}"
-            check(private_tmp, opener, state, pending, expired, where)
+            check(private_tmp, opener, state, pending, where)
         elif pending is not None:
             settle(private_tmp, opener, state, pending)
     live = {key: value for key, value in state.items() if value is not None}
@@ -81,7 +82,6 @@ def check(
     opener: Any,
     state: dict[str, Any],
     pending: writer.Operation | None,
-    expired: set[str],
     where: str,
 ) -> None:
     if pending is not None:
@@ -97,9 +97,14 @@ def check(
             assert not any(tier["errors"].values()), where
     with opener(at) as store:
         # After a clean close every value file has its record, even if that is out of sight.
-        files = store._engine.files
-        for values in (files.warm_values, files.cold_values):
-            for number in values.numbers() if values else ():
-                key = values.key_of(number)
-                assert key is not None, where
-                assert decode_key(key) in expired or not files.is_orphan(values, number), where
+        engine = engine_of(store)
+        for tier in (WARM, COLD):
+            values = engine.files.values(tier)
+            held = set(values.numbers()) if values else set()
+            assert held <= pointed_to(engine, tier), where
+            seen = {
+                head.key
+                for head in scan.heads(engine.log)
+                if head.kind == POINTER and (head.word & TIER_BIT != 0) == (tier == COLD)
+            }
+            assert {values.key_of(number) for number in held if values} >= seen, where

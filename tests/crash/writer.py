@@ -79,14 +79,10 @@ def store_rebuilt(store: Any) -> bool:
     return bool(stats.get("l2", stats)["rebuilt"])
 
 
-def replay(
-    kind: str, at: Path, seed: int, session: int, state: dict[str, Any], expired: set[str]
-) -> Operation | None:
+def replay(kind: str, at: Path, seed: int, session: int, state: dict[str, Any]) -> Operation | None:
     """Bring `state` (key -> value or None) to the last acknowledged operation of a session.
 
-    `expired` collects the keys that a put with a deadline may have been the last to touch: their
-    records are there, and out of sight, until they are reclaimed. Return the operation that was
-    begun and not acknowledged, None when there is none.
+    Return the operation that was begun and not acknowledged, None when there is none.
     """
     begun = done = 0
     for line in (at / f"acks.{session}").read_text().splitlines():
@@ -97,14 +93,9 @@ def replay(
             done = -number
             step = operation(kind, seed, session, done)
             state[step.key] = expected(step)
-            if step.verb != "delete":  # to a delete an expired key is absent: its record stays
-                (expired.add if step.verb == "expire" else expired.discard)(step.key)
         else:
             begun = number
-    pending = operation(kind, seed, session, begun) if begun != done else None
-    if pending is not None and pending.verb == "expire":
-        expired.add(pending.key)
-    return pending
+    return operation(kind, seed, session, begun) if begun != done else None
 
 
 if __name__ == "__main__":
