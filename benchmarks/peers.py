@@ -143,6 +143,11 @@ def _l1(name: str, make: Callable[[int], Any], **fields: Any) -> Peer:
 UNBOUNDED_BYTES: Final = 1 << 40
 
 L1_OURS: Final = _l1("fastmem", lambda _: ours("L1Cache")(UNBOUNDED_BYTES), needs="fastmem:L1Cache")
+L1_OURS_S3FIFO: Final = _l1(
+    "fastmem",
+    lambda _: ours("L1Cache")(UNBOUNDED_BYTES, policy="s3fifo"),
+    needs="fastmem:L1Cache",
+)
 DICT: Final = _l1("dict.get", lambda _: {}, put_new=None)
 CACHETOOLS: Final = _l1("cachetools LRU", _from("cachetools", "LRUCache"), needs="cachetools")
 L1_PEERS: Final = (

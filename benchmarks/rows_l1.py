@@ -12,6 +12,7 @@ from benchmarks import timing, workloads
 from benchmarks.peers import (
     DICT,
     L1_OURS,
+    L1_OURS_S3FIFO,
     L1_OURS_TTL,
     L1_PEERS,
     TTL_PEERS,
@@ -23,6 +24,7 @@ from benchmarks.rows import FASTEST, Bar, Field, Row, Scene
 from benchmarks.timing import Absent, Job
 
 EVERYBODY: Final = (L1_OURS, DICT, *L1_PEERS)
+WITH_S3FIFO: Final = (L1_OURS_S3FIFO, DICT, *L1_PEERS)
 WITH_TTL: Final = (L1_OURS_TTL, DICT, *TTL_PEERS)
 DICT_ONLY: Final = frozenset({DICT.name})  # no eviction, no budget: a yardstick, not a peer
 FASTER_THAN_ALL: Final = Bar(1.0, FASTEST)
@@ -258,6 +260,18 @@ ROWS: Final = (
         "l1.ttl.uniform",
         "get, hit, every entry with a deadline, uniform",
         _reading(WITH_TTL, lambda p: p.get, _uniform),
+    ),
+    _beside_dict(
+        "l1.s3fifo.hot",
+        'get, hit, policy="s3fifo", 1,000 hot keys',
+        _reading(WITH_S3FIFO, lambda p: p.get, _hot),
+        Bar(1.05, DICT.name),
+    ),
+    _beside_dict(
+        "l1.s3fifo.uniform",
+        'get, hit, policy="s3fifo", uniform over all residents',
+        _reading(WITH_S3FIFO, lambda p: p.get, _uniform),
+        Bar(1.35, DICT.name),
     ),
     _beside_dict(
         "l1.put.over",

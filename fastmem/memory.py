@@ -85,12 +85,12 @@ class TieredMemorySystem(TieredWriting):
     are a SerializationError. Values up to half of L2's budget go there, larger ones to L3 (up to
     half of its budget, 4 GiB when it has none), still larger ones are a ValueTooLargeError.
 
-    The other keywords: `policy` of L1 ("lru"); `serializer`, "auto" or an object with ``dumps`` and
-    ``loads`` that takes every value; `allow_pickle`, whether objects of other than plain types may
-    go through pickle; `secret_key` (16 to 64 bytes), with which records are signed, and without
-    whose signature they are misses; `read_only`, which writes not a byte; `sizer`, bytes of a value
-    for L1's budget; `level` of zstd, 1 to 22. `coherent` and `timeout_s` are for directories shared
-    by processes and have no effect yet: one process opens a directory.
+    The other keywords: `policy` of L1, "lru" or "s3fifo" (see L1Cache); `serializer`, "auto" or an
+    object with ``dumps`` and ``loads`` that takes every value; `allow_pickle`, whether objects of
+    other than plain types may go through pickle; `secret_key` (16 to 64 bytes), with which records
+    are signed, and without whose signature they are misses; `read_only`, which writes not a byte;
+    `sizer`, bytes of a value for L1's budget; `level` of zstd, 1 to 22. `coherent` and `timeout_s`
+    are for directories shared by processes and have no effect yet: one process opens a directory.
 
     The constructor raises StoreLockedError (another process has a directory), DirectoryRefusedError
     (its owner, mode, links or file system), FormatError (foreign, or newer), ValueError (a budget
@@ -114,7 +114,7 @@ class TieredMemorySystem(TieredWriting):
         *,
         l2_size_mb: float | None = None,
         l3_size_mb: float | None = None,
-        policy: Literal["lru"] = "lru",
+        policy: Literal["lru", "s3fifo"] = "lru",
         durability: Durability = "process",
         coherent: bool = False,
         serializer: Literal["auto"] | Serializer = "auto",

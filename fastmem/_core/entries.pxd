@@ -16,9 +16,10 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from fastmem._core.clock cimport coarse_now_ns
+from fastmem._core.slots cimport Slot
 from fastmem._core.table cimport (
-    HIT_SHIFT, Displaced, Entry, Slot, Table, first_slot, fragment_of, is_exact, key_hash, lru_hit,
-    same_key,
+    HIT_SHIFT, Displaced, Entry, Table, first_slot, fragment_of, is_exact, key_hash, same_key,
+    table_use,
 )
 
 cdef extern from "Python.h":
@@ -43,6 +44,7 @@ cdef class Entries:
     cdef object sizer
     cdef object __weakref__
     cdef int64_t budget
+    cdef int64_t overhead  # bytes that an entry counts beside its key and value
     cdef uint64_t sizer_errors
     cdef uint64_t too_large
     # Set by a subclass before first use: keys other than exact str, bytes, int and exact tuples of
@@ -103,7 +105,7 @@ cdef class Entries:
     # ValueTooLargeError, or ClosedError.
     cdef int require_room(self, int64_t size_bytes) except -1
     cdef int require_open(self) except -1
-    # Size of an entry as the budget counts it: key, value by the sizer or deeply, ENTRY_OVERHEAD.
+    # Size of an entry as the budget counts it: key, value by the sizer or deeply, overhead.
     # Runs user code; ATOMIC for plain values without a sizer.
     cdef int64_t entry_size(self, object key, object value) except -1
     cdef uint32_t find_live(self, object key) except? 4294967295
@@ -144,4 +146,4 @@ cdef inline bint is_expired(const Entry* entry) noexcept:
 cdef inline void mark_use(Table* t, uint32_t index) noexcept:
     if t.entries[index].meta < HITS_FULL:
         t.entries[index].meta += 1 << HIT_SHIFT
-    lru_hit(t.entries, index)
+    table_use(t, index)

@@ -13,18 +13,18 @@ from cpython.object cimport Py_EQ, PyObject_RichCompareBool
 from cpython.ref cimport Py_DECREF
 
 from fastmem._core.sizing cimport size_of
+from fastmem._core.slots cimport Slot
 from fastmem._core.table cimport (
-    CAUSE_CLEARED, CAUSE_EXPIRED, ENTRY_OVERHEAD, FLAG_MASK, Slot, entry_fill, first_slot, is_exact,
-    same_key, table_bytes, table_check, table_clear, table_displace, table_free, table_give_back,
-    table_init, table_insert, table_longest_probe, table_overwrite, table_release, table_replace,
-    table_reserve, table_shrink, table_take, table_trim,
+    CAUSE_CLEARED, CAUSE_EXPIRED, ENTRY_OVERHEAD, FLAG_MASK, entry_fill, first_slot, is_exact,
+    same_key, table_bytes, table_check, table_clear, table_displace, table_fits, table_free,
+    table_give_back, table_init, table_insert, table_longest_probe, table_overwrite, table_release,
+    table_replace, table_reserve, table_shrink, table_take, table_trim, table_visit, visitproc,
 )
 
 from fastmem.errors import ClosedError, KeyTypeError, ValueTooLargeError
 
 cdef extern from "Python.h":
     # As CPython declares them: a visit may return anything, and raises nothing.
-    ctypedef int (*visitproc)(PyObject*, void*) noexcept
     ctypedef int (*traverseproc)(PyObject*, visitproc, void*) noexcept
     ctypedef int (*inquiry)(PyObject*) noexcept
     ctypedef struct PyTypeObject:
@@ -73,6 +73,7 @@ cdef class Entries:
 
     def __cinit__(self):
         table_init(&self.table, <uint64_t>int.from_bytes(os.urandom(8), "little"))
+        self.overhead = ENTRY_OVERHEAD
 
     def __dealloc__(self):
         cdef Displaced out = [0, 0, 0]
@@ -93,7 +94,7 @@ cdef class Entries:
         cdef uint32_t index
         cdef int same
         for _ in range(LOOKUP_TRIES):
-            stamp = t.stamp
+            stamp = t.slots.stamp
             slot = first_slot(t, fragment)
             while slot.fragment == fragment and slot.entry:
                 index = slot.entry
@@ -102,7 +103,7 @@ cdef class Entries:
                     stored = <object>t.entries[index].key
                     same = PyObject_RichCompareBool(stored, key, Py_EQ)
                     stored = None  # perhaps the last reference, with a __del__: before the check
-                    if t.stamp != stamp:
+                    if t.slots.stamp != stamp:
                         break
                 if same:
                     return index
@@ -166,8 +167,7 @@ cdef class Entries:
         if index:
             table_replace(t, index, fresh, out)
         else:
-            table_insert(t, fresh)
-        table_shrink(t, self.budget, out)
+            table_insert(t, fresh, out)
         return 0
 
     cdef int overwrite(
@@ -178,6 +178,11 @@ cdef class Entries:
         cdef PyObject* old_key = t.entries[index].key
         cdef PyObject* old_value = t.entries[index].value
         self.require_room(size_bytes)
+        if not table_fits(t, index, size_bytes):
+            self.install_at(
+                index, t.entries[index].fragment, key, value, size_bytes, deadline_ns, 0, 0, &out
+            )
+            return self.release(&out)
         table_overwrite(t, index, <PyObject*>key, <PyObject*>value, size_bytes, deadline_ns)
         try:
             if t.used_bytes > self.budget:
@@ -220,7 +225,7 @@ cdef class Entries:
             except BaseException:
                 self.sizer_errors += 1
                 raise
-        return size_of(key) + size + ENTRY_OVERHEAD
+        return size_of(key) + size + self.overhead
 
     cdef int on_victims(self, Displaced* out) except -1:
         return 0
@@ -267,19 +272,8 @@ cdef inquiry clear_members = (<PyTypeObject*>Entries).tp_clear
 
 cdef int traverse(PyObject* self, visitproc visit, void* arg) noexcept:
     """In a collection: touches no reference count, allocates and waits for nothing."""
-    cdef const Table* t = table_of(self)
-    cdef const Entry* entry
-    cdef uint32_t i
-    cdef int stop
-    for i in range(1, t.entry_high):
-        entry = t.entries + i
-        if entry.key != NULL:
-            stop = visit(<PyObject*>entry.key, arg)
-            if stop == 0:
-                stop = visit(<PyObject*>entry.value, arg)
-            if stop:
-                return stop
-    return traverse_members(self, visit, arg)
+    cdef int stop = table_visit(table_of(self), visit, arg)
+    return stop if stop else traverse_members(self, visit, arg)
 
 
 cdef int clear(PyObject* self) noexcept:

@@ -34,7 +34,7 @@ class L1Cache(Entries, Generic[_K, _V]):
         self,
         budget_bytes: int,
         *,
-        policy: Literal["lru"] = "lru",
+        policy: Literal["lru", "s3fifo"] = "lru",
         sizer: Callable[[_V], int] | None = None,
     ) -> None: ...
     @overload

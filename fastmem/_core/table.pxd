@@ -1,20 +1,17 @@
-"""The table of L1: open addressing over entries that lie inline in one arena.
+"""The table of L1: slots, entries that lie inline in one arena, and the policy.
 
-slots    8 bytes each, sorted by falling `fragment`, with gaps. A fragment's home is
-         `~fragment * slot_count >> 32`, which grows as the fragment falls, so linear probing keeps
-         the whole array in order: a search stops at the first smaller fragment (an empty slot
-         carries the smallest one, and fresh memory is empty), growth by any factor is one forward
-         pass, and nothing ever wraps round. Slots past `slot_count` take what spills over the end;
-         the very last one stays empty.
-growth   makes a larger array and moves a few slots on every put, the largest fragments first.
-         Those of at least `frontier` are in `slots`; the others still in `old_slots`, where the
-         copies left behind are passed over, for their fragments are larger than any looked for.
+slots    find an entry by its fragment: slots.pxd.
 entries  exactly one cache line each, in a cache-line aligned arena. Entry 0 is the sentinel of the
-         recency list (`next` = most recent, `prev` = least recent). An entry is
-           live      in the slots and the recency list, flag LIVE set, its size in `used_bytes`;
+         ring of live entries, entry 1 a second one where the policy has two queues. An entry is
+           live      in the slots and the ring, flag LIVE set, its size in `used_bytes`;
            displaced out of both, still owning its references, chained by `next` in a `Displaced`;
            free      key and value NULL, chained by `next` from `free_head`; or
            unused    index >= `entry_high`.
+policy   who leaves first. `lru`: the ring is in order of use, `next` of the sentinel the latest and
+         `prev` the least recent. `s3fifo`: the ring is two queues in order of arrival: from
+         sentinel 0 along `next` the main queue, youngest first, then sentinel 1, then the small
+         queue. New entries come to the small queue, those still remembered as ghosts to the main
+         one; a hit raises a counter up to 3 and links nothing. `table_victim` has the rest.
 
 No function here runs user code except `table_release`, none releases the GIL, and none but those
 marked `except -1` (MemoryError, before anything is changed) can fail.
@@ -24,6 +21,8 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from fastmem._core.clock cimport coarse_now_ns
+from fastmem._core.ghosts cimport Ghosts
+from fastmem._core.slots cimport Slot, Slots, slots_first
 
 cdef extern from *:
     """
@@ -98,9 +97,15 @@ cdef extern from *:
     void new_reference "Py_INCREF"(PyObject* o) noexcept
 
 
+# As CPython declares it: a visit may return anything, and raises nothing.
+ctypedef int (*visitproc)(PyObject*, void*) noexcept
+
 cdef enum:
     # Entry.meta, low 8 bits
     DIRTY = 1            # no lower tier holds this version
+    USES_ONE = 4         # s3fifo: uses not yet spent, 0 to 3
+    USES_MASK = 12
+    SMALL = 16           # s3fifo: in the small queue
     LIVE = 128
     FLAG_MASK = 255
     HIT_SHIFT = 8        # the hit count above the flags stops at 2**24 - 1
@@ -111,12 +116,13 @@ cdef enum:
     CAUSE_DELETED = 3
     CAUSE_CLEARED = 4
     CAUSE_COUNT = 5
-    # what an entry costs beyond key and value: its line, its slots at the lowest load
+    # what an entry costs beyond key and value: its line, its slots at the lowest load; and the
+    # ghosts that s3fifo keeps for each on the average
     ENTRY_OVERHEAD = 80
-
-cdef struct Slot:
-    uint32_t fragment
-    uint32_t entry         # 0: empty
+    GHOST_OVERHEAD = 24
+    # Table.policy
+    LRU = 0
+    S3FIFO = 1
 
 cdef struct Entry:
     PyObject* key
@@ -136,45 +142,25 @@ cdef struct Displaced:     # entries on their way out; start with {0}
     uint32_t causes        # bit set of 1 << CAUSE_*
 
 cdef struct Table:
-    Slot* slots
+    Slots slots
     Entry* entries
     uint64_t seed
-    uint64_t slot_count
-    uint64_t frontier      # 0: nothing is left in `old_slots`
-    uint64_t slot_total    # with the overflow area
-    uint64_t slot_limit    # live entries at which the slots grow
-    uint64_t stamp         # changes whenever a slot does
-    int64_t used_bytes
+    uint32_t policy
     uint32_t live
+    int64_t used_bytes
+    int64_t budget_bytes   # what the shares of the queues are taken of
+    int64_t small_bytes    # of `used_bytes`, in the small queue
     uint32_t displaced     # in any Displaced chain
     uint32_t free_head
     uint32_t entry_high
     uint32_t entry_capacity
     void* block            # what `entries` was carved from
     uint64_t counts[5]     # displaced so far, by cause
-    Slot* old_slots
-    uint64_t old_count
-    uint64_t old_total
-    uint64_t old_discarded  # slots whose memory was given back
-
-
-cdef inline Slot* first_in(Slot* slots, uint64_t count, uint32_t fragment) noexcept nogil:
-    cdef Slot* slot = slots + ((<uint64_t>~fragment * count) >> 32)
-    # Sorted, so counting is searching; and without branches that no processor could predict.
-    slot += (
-        (slot[0].fragment > fragment) + (slot[1].fragment > fragment)
-        + (slot[2].fragment > fragment) + (slot[3].fragment > fragment)
-    )
-    while slot.fragment > fragment:
-        slot += 1
-    return slot
+    Ghosts ghosts
 
 
 cdef inline Slot* first_slot(const Table* t, uint32_t fragment) noexcept nogil:
-    """Where `fragment` is, or would be: the first slot that does not hold a larger one."""
-    if fragment < t.frontier:
-        return first_in(t.old_slots, t.old_count, fragment)
-    return first_in(t.slots, t.slot_count, fragment)
+    return slots_first(&t.slots, fragment)
 
 
 cdef inline void entry_fill(
@@ -190,34 +176,37 @@ cdef inline void entry_fill(
     entry.put_ns = coarse_now_ns()
 
 
-# The recency list, exact LRU. A policy is these four functions.
-cdef inline void lru_insert(Entry* entries, uint32_t index) noexcept nogil:
-    cdef uint32_t newest = entries[0].next
-    entries[index].prev = 0
-    entries[index].next = newest
-    entries[newest].prev = index
-    entries[0].next = index
+cdef inline void ring_insert(Entry* entries, uint32_t sentinel, uint32_t index) noexcept nogil:
+    """Behind the sentinel: as the youngest."""
+    cdef uint32_t youngest = entries[sentinel].next
+    entries[index].prev = sentinel
+    entries[index].next = youngest
+    entries[youngest].prev = index
+    entries[sentinel].next = index
 
 
-cdef inline void lru_remove(Entry* entries, uint32_t index) noexcept nogil:
+cdef inline void ring_remove(Entry* entries, uint32_t index) noexcept nogil:
     cdef uint32_t prev = entries[index].prev, next = entries[index].next
     entries[prev].next = next
     entries[next].prev = prev
 
 
-cdef inline void lru_hit(Entry* entries, uint32_t index) noexcept nogil:
-    if entries[0].next != index:
-        lru_remove(entries, index)
-        lru_insert(entries, index)
-
-
-cdef inline uint32_t lru_victim(const Table* t) noexcept nogil:
-    return t.entries[0].prev
+# What a use does under each policy.
+cdef inline void table_use(Table* t, uint32_t index) noexcept nogil:
+    cdef Entry* entries = t.entries
+    if t.policy != LRU:
+        if entries[index].meta & USES_MASK != USES_MASK:
+            entries[index].meta += USES_ONE
+    elif entries[0].next != index:
+        ring_remove(entries, index)
+        ring_insert(entries, 0, index)
 
 
 # Life. `table_init` also serves a table that was freed; `table_free` drops no references.
 cdef int table_init(Table* t, uint64_t seed) except -1
 cdef void table_free(Table* t) noexcept nogil
+# Before the first entry only; False, and nothing done, later.
+cdef bint table_choose(Table* t, uint32_t policy) noexcept nogil
 
 # A free entry index, fields undefined, owned by the caller; and the way back.
 cdef uint32_t table_take(Table* t) except 0
@@ -226,22 +215,29 @@ cdef void table_give_back(Table* t, uint32_t index) noexcept nogil
 # Room for one more slot holding `fragment`, and a step of growth; `table_insert` after it cannot
 # fail.
 cdef int table_reserve(Table* t, uint32_t fragment) except -1
-# Makes a taken and filled entry (key, value, size, fragment, ... all but the links) live, as most
-# recent. The table then owns the references in it.
-cdef void table_insert(Table* t, uint32_t index) noexcept nogil
+# Displaces entries until a taken and filled one (key, value, size, fragment, ... all but the links)
+# finds room in the budget, and makes that one live. The table then owns the references in it.
+cdef void table_insert(Table* t, uint32_t index, Displaced* out) noexcept nogil
 
 # Makes a live entry displaced and appends it to `out`.
 cdef void table_displace(Table* t, uint32_t index, uint32_t cause, Displaced* out) noexcept nogil
-# Gives the live entry `index` the contents of the taken entry `fresh`, as most recent; `fresh` then
-# carries the old contents and is appended to `out`. Slots are untouched.
+# Gives the live entry `index` the contents of the taken entry `fresh`, which counts as a use, then
+# displaces others until within the budget. `fresh` then carries the old contents, and is appended
+# to `out` first. (Where the policy might displace the entry itself to make room, it is `fresh` that
+# lives on, as the youngest of the same queue.)
 cdef void table_replace(Table* t, uint32_t index, uint32_t fresh, Displaced* out) noexcept nogil
-# The same in place, for one who takes over the references that the entry held: no entry is needed
-# to carry them. No version, no flags.
+# Whether table_overwrite may be called instead.
+cdef bint table_fits(const Table* t, uint32_t index, int64_t size_bytes) noexcept nogil
+# table_replace in place, for one who takes over the references that the entry held: no entry is
+# needed to carry them. No version, no flags, and displaces nothing.
 cdef void table_overwrite(
     Table* t, uint32_t index, PyObject* key, PyObject* value, int64_t size_bytes,
     int64_t deadline_ns,
 ) noexcept
-# Displaces least recent entries until `used_bytes` is at most `budget_bytes`.
+# The entry that has to leave next, 0 when there is none. O(1): under `s3fifo` at most CHANCES
+# entries that were used move on before it.
+cdef uint32_t table_victim(Table* t) noexcept nogil
+# Displaces victims until `used_bytes` is at most `budget_bytes`.
 cdef void table_shrink(Table* t, int64_t budget_bytes, Displaced* out) noexcept nogil
 # Displaces everything.
 cdef void table_clear(Table* t, uint32_t cause, Displaced* out) noexcept nogil
@@ -250,6 +246,10 @@ cdef void table_clear(Table* t, uint32_t cause, Displaced* out) noexcept nogil
 cdef void table_release(Table* t, Displaced* out) noexcept
 # After a clear: swaps big arrays for small ones if there is memory for them and nothing in use.
 cdef void table_trim(Table* t) noexcept
+
+# In a collection: visits every reference until a visit returns other than 0; returns that. Touches
+# no reference count, allocates and waits for nothing.
+cdef int table_visit(const Table* t, visitproc visit, void* arg) noexcept
 
 # Walks every invariant; AssertionError with details.
 cdef int table_check(const Table* t) except -1

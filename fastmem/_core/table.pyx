@@ -1,190 +1,25 @@
-"""Slots, arena and recency list of L1; table.pxd describes them."""
+"""Slots, arena and policies of L1; table.pxd describes them."""
 
 from cpython.ref cimport Py_XDECREF
-from libc.limits cimport INT_MAX
 from libc.stdint cimport uintptr_t
 from libc.string cimport memcpy, memmove, memset
 
-cdef extern from "pages.h" nogil:
-    void* array_new "fm_array_new"(size_t size) noexcept
-    void* array_grow "fm_array_grow"(void* array, size_t old_size, size_t size) noexcept
-    void array_free "fm_array_free"(void* array, size_t size) noexcept
-    void array_filled "fm_array_filled"(void* start, void* end) noexcept
-    void array_discard "fm_array_discard"(void* start, void* end) noexcept
+from fastmem._core.ghosts cimport ghosts_add, ghosts_check, ghosts_free, ghosts_take
+from fastmem._core.pages cimport array_filled, array_free, array_grow, array_new
+from fastmem._core.slots cimport (
+    slots_bytes, slots_check, slots_clear, slots_free, slots_init, slots_insert,
+    slots_longest_probe, slots_remove, slots_reserve,
+)
 
 cdef enum:
-    FIRST_SLOTS = 16
     FIRST_ENTRIES = 8
     LINE = 64
-    EMPTY = 0                # the fragment of an empty slot; a full one may have it too
-    STEP = 32                # slots that a put moves while the table grows
-    DISCARDED_AT_ONCE = 131072  # slots, a MiB
     HUGE_PAGE_ENTRIES = 32768
-
-cdef uint64_t EVERY_FRAGMENT = <uint64_t>1 << 32
+    CHANCES = 128            # second chances that one eviction gives
+    FEW = 64                 # entries: below, the small queue gets a larger share
+    PROMOTED_AT = 2 * USES_ONE
 
 assert sizeof(Entry) == LINE
-assert sizeof(Slot) == 8
-
-
-cdef inline uint64_t home(uint32_t fragment, uint64_t slot_count) noexcept nogil:
-    return (<uint64_t>~fragment * slot_count) >> 32
-
-
-cdef inline uint64_t overflow_area(uint64_t count) noexcept nogil:
-    """Slots past the end: more than a run at load 0.8 ever needs, unless hashes are crafted."""
-    return 256 if count > 4096 else 16 + count // 16
-
-
-cdef inline Slot* new_slots(uint64_t total) noexcept nogil:
-    return <Slot*>array_new(total * sizeof(Slot))
-
-
-cdef inline void free_slots(Slot* slots, uint64_t total) noexcept nogil:
-    if slots != NULL:
-        array_free(slots, total * sizeof(Slot))
-
-
-cdef void use_slots(Table* t, Slot* slots, uint64_t count, uint64_t total) noexcept nogil:
-    t.slots = slots
-    t.slot_count = count
-    t.slot_total = total
-    t.slot_limit = count * 4 // 5
-    t.stamp += 1
-
-
-cdef void drop_old_slots(Table* t) noexcept nogil:
-    free_slots(t.old_slots, t.old_total)
-    t.old_slots = NULL
-    t.old_count = t.old_total = t.frontier = 0
-
-
-cdef inline bint is_last(const Table* t, const Slot* slot) noexcept nogil:
-    return slot == t.slots + t.slot_total - 1 or slot == t.old_slots + t.old_total - 1
-
-
-cdef inline Slot* end_of_run(Slot* slot) noexcept nogil:
-    """The empty slot that an insertion at `slot` will take."""
-    while slot.entry:
-        slot += 1
-    return slot
-
-
-cdef inline void insert_at(Slot* slot, uint32_t fragment, uint32_t index) noexcept nogil:
-    memmove(slot + 1, slot, <size_t>(<char*>end_of_run(slot) - <char*>slot))
-    slot.fragment = fragment
-    slot.entry = index
-
-
-cdef uint64_t pack(
-    const Slot* source, const Slot* end, uint64_t least, uint64_t below, Slot* slots,
-    uint64_t count, uint64_t total, uint64_t next,
-) noexcept nogil:
-    """Appends the slots of fragments from `least` and under `below`, each at its home or at `next`,
-    whichever comes later. Returns the `next` after them, or `total` when that is too little room.
-    """
-    cdef uint64_t at
-    while source != end:
-        if source.entry and least <= source.fragment < below:
-            at = max(home(source.fragment, count), next)
-            if at + 1 >= total:
-                return total
-            slots[at] = source[0]
-            next = at + 1
-        source += 1
-    return next
-
-
-cdef int repack_slots(Table* t) except -1:
-    """Moves all slots at once to an array with more room past the end: only equal or crafted hashes
-    come to that, and the room doubles, which keeps it amortised.
-    """
-    cdef uint64_t total = t.slot_total, next = 0
-    cdef const Slot* end = t.slots + t.slot_total
-    cdef Slot* slots
-    while True:
-        total += total - t.slot_count
-        slots = new_slots(total)
-        if slots == NULL:
-            raise MemoryError()
-        next = pack(t.slots, end, t.frontier, EVERY_FRAGMENT, slots, t.slot_count, total, 0)
-        if next < total and t.frontier:
-            next = pack(
-                t.old_slots, t.old_slots + t.old_total, 0, t.frontier, slots, t.slot_count, total,
-                next,
-            )
-        if next < total:
-            break
-        free_slots(slots, total)
-    free_slots(t.slots, t.slot_total)
-    drop_old_slots(t)
-    use_slots(t, slots, t.slot_count, total)
-    return 0
-
-
-cdef int begin_growth(Table* t) except -1:
-    cdef uint64_t count = t.slot_count + t.slot_count // 2
-    cdef uint64_t total = count + overflow_area(count)
-    # Fresh memory, which the kernel clears page by page when it is first touched: a step at a time.
-    cdef Slot* slots = new_slots(total)
-    if slots == NULL:
-        raise MemoryError()
-    t.old_slots = t.slots
-    t.old_count = t.slot_count
-    t.old_total = t.slot_total
-    t.old_discarded = 0
-    t.frontier = EVERY_FRAGMENT
-    use_slots(t, slots, count, total)
-    return 0
-
-
-cdef void end_growth(Table* t) noexcept nogil:
-    drop_old_slots(t)
-    array_filled(t.slots, t.slots + t.slot_total)
-
-
-cdef void rest_before(Table* t, const Slot* slot) noexcept nogil:
-    """Ends a step of growth at `slot`: everything before it has been moved."""
-    cdef uint64_t at = slot - t.old_slots, reached
-    if slot.entry == 0:
-        # Nothing spills over an empty slot, so whatever has its home up to here was moved.
-        reached = (((at + 1) << 32) - 1) // t.old_count
-        t.frontier = EVERY_FRAGMENT - 1 - reached if reached < EVERY_FRAGMENT else 0
-    if t.frontier == 0:
-        end_growth(t)
-        return
-    at = home(<uint32_t>(t.frontier - 1), t.old_count)  # no search begins before
-    if at - t.old_discarded >= DISCARDED_AT_ONCE:
-        array_discard(t.old_slots + t.old_discarded, t.old_slots + at)
-        t.old_discarded = at
-
-
-cdef int move_slots(Table* t) except -1:
-    """A step of growth: moves STEP slots, and those that have the last one's fragment too."""
-    cdef const Slot* slot = first_in(t.old_slots, t.old_count, <uint32_t>(t.frontier - 1))
-    cdef const Slot* end = t.old_slots + t.old_total
-    cdef Slot* into
-    cdef uint64_t least = t.frontier     # of the fragments that were moved
-    cdef int steps
-    t.stamp += 1
-    for steps in range(INT_MAX):
-        if slot == end:
-            end_growth(t)
-            return 0
-        if slot.entry and slot.fragment < least:
-            t.frontier = least           # none of these is left
-        if steps >= STEP and (slot.entry == 0 or slot.fragment < least):
-            break
-        if slot.entry:
-            least = slot.fragment
-            into = first_in(t.slots, t.slot_count, slot.fragment)
-            if is_last(t, end_of_run(into)):
-                return repack_slots(t)
-            insert_at(into, slot.fragment, slot.entry)
-        slot += 1
-    t.frontier = least
-    rest_before(t, slot)
-    return 0
 
 
 cdef inline size_t arena_bytes(uint32_t capacity) noexcept nogil:
@@ -211,27 +46,35 @@ cdef int grow_entries(Table* t, uint32_t capacity) except -1:
 
 
 cdef int table_init(Table* t, uint64_t seed) except -1:
-    cdef uint64_t total = FIRST_SLOTS + overflow_area(FIRST_SLOTS)
-    cdef Slot* slots
     memset(t, 0, sizeof(Table))
     t.seed = seed
     grow_entries(t, FIRST_ENTRIES)
-    slots = new_slots(total)
-    if slots == NULL:
+    if not slots_init(&t.slots):
         table_free(t)
         raise MemoryError()
-    use_slots(t, slots, FIRST_SLOTS, total)
     memset(t.entries, 0, sizeof(Entry))
     t.entry_high = 1
     return 0
 
 
 cdef void table_free(Table* t) noexcept nogil:
-    free_slots(t.slots, t.slot_total)
-    free_slots(t.old_slots, t.old_total)
+    slots_free(&t.slots)
+    ghosts_free(&t.ghosts)
     if t.block != NULL:
         array_free(t.block, arena_bytes(t.entry_capacity))
     memset(t, 0, sizeof(Table))
+
+
+cdef bint table_choose(Table* t, uint32_t policy) noexcept nogil:
+    if policy == t.policy:
+        return True
+    if t.entry_high != 1:
+        return False
+    t.policy = policy
+    memset(t.entries + 1, 0, sizeof(Entry))
+    ring_insert(t.entries, 0, 1)
+    t.entry_high = 2
+    return True
 
 
 cdef uint32_t table_take(Table* t) except 0:
@@ -258,41 +101,31 @@ cdef void table_give_back(Table* t, uint32_t index) noexcept nogil:
 
 
 cdef int table_reserve(Table* t, uint32_t fragment) except -1:
-    if t.frontier == 0 and t.live + 1 > t.slot_limit:
-        begin_growth(t)
-    if t.frontier:
-        move_slots(t)
-    while is_last(t, end_of_run(first_slot(t, fragment))):
-        repack_slots(t)
+    if not slots_reserve(&t.slots, t.live, fragment):
+        raise MemoryError()
     return 0
 
 
-cdef void table_insert(Table* t, uint32_t index) noexcept nogil:
-    cdef uint32_t fragment = t.entries[index].fragment
-    insert_at(first_slot(t, fragment), fragment, index)
-    t.stamp += 1
+cdef void make_live(Table* t, uint32_t index, uint32_t queue) noexcept nogil:
+    """`queue` is a sentinel."""
+    cdef Entry* entry = t.entries + index
+    slots_insert(&t.slots, entry.fragment, index)
     t.live += 1
-    t.used_bytes += t.entries[index].size_bytes
-    t.entries[index].meta |= LIVE
-    lru_insert(t.entries, index)
+    t.used_bytes += entry.size_bytes
+    entry.meta |= LIVE
+    if queue:
+        entry.meta |= SMALL
+        t.small_bytes += entry.size_bytes
+    ring_insert(t.entries, queue, index)
 
 
-cdef void remove_slot(Table* t, uint32_t index) noexcept nogil:
-    cdef uint32_t fragment = t.entries[index].fragment
-    cdef bint old = fragment < t.frontier
-    cdef Slot* slots = t.old_slots if old else t.slots
-    cdef uint64_t count = t.old_count if old else t.slot_count
-    cdef Slot* slot = first_in(slots, count, fragment)
-    cdef Slot* last
-    while slot.entry != index:
-        slot += 1
-    last = slot
-    while last[1].entry and home(last[1].fragment, count) <= <uint64_t>(last - slots):
-        last += 1
-    memmove(slot, slot + 1, <size_t>(<char*>last - <char*>slot))
-    last.fragment = EMPTY
-    last.entry = 0
-    t.stamp += 1
+cdef void table_insert(Table* t, uint32_t index, Displaced* out) noexcept nogil:
+    cdef const Entry* entry = t.entries + index
+    cdef uint32_t queue = 0
+    if t.policy != LRU:
+        queue = not ghosts_take(&t.ghosts, entry.fragment)
+    table_shrink(t, t.budget_bytes - entry.size_bytes, out)
+    make_live(t, index, queue)
 
 
 cdef inline void append(Table* t, uint32_t index, uint32_t cause, Displaced* out) noexcept nogil:
@@ -310,24 +143,53 @@ cdef inline void append(Table* t, uint32_t index, uint32_t cause, Displaced* out
 
 
 cdef void table_displace(Table* t, uint32_t index, uint32_t cause, Displaced* out) noexcept nogil:
-    remove_slot(t, index)
-    lru_remove(t.entries, index)
+    cdef Entry* entry = t.entries + index
+    slots_remove(&t.slots, entry.fragment, index)
+    ring_remove(t.entries, index)
     t.live -= 1
-    t.used_bytes -= t.entries[index].size_bytes
+    t.used_bytes -= entry.size_bytes
+    if entry.meta & SMALL:
+        t.small_bytes -= entry.size_bytes
+        entry.meta &= ~<uint32_t>SMALL
     append(t, index, cause, out)
 
 
+cdef inline void resize_entry(Table* t, Entry* entry, int64_t size_bytes) noexcept nogil:
+    t.used_bytes += size_bytes - entry.size_bytes
+    if entry.meta & SMALL:
+        t.small_bytes += size_bytes - entry.size_bytes
+    entry.size_bytes = size_bytes
+
+
+cdef bint table_fits(const Table* t, uint32_t index, int64_t size_bytes) noexcept nogil:
+    return (
+        t.policy == LRU
+        or t.used_bytes - t.entries[index].size_bytes + size_bytes <= t.budget_bytes
+    )
+
+
 cdef void table_replace(Table* t, uint32_t index, uint32_t fresh, Displaced* out) noexcept nogil:
-    cdef Entry old = t.entries[index]
     cdef Entry* entry = t.entries + index
-    entry[0] = t.entries[fresh]
-    entry.meta |= LIVE
-    entry.prev = old.prev
-    entry.next = old.next
-    t.entries[fresh] = old
-    t.used_bytes += entry.size_bytes - old.size_bytes
-    lru_hit(t.entries, index)
-    append(t, fresh, CAUSE_REPLACED, out)
+    cdef uint32_t kept = entry.meta & (USES_MASK | SMALL)
+    cdef Entry old
+    if table_fits(t, index, t.entries[fresh].size_bytes):
+        resize_entry(t, entry, t.entries[fresh].size_bytes)
+        old = entry[0]
+        entry[0] = t.entries[fresh]
+        entry.meta |= LIVE | kept
+        entry.prev = old.prev
+        entry.next = old.next
+        t.entries[fresh] = old
+        t.entries[fresh].meta &= ~<uint32_t>SMALL
+        table_use(t, index)
+        append(t, fresh, CAUSE_REPLACED, out)
+        table_shrink(t, t.budget_bytes, out)
+    else:
+        table_displace(t, index, CAUSE_REPLACED, out)
+        table_shrink(t, t.budget_bytes - t.entries[fresh].size_bytes, out)
+        t.entries[fresh].meta |= kept & USES_MASK
+        make_live(t, fresh, 1 if kept & SMALL else 0)
+        table_use(t, fresh)
 
 
 cdef void table_overwrite(
@@ -335,31 +197,85 @@ cdef void table_overwrite(
     int64_t deadline_ns,
 ) noexcept:
     cdef Entry* entry = t.entries + index
-    t.used_bytes += size_bytes - entry.size_bytes
+    resize_entry(t, entry, size_bytes)
     entry_fill(entry, key, value, size_bytes, deadline_ns)
     entry.version = 0
-    entry.meta = LIVE
-    lru_hit(t.entries, index)
+    entry.meta &= LIVE | USES_MASK | SMALL
+    table_use(t, index)
     t.counts[CAUSE_REPLACED] += 1
 
 
+cdef inline int64_t small_share(const Table* t) noexcept nogil:
+    return max(t.budget_bytes // (4 if t.live < FEW else 10), 1)
+
+
+cdef void requeue(Table* t, uint32_t index) noexcept nogil:
+    """A second chance: to the young end of the main queue."""
+    ring_remove(t.entries, index)
+    ring_insert(t.entries, 0, index)
+
+
+cdef uint32_t table_victim(Table* t) noexcept nogil:
+    """S3-FIFO (Yang et al., SOSP 2023), weighed in bytes.
+
+    The main queue gives once the small one is below its share: a tenth of the budget, a quarter
+    while there are few entries. An entry at the old end of the small queue moves to the main one if
+    it was used at least twice, and has to leave if not; at the old end of the main queue it goes
+    round again for every use, up to three.
+    """
+    cdef Entry* entries = t.entries
+    cdef Entry* entry
+    cdef uint32_t index
+    cdef int chances
+    if t.policy == LRU or t.live == 0:
+        return entries[0].prev if t.live else 0
+    for chances in range(CHANCES + 1):
+        if entries[0].prev == 1 or (t.small_bytes < small_share(t) and entries[1].prev):
+            index = entries[1].prev
+            entry = entries + index
+            if entry.meta & USES_MASK == 0 or chances == CHANCES:
+                break
+            entry.meta -= USES_ONE
+        else:
+            index = entries[0].prev
+            entry = entries + index
+            if entry.meta & USES_MASK < PROMOTED_AT or chances == CHANCES:
+                break
+            entry.meta &= ~<uint32_t>(USES_MASK | SMALL)
+            t.small_bytes -= entry.size_bytes
+        requeue(t, index)
+    return index
+
+
 cdef void table_shrink(Table* t, int64_t budget_bytes, Displaced* out) noexcept nogil:
+    cdef uint32_t index
+    cdef const Entry* entry
     while t.used_bytes > budget_bytes and t.live:
-        table_displace(t, lru_victim(t), CAUSE_SIZE, out)
+        index = table_victim(t)
+        entry = t.entries + index
+        if entry.meta & SMALL:
+            ghosts_add(
+                &t.ghosts, entry.fragment, entry.size_bytes,
+                t.budget_bytes - t.budget_bytes // 10, 2 * t.live,
+            )
+        table_displace(t, index, CAUSE_SIZE, out)
 
 
 cdef void table_clear(Table* t, uint32_t cause, Displaced* out) noexcept nogil:
     cdef uint32_t index = t.entries[0].prev, older
-    drop_old_slots(t)
-    memset(t.slots, 0, t.slot_total * sizeof(Slot))
-    t.stamp += 1
+    slots_clear(&t.slots)
+    ghosts_free(&t.ghosts)
     t.live = 0
-    t.used_bytes = 0
-    t.entries[0].prev = t.entries[0].next = 0
+    t.used_bytes = t.small_bytes = 0
     while index:
         older = t.entries[index].prev
-        append(t, index, cause, out)
+        if t.entries[index].meta & LIVE:  # not a sentinel
+            t.entries[index].meta &= ~<uint32_t>SMALL
+            append(t, index, cause, out)
         index = older
+    t.entries[0].prev = t.entries[0].next = 0
+    if t.policy != LRU:
+        ring_insert(t.entries, 0, 1)
 
 
 cdef void table_release(Table* t, Displaced* out) noexcept:
@@ -386,89 +302,99 @@ cdef void table_trim(Table* t) noexcept:
         table_init(&small, t.seed)
     except MemoryError:
         return  # the big arrays serve as well
-    small.stamp = t.stamp + 1
+    small.slots.stamp = t.slots.stamp + 1
+    small.budget_bytes = t.budget_bytes
     memcpy(small.counts, t.counts, sizeof(t.counts))
+    table_choose(&small, t.policy)
     table_free(t)
     t[0] = small
 
 
-cdef uint64_t check_slots(
-    const Table* t, const Slot* slots, uint64_t count, uint64_t total, bint old
-) except? 0:
-    """Checks one array of slots and returns how many it holds of those that are meant to be."""
-    cdef uint64_t i, last_fragment = EVERY_FRAGMENT, start, run = 0, full = 0
-    cdef uint32_t index
-    cdef const Entry* e
-    assert count < total and not slots[total - 1].entry, "last slot is full"
-    for i in range(total):
-        index = slots[i].entry
-        if index == 0:
-            assert slots[i].fragment == EMPTY, f"slot {i} is empty but has a fragment"
-            run = i + 1
-            continue
-        if (slots[i].fragment < t.frontier) != old:
-            assert old, f"slot {i} belongs into the old array"
-            continue
-        full += 1
-        assert index < t.entry_high, f"slot {i} names entry {index} of {t.entry_high}"
-        e = t.entries + index
-        assert e.meta & LIVE, f"slot {i} names entry {index}, which is not live"
-        assert e.key != NULL and e.value != NULL, f"entry {index} lost its references"
-        assert e.key.ob_refcnt > 0 and e.value.ob_refcnt > 0, f"entry {index}: reference stolen"
-        assert e.fragment == slots[i].fragment, f"slot {i}: fragment differs from entry {index}"
-        assert e.fragment <= last_fragment, f"slot {i} is out of order"
-        last_fragment = e.fragment
-        start = home(e.fragment, count)
-        assert run <= start <= i, f"slot {i}: a gap before it, or before its home {start}"
-    return full
+cdef int table_visit(const Table* t, visitproc visit, void* arg) noexcept:
+    cdef const Entry* entry
+    cdef uint32_t i
+    cdef int stop = 0
+    for i in range(1, t.entry_high):
+        entry = t.entries + i
+        if entry.key != NULL:
+            stop = visit(<PyObject*>entry.key, arg)
+            if stop == 0:
+                stop = visit(<PyObject*>entry.value, arg)
+            if stop:
+                break
+    return stop
 
 
-cdef int table_check(const Table* t) except -1:
-    cdef uint64_t full
-    cdef uint32_t index, before, walked = 0
-    cdef int64_t size = 0
+cdef int check_free(const Table* t) except -1:
+    cdef uint32_t walked = 0, index = t.free_head
     cdef const Entry* e
-    full = check_slots(t, t.slots, t.slot_count, t.slot_total, False)
-    assert (t.old_slots != NULL) == (t.frontier != 0), "old slots are kept for nothing, or missing"
-    if t.frontier:
-        full += check_slots(t, t.old_slots, t.old_count, t.old_total, True)
-    assert full == t.live, f"{full} slots for {t.live} live entries"
-    before, index = 0, t.entries[0].next
-    while index:
-        e = t.entries + index
-        assert walked < t.live, "the recency list is longer than the table, or a ring"
-        assert e.prev == before, f"entry {index}: prev is {e.prev}, not {before}"
-        assert e.meta & LIVE, f"entry {index} is listed but not live"
-        assert e.size_bytes >= 0, f"entry {index} has size {e.size_bytes}"
-        size += e.size_bytes
-        walked += 1
-        before, index = index, e.next
-    assert t.entries[0].prev == before, "the recency list does not end where it should"
-    assert walked == t.live, f"{walked} entries listed, {t.live} live"
-    assert size == t.used_bytes, f"entries add up to {size} bytes, counted {t.used_bytes}"
-    walked, index = 0, t.free_head
     while index:
         e = t.entries + index
         assert walked < t.entry_high, "the free list is a ring"
         assert e.key == NULL and e.value == NULL and not e.meta, f"free entry {index} is in use"
         walked += 1
         index = e.next
-    assert 1 + walked + t.live + t.displaced == t.entry_high, (
+    assert 1 + (t.policy != LRU) + walked + t.live + t.displaced == t.entry_high, (
         f"{t.entry_high} entries: {t.live} live, {walked} free, {t.displaced} displaced"
     )
     return 0
 
 
+cdef bint has_slot(const Table* t, uint32_t index) noexcept nogil:
+    cdef uint32_t fragment = t.entries[index].fragment
+    cdef const Slot* slot = first_slot(t, fragment)
+    while slot.fragment == fragment and slot.entry:
+        if slot.entry == index:
+            return True
+        slot += 1
+    return False
+
+
+cdef int check_ring(const Table* t) except -1:
+    cdef uint32_t before = 0, index = t.entries[0].next, walked = 0
+    cdef int64_t size = 0, small = 0
+    cdef bint in_small = False
+    cdef const Entry* e
+    while index:
+        e = t.entries + index
+        assert walked <= t.live, "the ring is longer than the table, or never ends"
+        assert e.prev == before, f"entry {index}: prev is {e.prev}, not {before}"
+        before, index = index, e.next
+        if before == 1 and t.policy != LRU:
+            assert not in_small and e.key == NULL, "the second sentinel is none"
+            in_small = True
+            continue
+        assert e.meta & LIVE, f"entry {before} is in the ring but not live"
+        assert has_slot(t, before), f"entry {before} has no slot"
+        assert (e.meta & SMALL != 0) == in_small, f"entry {before} is in the wrong queue"
+        assert t.policy != LRU or not e.meta & USES_MASK, f"entry {before} counts uses"
+        assert e.key != NULL and e.value != NULL, f"entry {before} lost its references"
+        assert e.key.ob_refcnt > 0 and e.value.ob_refcnt > 0, f"entry {before}: reference stolen"
+        assert e.size_bytes >= 0, f"entry {before} has size {e.size_bytes}"
+        size += e.size_bytes
+        small += e.size_bytes if in_small else 0
+        walked += 1
+    assert t.entries[0].prev == before, "the ring does not end where it should"
+    assert in_small == (t.policy != LRU), "the second sentinel is not in the ring"
+    assert walked == t.live, f"{walked} entries in the ring, {t.live} live"
+    assert size == t.used_bytes, f"entries add up to {size} bytes, counted {t.used_bytes}"
+    assert small == t.small_bytes, f"the small queue has {small} bytes, not {t.small_bytes}"
+    return 0
+
+
+cdef int table_check(const Table* t) except -1:
+    cdef int64_t used = slots_check(
+        &t.slots, &t.entries[0].fragment, sizeof(Entry), t.entry_high
+    )
+    assert used == t.live, f"{used} slots for {t.live} live entries"
+    check_ring(t)
+    check_free(t)
+    return ghosts_check(&t.ghosts)
+
+
 cdef uint64_t table_bytes(const Table* t) noexcept nogil:
-    return (t.slot_total + t.old_total) * sizeof(Slot) + t.entry_capacity * sizeof(Entry)
+    return slots_bytes(&t.slots) + t.entry_capacity * sizeof(Entry)
 
 
 cdef uint64_t table_longest_probe(const Table* t) noexcept nogil:
-    cdef uint64_t i, longest = 0
-    for i in range(t.slot_total):
-        if t.slots[i].entry:
-            longest = max(longest, i - home(t.slots[i].fragment, t.slot_count))
-    for i in range(t.old_total):
-        if t.old_slots[i].entry and t.old_slots[i].fragment < t.frontier:
-            longest = max(longest, i - home(t.old_slots[i].fragment, t.old_count))
-    return longest
+    return slots_longest_probe(&t.slots)

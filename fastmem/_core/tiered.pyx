@@ -12,7 +12,7 @@ from fastmem._core.l1 cimport L1Cache
 from fastmem._core.log cimport Log
 from fastmem._core.sizing cimport size_and_form, size_of
 from fastmem._core.table cimport (
-    CAUSE_DELETED, CAUSE_REPLACED, CAUSE_SIZE, DIRTY, ENTRY_OVERHEAD, HIT_SHIFT, LIVE,
+    CAUSE_DELETED, CAUSE_REPLACED, CAUSE_SIZE, DIRTY, HIT_SHIFT, LIVE,
     Displaced, Entry,
 )
 
@@ -80,7 +80,7 @@ cdef class TieredL1(L1Cache):
         cdef int64_t size = size_and_form(value, &form)
         if self.sizer is not None:
             return self.entry_size(key, value), form
-        return size_of(key) + size + ENTRY_OVERHEAD, form
+        return size_of(key) + size + self.overhead, form
 
     cdef bint is_current(
         self, uint32_t index, object key, bytes encoded, object value, uint64_t word

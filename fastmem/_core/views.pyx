@@ -69,8 +69,9 @@ cdef object iterate(object owner, Table* table, int kind):
         raise MemoryError()
     index = table.entries[0].prev
     while index:
-        result.order[result.count] = <uint64_t>table.entries[index].fragment << 32 | index
-        result.count += 1
+        if table.entries[index].meta & LIVE:  # not a sentinel
+            result.order[result.count] = <uint64_t>table.entries[index].fragment << 32 | index
+            result.count += 1
         index = table.entries[index].prev
     return result
 

@@ -3,19 +3,19 @@
 Time is the test's own: an entry expires when its deadline is moved into the past.
 """
 
-from collections import OrderedDict
+import os
 from functools import partial
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from fastmem._core.l1 import L1Cache
-from fastmem._core.sizing import deep_size
 from fastmem.errors import ValueTooLargeError
+from tests.stateful.l1_models import ABSENT, EXPIRED, MODELS, Model
 
-OVERHEAD = 80
 PAST = 1
 
 
@@ -39,56 +39,13 @@ KEYS = st.one_of(
     st.builds(Collides, st.integers(0, 5)),
 )
 VALUES = st.one_of(st.none(), st.booleans(), st.binary(max_size=300), st.lists(st.integers()))
-ABSENT = object()
-
-
-def entry_size(key: object, value: object) -> int:
-    return deep_size(key) + deep_size(value) + OVERHEAD
-
-
-class Model:
-    """What the cache should be: key -> (value, size, expired), least recent first."""
-
-    def __init__(self, budget: int) -> None:
-        self.budget = budget
-        self.entries: OrderedDict[Any, tuple[Any, int, bool]] = OrderedDict()
-
-    def used(self) -> int:
-        return sum(size for _, size, _ in self.entries.values())
-
-    def peek(self, key: Any) -> Any:
-        if key in self.entries and self.entries[key][2]:
-            del self.entries[key]
-        return self.entries.get(key, (ABSENT,))[0]
-
-    def get(self, key: Any) -> Any:
-        value = self.peek(key)
-        if value is not ABSENT:
-            self.entries.move_to_end(key)
-        return value
-
-    def put(self, key: Any, value: Any) -> None:
-        self.entries.pop(key, None)
-        self.entries[key] = (value, entry_size(key, value), False)
-        self.shrink()
-
-    def shrink(self) -> None:
-        while self.used() > self.budget:
-            self.entries.popitem(last=False)
-
-    def pop(self, key: Any) -> Any:
-        value = self.peek(key)
-        self.entries.pop(key, None)
-        return value
-
-    def live(self) -> list[tuple[Any, Any]]:
-        return [(k, v) for k, (v, _, expired) in self.entries.items() if not expired]
 
 
 class L1Machine(RuleBasedStateMachine):
-    @initialize(budget=st.integers(200, 4000))
-    def start(self, budget: int) -> None:
-        self.model, self.cache = Model(budget), L1Cache(budget)
+    @initialize(budget=st.integers(200, 4000), policy=st.sampled_from(sorted(MODELS)))
+    def start(self, budget: int, policy: Any) -> None:
+        self.model: Model = MODELS[policy](budget)
+        self.cache = L1Cache(budget, policy=policy)
 
     @rule(key=KEYS, value=VALUES, how=st.sampled_from(["put", "ttl", "item", "update"]))
     def put(self, key: Any, value: Any, how: str) -> None:
@@ -99,7 +56,7 @@ class L1Machine(RuleBasedStateMachine):
             "item": partial(cache.__setitem__, key, value),
             "update": partial(cache.update, [(key, value)]),
         }[how]
-        size, limit = entry_size(key, value), self.model.budget
+        size, limit = self.model.entry_size(key, value), self.model.budget
         if size > limit:
             with pytest.raises(ValueTooLargeError) as raised:
                 act()
@@ -144,48 +101,43 @@ class L1Machine(RuleBasedStateMachine):
         expected = self.model.get(key)
         if expected is not ABSENT:
             assert self.cache.setdefault(key, value) is expected
-        elif entry_size(key, value) <= self.model.budget:
+        elif self.model.entry_size(key, value) <= self.model.budget:
             self.model.put(key, value)
             assert self.cache.setdefault(key, value) is value
+        else:
+            with pytest.raises(ValueTooLargeError):
+                self.cache.setdefault(key, value)
 
     @rule(key=KEYS)
     def time_passes_for(self, key: Any) -> None:
         if key in self.model.entries:  # nobody notices yet
-            value, size, _ = self.model.entries[key]
-            self.model.entries[key] = (value, size, True)
+            self.model.entries[key][EXPIRED] = True
             self.cache._set_deadline(key, PAST)
 
     @rule()
     def expire(self) -> None:
-        gone = [key for key, (_, _, expired) in self.model.entries.items() if expired]
-        assert self.cache.expire() == len(gone)
-        for key in gone:
-            del self.model.entries[key]
+        assert self.cache.expire() == self.model.expire()
 
     @rule()
     def popitem(self) -> None:
-        entries = self.model.entries
-        while entries and next(iter(entries.values()))[2]:
-            entries.popitem(last=False)
-        if entries:
-            key, (value, _, _) = entries.popitem(last=False)
-            found_key, found = self.cache.popitem()
-            assert found_key == key
-            assert found is value
-        else:
+        expected = self.model.popitem()
+        if expected is None:
             with pytest.raises(KeyError):
                 self.cache.popitem()
+        else:
+            key, value = self.cache.popitem()
+            assert key == expected[0]
+            assert value is expected[1]
 
     @rule(budget=st.integers(1, 4000))
     def resize(self, budget: int) -> None:
-        self.model.budget = budget
-        self.model.shrink()
+        self.model.resize(budget)
         self.cache.resize(budget)
 
     @rule(rarely=st.integers(0, 9))
     def clear(self, rarely: int) -> None:
         if rarely == 0:
-            self.model.entries.clear()
+            self.model.clear()
             self.cache.clear()
 
     @invariant()
@@ -201,3 +153,5 @@ class L1Machine(RuleBasedStateMachine):
 
 
 TestL1Machine = L1Machine.TestCase
+if os.environ.get("FASTMEM_PROFILE") == "nightly":
+    TestL1Machine.settings = settings(max_examples=10_000)

@@ -1,6 +1,8 @@
 """`get` has a calling convention of its own: it must answer as any method of Python would."""
 
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -10,7 +12,7 @@ ABSENT = object()
 
 
 @pytest.fixture
-def cache():
+def cache() -> L1Cache:
     cache = L1Cache(100_000)
     cache["a"] = 1
     return cache
@@ -19,12 +21,12 @@ def cache():
 class Inherits(L1Cache):
     """Calls reach it through `super` and through the type."""
 
-    def get(self, key, default=None):
+    def get(self, key: Any, default: Any = None) -> Any:
         return super().get(key, default)
 
 
 @pytest.mark.parametrize("make", [L1Cache, Inherits])
-def test_get_takes_its_arguments_in_every_form(make):
+def test_get_takes_its_arguments_in_every_form(make: type[L1Cache]) -> None:
     cache = make(100_000)
     cache["a"] = 1
     assert cache.get("a") == 1
@@ -42,26 +44,27 @@ def test_get_takes_its_arguments_in_every_form(make):
 @pytest.mark.parametrize(
     "arguments", [((), {}), (("a", 1, 2), {}), (("a",), {"other": 1}), (("a",), {"key": "a"})]
 )
-def test_get_refuses_other_arguments(cache, arguments):
+def test_get_refuses_other_arguments(cache: L1Cache, arguments: Any) -> None:
     with pytest.raises(TypeError):
         cache.get(*arguments[0], **arguments[1])
     with pytest.raises(TypeError):
-        L1Cache.get()
+        L1Cache.get()  # type: ignore[call-overload]
     with pytest.raises(TypeError):
-        L1Cache.get({}, "a")
+        L1Cache.get({}, "a")  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize(
     "key", ["text", "ünï", "日本", b"bytes", 7, -1, 2**70, -(2**70), (1, "a"), None, 0.5, ""]
 )
-def test_an_equal_key_that_is_another_object_hits(key):
-    made_again = {
+def test_an_equal_key_that_is_another_object_hits(key: Any) -> None:
+    again: dict[type, Callable[[], Any]] = {
         str: lambda: "".join(list(key)),
         bytes: lambda: bytes(bytearray(key)),
         int: lambda: int(str(key)),
         tuple: lambda: (*key[:1], *key[1:]),
         float: lambda: float(str(key)),
-    }.get(type(key), lambda: key)()
+    }
+    made_again = again.get(type(key), lambda: key)()
     cache = L1Cache(100_000)
     cache[key] = ABSENT
     assert cache.get(made_again) is ABSENT
@@ -76,7 +79,7 @@ class Word(str):
     __slots__ = ()
 
 
-def test_a_subclass_of_str_finds_what_a_str_put_and_the_reverse(cache):
+def test_a_subclass_of_str_finds_what_a_str_put_and_the_reverse(cache: L1Cache) -> None:
     assert cache.get(Word("a")) == 1
     cache[Word("b")] = 2
     assert cache.get("b") == 2
@@ -84,11 +87,11 @@ def test_a_subclass_of_str_finds_what_a_str_put_and_the_reverse(cache):
 
 
 class Raises:
-    def __hash__(self):
+    def __hash__(self) -> int:
         raise ArithmeticError
 
 
-def test_what_a_hash_raises_comes_out(cache):
+def test_what_a_hash_raises_comes_out(cache: L1Cache) -> None:
     for call in (lambda: cache.get(Raises()), lambda: cache.get(Raises(), 1), lambda: cache[[]]):
         with pytest.raises((ArithmeticError, TypeError)):
             call()
@@ -96,8 +99,8 @@ def test_what_a_hash_raises_comes_out(cache):
         cache.get([])
 
 
-def test_a_call_of_get_keeps_no_reference(cache):
-    key, value, default = "".join(["k", "ey"]), ["value"], ["default"]
+def test_a_call_of_get_keeps_no_reference(cache: L1Cache) -> None:
+    key, value, default = f"key {object()}", ["value"], ["default"]
     cache[key] = value
     objects = (key, value, default, "absent key")
     before = [sys.getrefcount(one) for one in objects]
@@ -114,7 +117,7 @@ def test_a_call_of_get_keeps_no_reference(cache):
     assert [sys.getrefcount(one) for one in objects] == before
 
 
-def test_an_expired_entry_is_a_miss_for_get_and_for_a_subscript(cache):
+def test_an_expired_entry_is_a_miss_for_get_and_for_a_subscript(cache: L1Cache) -> None:
     cache.put("a", 1, 60)
     assert cache.get("a", ABSENT) == 1
     cache._set_deadline("a", 1)
@@ -128,7 +131,7 @@ def test_an_expired_entry_is_a_miss_for_get_and_for_a_subscript(cache):
     cache._check()
 
 
-def test_replacing_in_place_lets_go_of_the_old_key_and_value():
+def test_replacing_in_place_lets_go_of_the_old_key_and_value() -> None:
     cache = L1Cache(100_000)
     old_key, old_value = tuple(["k", 1]), ["old"]  # noqa: C409 - a literal would be one object
     new_key, new_value = tuple(["k", 1]), ["new"]  # noqa: C409
@@ -141,7 +144,7 @@ def test_replacing_in_place_lets_go_of_the_old_key_and_value():
     cache._check()
 
 
-def test_replacing_by_a_larger_value_evicts_others_and_never_itself():
+def test_replacing_by_a_larger_value_evicts_others_and_never_itself() -> None:
     cache = L1Cache(1_000, sizer=lambda value: value)
     for key in range(5):
         cache[key] = 50
@@ -150,12 +153,12 @@ def test_replacing_by_a_larger_value_evicts_others_and_never_itself():
     cache._check()
 
 
-def test_what_a_replaced_value_does_at_its_end_finds_the_cache_whole():
+def test_what_a_replaced_value_does_at_its_end_finds_the_cache_whole() -> None:
     cache = L1Cache(10_000)
     seen = []
 
     class Last:
-        def __del__(self):
+        def __del__(self) -> None:
             cache._check()
             seen.append(cache.get("k"))
             cache["k"] = "from within"

@@ -200,7 +200,7 @@ def test_a_budget_must_be_an_int(budget: int) -> None:
 
 def test_constructor_names_the_choices() -> None:
     with pytest.raises(ValueError, match="lru"):
-        L1Cache(10, policy="s3fifo")  # type: ignore[arg-type]
+        L1Cache(10, policy="fifo")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="int"):
         L1Cache(10, sizer=3)  # type: ignore[arg-type]
     assert L1Cache(2**200).budget_bytes == 2**61

@@ -23,13 +23,13 @@ def snapshot(cache):
     return list(cache.items()), cache.used_bytes, len(cache)
 
 def grown():
-    cache = L1Cache(10**7)
+    cache = L1Cache(10**7, policy={policy!r})
     for i in range({entries}):
         cache[i] = i
     return cache
 
 def crowded():
-    cache = L1Cache(10**7)
+    cache = L1Cache(10**7, policy={policy!r})
     for name in range({entries}):
         cache[Odd(name)] = name
     return cache
@@ -81,8 +81,9 @@ print(failed)
 
 
 @pytest.mark.parametrize("entries", [1, 7, 12, 200])  # 7: the arena is full, 12: the slots are
-def test_a_failing_allocation_changes_nothing(entries: int) -> None:
-    script = INJECTED.format(entries=entries)
+@pytest.mark.parametrize("policy", ["lru", "s3fifo"])
+def test_a_failing_allocation_changes_nothing(policy: str, entries: int) -> None:
+    script = INJECTED.format(entries=entries, policy=policy)
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=250, check=False
     )
