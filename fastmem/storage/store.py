@@ -15,7 +15,9 @@ class SegmentStore(KeyedStore):
 
     The files take at most `budget_bytes` (at least 16 MiB, index and large values included). What
     is live is kept while it takes about a third of that; beyond, the oldest entries are evicted,
-    those not read lately first. ``durability="process"`` survives the death of any process;
+    those not read lately first. Eviction comes last in a put: while that is under way, a large
+    value stands beside what it will push out, so the disk must have room for one more than the
+    budget. ``durability="process"`` survives the death of any process;
     ``"disk"`` survives power loss, at the cost of a device write per put.
 
     One process at a time: a second opener gets StoreLockedError.

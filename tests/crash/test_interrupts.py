@@ -73,7 +73,7 @@ def pops(store: Any, fresh: Iterator[bytes]) -> tuple[Callable[[], Any], Any]:
 def test_an_interrupted_operation_is_whole(
     private_tmp: Path, opener: Any, size: int, operation: Any
 ) -> None:
-    """What was done when the interrupt came stays done, what was not is not; and nothing else."""
+    """What was done when the interrupt came stays done; what was not is not done."""
     others = {("other", number): bytes([number]) * 1000 for number in range(20)}
     fresh = values(size)
     places = 0
