@@ -110,4 +110,8 @@ class Syncer:
     @property
     def has_doomed(self) -> bool:
         """True while value files wait for a sync before they can go."""
-        return any(values.doomed for values in map(self._files.values, (WARM, COLD)) if values)
+        for tier in (WARM, COLD):  # an interrupt that hits a generator being closed gets lost
+            values = self._files.values(tier)
+            if values is not None and values.doomed:
+                return True
+        return False

@@ -87,7 +87,7 @@ def test_an_interrupted_operation_is_whole(
                 old = store.get("k")
             before = newest(store)
             it, returned = interrupted(nth, step, partial(newest, store))
-            assert it.raised != returned
+            assert it.raised != returned, it.where
             done.add(returned or it.state != before)
             assert store.get("k") == (new if returned or it.state != before else old), it.where
             assert free(engine_of(store).lock), it.where
