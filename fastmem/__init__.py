@@ -21,6 +21,7 @@ from fastmem.errors import (
     UnsupportedPlatformError,
     ValueTooLargeError,
 )
+from fastmem.memoize import memoize
 
 if sys.platform == "linux":
     from fastmem.memory import TieredMemorySystem
@@ -54,4 +55,5 @@ __all__ = [
     "UnsupportedPlatformError",
     "ValueTooLargeError",
     "__version__",
+    "memoize",
 ]

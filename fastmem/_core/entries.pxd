@@ -15,7 +15,9 @@ cimport cython
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from fastmem._core.arguments cimport require_plain
 from fastmem._core.clock cimport coarse_now_ns
+from fastmem._core.leases cimport Leases
 from fastmem._core.slots cimport Slot
 from fastmem._core.table cimport (
     HIT_SHIFT, Displaced, Entry, Table, first_slot, fragment_of, is_exact, key_hash, same_key,
@@ -27,11 +29,6 @@ cdef extern from "Python.h":
 
 cdef enum:
     HITS_FULL = 0xFFFFFF00
-
-# KeyTypeError unless the key is exact str, bytes, int or an exact tuple of these. No user code.
-cdef int require_plain(object key) except -1
-# A count of bytes: an int from 0, saturated at 2**61; TypeError or ValueError naming `what`.
-cdef int64_t whole_number(object number, str what) except -1
 
 # Lookups return 4294967295 when they raise; no entry has that index.
 
@@ -51,6 +48,7 @@ cdef class Entries:
     # these are a KeyTypeError in every call: True or 1.0 never matches 1. Free for exact keys.
     cdef bint strict_keys
     cdef bint closed_
+    cdef Leases leases             # None until something is loaded under a lease
     # Bit set of 1 << CAUSE_*: what leaves for one of these is shown to on_victims.
     cdef uint32_t watched
 
@@ -85,6 +83,9 @@ cdef class Entries:
     cdef int discard(self, object key, uint32_t cause, Displaced* out) except -1
     # ATOMIC. Removes the live entry at `index`.
     cdef void discard_at(self, uint32_t index, uint32_t cause, Displaced* out) noexcept
+    # ATOMIC. Whoever is loading this key may no longer store it. For a change that none of the
+    # methods here makes; what leaves by size or deadline voids nothing.
+    cdef void void_lease(self, uint32_t fragment) noexcept
     # ATOMIC. Displaces everything.
     cdef void discard_all(self, Displaced* out) noexcept
     # Ends a change: calls on_victims if an entry left for a `watched` cause, then drops every
@@ -98,7 +99,8 @@ cdef class Entries:
     #     while index:
     #         entry = self.entry_at(index)    # entry.prev is the CAUSE_*, entry.meta the flags
     #         index = entry.next
-    # Until it returns, other threads (if it lets them run) find a victim neither here nor below.
+    # Or take the chain (out[0] = [0, 0, 0]): table_release drops it later. Until it returns, other
+    # threads (if it lets them run) find a victim neither here nor below.
     cdef int on_victims(self, Displaced* out) except -1
 
     # --- shared by the public methods

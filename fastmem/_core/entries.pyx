@@ -6,22 +6,20 @@ The structure is in table.pxd, the rules for composing these methods in entries.
 import os
 
 cimport cython
-from cpython.bool cimport PyBool_Check
-from cpython.long cimport PyLong_AsLongLongAndOverflow
-from cpython.number cimport PyIndex_Check, PyNumber_Index
 from cpython.object cimport Py_EQ, PyObject_RichCompareBool
 from cpython.ref cimport Py_DECREF
 
+from fastmem._core.arguments cimport whole_number
 from fastmem._core.sizing cimport size_of
 from fastmem._core.slots cimport Slot
 from fastmem._core.table cimport (
-    CAUSE_CLEARED, CAUSE_EXPIRED, ENTRY_OVERHEAD, FLAG_MASK, entry_fill, first_slot, is_exact,
+    CAUSE_CLEARED, CAUSE_EXPIRED, CAUSE_REPLACED, ENTRY_OVERHEAD, FLAG_MASK, entry_fill, first_slot,
     same_key, table_bytes, table_check, table_clear, table_displace, table_fits, table_free,
     table_give_back, table_init, table_insert, table_longest_probe, table_overwrite, table_release,
     table_replace, table_reserve, table_shrink, table_take, table_trim, table_visit, visitproc,
 )
 
-from fastmem.errors import ClosedError, KeyTypeError, ValueTooLargeError
+from fastmem.errors import ClosedError, ValueTooLargeError
 
 cdef extern from "Python.h":
     # As CPython declares them: a visit may return anything, and raises nothing.
@@ -30,41 +28,13 @@ cdef extern from "Python.h":
     ctypedef struct PyTypeObject:
         traverseproc tp_traverse
         inquiry tp_clear
-    bint Py_EnterRecursiveCall(const char* where) noexcept  # true, not -1, with RecursionError set
-    void Py_LeaveRecursiveCall() noexcept
 
 cdef enum:
     LOOKUP_TRIES = 1000
 
-cdef int64_t SIZE_MAX = <int64_t>1 << 61  # two of them still add up
 
-
-cdef int require_plain(object key) except -1:
-    """KeyTypeError unless the key is exact str, bytes, int or an exact tuple of these."""
-    if is_exact(type_of(key)):
-        return 0
-    if type(key) is not tuple:
-        raise KeyTypeError(f"keys are str, bytes, int or tuples of these, not {type(key).__name__}")
-    if Py_EnterRecursiveCall(" in a tuple key"):
-        return -1
-    try:
-        for part in <tuple>key:
-            require_plain(part)
-    finally:
-        Py_LeaveRecursiveCall()
-    return 0
-
-
-cdef int64_t whole_number(object number, str what) except -1:
-    """A caller's or a sizer's count of bytes, saturated at SIZE_MAX."""
-    cdef int64_t size
-    cdef int overflow = 0
-    if PyBool_Check(number) or not PyIndex_Check(number):
-        raise TypeError(f"{what} must be an int, not {type(number).__name__}")
-    size = PyLong_AsLongLongAndOverflow(PyNumber_Index(number), &overflow)
-    if overflow < 0 or (size < 0 and overflow == 0):
-        raise ValueError(f"{what} must not be negative, got {number!r}")
-    return SIZE_MAX if overflow or size > SIZE_MAX else size
+cdef inline uint32_t cause_of_replacing(const Entry* entry) noexcept:
+    return CAUSE_EXPIRED if is_expired(entry) else CAUSE_REPLACED
 
 
 @cython.trashcan(True)
@@ -165,9 +135,10 @@ cdef class Entries:
         t.entries[fresh].fragment = fragment
         t.entries[fresh].meta = flags & FLAG_MASK
         if index:
-            table_replace(t, index, fresh, out)
+            table_replace(t, index, fresh, cause_of_replacing(t.entries + index), out)
         else:
             table_insert(t, fresh, out)
+        self.void_lease(fragment)
         return 0
 
     cdef int overwrite(
@@ -183,7 +154,11 @@ cdef class Entries:
                 index, t.entries[index].fragment, key, value, size_bytes, deadline_ns, 0, 0, &out
             )
             return self.release(&out)
-        table_overwrite(t, index, <PyObject*>key, <PyObject*>value, size_bytes, deadline_ns)
+        table_overwrite(
+            t, index, <PyObject*>key, <PyObject*>value, size_bytes, deadline_ns,
+            cause_of_replacing(t.entries + index),
+        )
+        self.void_lease(t.entries[index].fragment)
         try:
             if t.used_bytes > self.budget:
                 table_shrink(t, self.budget, &out)
@@ -194,16 +169,24 @@ cdef class Entries:
         return 0
 
     cdef int discard(self, object key, uint32_t cause, Displaced* out) except -1:
-        cdef uint32_t fragment, index = lookup(self, key, &fragment)
+        cdef uint32_t fragment = 0, index = lookup(self, key, &fragment)
         if index:
             table_displace(&self.table, index, cause, out)
+        self.void_lease(fragment)
         return index != 0
 
     cdef void discard_at(self, uint32_t index, uint32_t cause, Displaced* out) noexcept:
+        self.void_lease(self.table.entries[index].fragment)
         table_displace(&self.table, index, cause, out)
 
     cdef void discard_all(self, Displaced* out) noexcept:
         table_clear(&self.table, CAUSE_CLEARED, out)
+        if self.leases is not None:
+            self.leases.void_all()
+
+    cdef void void_lease(self, uint32_t fragment) noexcept:
+        if self.leases is not None:
+            self.leases.void(fragment)
 
     cdef int release(self, Displaced* out) except -1:
         if out.causes & self.watched:
@@ -237,7 +220,7 @@ cdef class Entries:
 
     cdef int empty(self) except -1:
         cdef Displaced out = [0, 0, 0]
-        table_clear(&self.table, CAUSE_CLEARED, &out)
+        self.discard_all(&out)
         self.release(&out)
         table_trim(&self.table)
         return 0

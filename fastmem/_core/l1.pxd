@@ -1,18 +1,7 @@
-"""The compiled in-process cache. What the tiers build on is inherited: see entries.pxd."""
+"""The compiled in-process cache. What the tiers build on: see entries.pxd, cache.pxd."""
 
-from libc.stdint cimport int64_t, uint64_t
-
-from fastmem._core.entries cimport Entries
+from fastmem._core.bulk cimport BulkVerbs
 
 
-cdef class L1Cache(Entries):
-    cdef uint64_t hits
-    cdef uint64_t misses
-
-    # What a get that missed returns: MISSING (see l1.pyi) for a miss. The base class knows nothing
-    # further down. Called with the structure whole.
-    cdef object on_miss(self, object key)
-    # The tail of a get that found nothing: counts, then asks on_miss.
-    cdef object miss(self, object key)
-    # A put: measures, installs, releases. `ttl` in nanoseconds, 0 for ever.
-    cdef int store(self, object key, object value, int64_t ttl) except -1
+cdef class L1Cache(BulkVerbs):
+    pass

@@ -1,24 +1,21 @@
 """`L1Cache`: an exact LRU of Python objects within a byte budget, over `Entries`."""
 
-from collections.abc import Mapping, MutableMapping
-from types import GenericAlias
+from collections.abc import MutableMapping
 
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
-from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
 from libc.stdint cimport int64_t, uint32_t
 
+from fastmem._core.arguments cimport whole_number
 from fastmem._core.clock cimport coarse_now_ns, deadline_after, ttl_ns
-from fastmem._core.entries cimport is_expired, lookup, lookup_from, mark_use, whole_number
+from fastmem._core.entries cimport is_expired, lookup, lookup_from, mark_use
 from fastmem._core.slots cimport Slot
 from fastmem._core.table cimport (
-    CAUSE_DELETED, CAUSE_EXPIRED, CAUSE_REPLACED, CAUSE_SIZE, ENTRY_OVERHEAD, GHOST_OVERHEAD, LRU,
-    S3FIFO, Displaced, Entry, Table, first_slot, fragment_of, hash_at_hand, new_reference,
-    table_choose, table_displace, table_shrink, table_use, table_victim,
+    CAUSE_EXPIRED, CAUSE_SIZE, ENTRY_OVERHEAD, GHOST_OVERHEAD, LRU, S3FIFO, Displaced, Entry, Table,
+    first_slot, fragment_of, hash_at_hand, new_reference, table_choose, table_shrink, table_use,
 )
-from fastmem._core.views cimport KEYS, iterate
 
-from fastmem._core.views import CacheItems, CacheKeys, CacheValues
+from fastmem._core.cache import MISSING
 
 cdef extern from "Python.h":
     ctypedef struct PyTypeObject:
@@ -35,17 +32,6 @@ ctypedef PyObject* (*rest)(PyObject*, PyObject**, Py_ssize_t, uint32_t, const Sl
 
 POLICIES = ("lru", "s3fifo")
 
-
-class _Missing:
-    """The type of MISSING, which no key maps to unless someone stores it on purpose."""
-
-    __slots__ = ()
-
-    def __repr__(self):
-        return "MISSING"
-
-
-MISSING = _Missing()
 cdef object MISS = MISSING
 
 
@@ -99,7 +85,7 @@ cdef inline PyObject* hit(L1Cache self, PyObject* key) except? NULL:
     return hit_from(self, <object>key, fragment, slot)
 
 
-cdef class L1Cache(Entries):
+cdef class L1Cache(BulkVerbs):
     """A mapping in memory that keeps the most useful entries within a byte budget.
 
     Any hashable key; ``None`` is a value like any other. Every entry counts its key, its value
@@ -145,28 +131,6 @@ cdef class L1Cache(Entries):
         self.resize(budget_bytes)
         self.sizer = sizer
 
-    cdef object on_miss(self, object key):
-        return MISS
-
-    cdef object miss(self, object key):
-        self.require_open()
-        self.misses += 1
-        return self.on_miss(key)
-
-    cdef int store(self, object key, object value, int64_t ttl) except -1:
-        cdef Displaced out = [0, 0, 0]
-        cdef int64_t size, deadline_ns
-        cdef uint32_t index, fragment = 0
-        self.require_open()
-        size = self.entry_size(key, value)
-        deadline_ns = deadline_after(ttl) if ttl else 0
-        index = lookup(self, key, &fragment)
-        if index and not self.watched & (1 << CAUSE_REPLACED | 1 << CAUSE_EXPIRED):
-            return self.overwrite(index, key, value, size, deadline_ns)
-        self.install_at(index, fragment, key, value, size, deadline_ns, 0, 0, &out)
-        self.release(&out)
-        return 0
-
     # ---------------------------------------------------------------- reading
 
     def get(self, key, default=None):
@@ -194,13 +158,6 @@ cdef class L1Cache(Entries):
         cdef uint32_t index = self.find_live(key)
         return <object>self.table.entries[index].value if index else default
 
-    def __contains__(self, key):
-        return self.find_live(key) != 0
-
-    def __len__(self):
-        self.require_open()
-        return self.table.live
-
     # ---------------------------------------------------------------- writing
 
     def put(self, key, value, ttl_seconds=None):
@@ -221,75 +178,6 @@ cdef class L1Cache(Entries):
         if not self.delete(key):
             raise KeyError(key)
 
-    def delete(self, key):
-        """Removes `key`; whether it was there. O(1)."""
-        cdef Displaced out = [0, 0, 0]
-        cdef uint32_t index = self.find_live(key)
-        if index == 0:
-            return False
-        table_displace(&self.table, index, CAUSE_DELETED, &out)
-        self.release(&out)
-        return True
-
-    def pop(self, key, default=MISS):
-        """Removes `key` and returns its value; `default`, or else ``KeyError``, on a miss. O(1)."""
-        cdef Displaced out = [0, 0, 0]
-        cdef uint32_t index = self.find_live(key)
-        if index == 0:
-            if default is MISS:
-                raise KeyError(key)
-            return default
-        value = <object>self.table.entries[index].value
-        table_displace(&self.table, index, CAUSE_DELETED, &out)
-        self.release(&out)
-        return value
-
-    def popitem(self):
-        """Removes the next victim, the least recent entry, and returns ``(key, value)``. O(1).
-
-        Raises ``KeyError`` when the cache is empty.
-        """
-        cdef Displaced out = [0, 0, 0]
-        cdef Entry* entry
-        cdef uint32_t index
-        # Made first: if it fails nothing has changed, and a collection comes before the look.
-        cdef tuple item = PyTuple_New(2)
-        while True:
-            self.require_open()
-            index = table_victim(&self.table)
-            if index == 0:
-                raise KeyError("popitem(): the cache is empty")
-            entry = self.table.entries + index
-            if not is_expired(entry):
-                break
-            self.expire_at(index)
-        Py_INCREF(<object>entry.key)
-        Py_INCREF(<object>entry.value)
-        PyTuple_SET_ITEM(item, 0, <object>entry.key)
-        PyTuple_SET_ITEM(item, 1, <object>entry.value)
-        table_displace(&self.table, index, CAUSE_DELETED, &out)
-        self.release(&out)
-        return item
-
-    def setdefault(self, key, default=None):
-        """The value of `key` as ``get`` finds it; on a miss `default`, stored as by ``put``."""
-        found = self.get(key, MISS)
-        if found is MISS:
-            self.store(key, default, 0)
-            return default
-        return found
-
-    def update(self, other=(), /, **more):
-        """Stores every pair of a mapping or of an iterable of pairs, then the keywords."""
-        if isinstance(other, Mapping):
-            other = other.items()
-        elif hasattr(other, "keys"):
-            other = [(key, other[key]) for key in other.keys()]
-        for key, value in other:
-            self[key] = value
-        for key, value in more.items():
-            self[key] = value
-
     def touch(self, key, ttl_seconds=None):
         """Makes `key` most recent and, with `ttl_seconds`, gives it a new deadline; whether it was
         there. An infinite ttl removes the deadline. O(1). Raises as ``put`` does for a bad ttl.
@@ -303,26 +191,6 @@ cdef class L1Cache(Entries):
             self.table.entries[index].deadline_ns = deadline_after(ttl) if ttl else 0
         return True
 
-    def clear(self):
-        """Removes everything; counters stay. O(entries)."""
-        self.require_open()
-        self.empty()
-
-    def expire(self):
-        """Removes every entry past its deadline and returns how many there were. O(entries)."""
-        cdef Displaced out = [0, 0, 0]
-        cdef uint32_t index, newer, count = 0
-        self.require_open()
-        index = self.table.entries[0].prev
-        while index:
-            newer = self.table.entries[index].prev
-            if is_expired(self.table.entries + index):
-                table_displace(&self.table, index, CAUSE_EXPIRED, &out)
-                count += 1
-            index = newer
-        self.release(&out)
-        return count
-
     def resize(self, budget_bytes):
         """Sets the budget and evicts least recent entries until within it.
 
@@ -335,60 +203,13 @@ cdef class L1Cache(Entries):
         table_shrink(&self.table, budget, &out)
         self.release(&out)
 
-    # ---------------------------------------------------------------- iteration
-
-    def __iter__(self):
-        self.require_open()
-        return iterate(self, &self.table, KEYS)
-
-    def _iterate(self, int kind):
-        """For the views: keys, values or items."""
-        self.require_open()
-        return iterate(self, &self.table, kind)
-
-    def keys(self):
-        """A set-like view of the keys, from the next victim to the most recent.
-
-        Iterators never raise for changes made meanwhile: they go through the keys present at their
-        start (8 bytes each) and skip those that have gone. They change no recency.
-        """
-        return CacheKeys(self)
-
-    def values(self):
-        """A view of the values, in the order of ``keys()``."""
-        return CacheValues(self)
-
-    def items(self):
-        """A view of ``(key, value)`` pairs, in the order of ``keys()``."""
-        return CacheItems(self)
-
-    def __eq__(self, other):
-        if not isinstance(other, Mapping):
-            return NotImplemented
-        return dict(self.items()) == dict(other.items())
-
     # ---------------------------------------------------------------- state
-
-    @property
-    def budget_bytes(self):
-        """The most that ``used_bytes`` may be."""
-        return self.budget
-
-    @property
-    def used_bytes(self):
-        """Bytes of all keys and values, and 80 for each entry, 104 under ``"s3fifo"``."""
-        return self.table.used_bytes
-
-    @property
-    def closed(self):
-        """Whether ``close()`` was called."""
-        return self.closed_
 
     def stats(self):
         """Counters since the start, and what is held now.
 
         ``evictions`` counts by cause, ``errors`` by kind; ``expirations`` counts entries found past
-        their deadline.
+        their deadline, and ``untold`` what left and no listener has heard of yet.
         """
         self.require_open()
         return {
@@ -399,35 +220,13 @@ cdef class L1Cache(Entries):
             "misses": self.misses,
             "expirations": self.table.counts[CAUSE_EXPIRED],
             "evictions": {"size": self.table.counts[CAUSE_SIZE]},
-            "errors": {"sizer": self.sizer_errors, "too_large": self.too_large},
+            "errors": {
+                "listener": self.listener_errors,
+                "sizer": self.sizer_errors,
+                "too_large": self.too_large,
+            },
+            "untold": self.count_untold(),
         }
-
-    def close(self):
-        """Removes everything; later uses raise ``ClosedError``. Closing again does nothing."""
-        if not self.closed_:
-            self.closed_ = True
-            self.empty()
-
-    def __enter__(self):
-        self.require_open()
-        return self
-
-    def __exit__(self, *_):
-        self.close()
-
-    @classmethod
-    def __class_getitem__(cls, types):
-        """``L1Cache[str, int]``, for annotations."""
-        return GenericAlias(cls, types)
-
-    def __repr__(self):
-        cdef str name = type(self).__name__
-        if self.closed_:
-            return f"<{name} closed>"
-        return (
-            f"<{name} {self.table.live:,} entries, "
-            f"{self.table.used_bytes:,} of {self.budget:,} bytes>"
-        )
 
 
 MutableMapping.register(L1Cache)

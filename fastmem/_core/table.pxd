@@ -81,6 +81,15 @@ cdef extern from *:
         if (type == &PyBytes_Type)
             return Py_SIZE(a) == Py_SIZE(b)
                 && !memcmp(PyBytes_AS_STRING(a), PyBytes_AS_STRING(b), (size_t)Py_SIZE(a));
+        if (type == &PyTuple_Type) { /* tuples in tuples are left to rich comparison */
+            Py_ssize_t i, n = PyTuple_GET_SIZE(a);
+            int same = n == PyTuple_GET_SIZE(b);
+            for (i = 0; same > 0 && i < n; i++) {
+                PyObject *x = PyTuple_GET_ITEM(a, i), *y = PyTuple_GET_ITEM(b, i);
+                same = x == y ? 1 : PyTuple_CheckExact(x) ? -1 : fm_same_content(x, y);
+            }
+            return same;
+        }
         return -1;
     }
 
@@ -225,14 +234,16 @@ cdef void table_displace(Table* t, uint32_t index, uint32_t cause, Displaced* ou
 # displaces others until within the budget. `fresh` then carries the old contents, and is appended
 # to `out` first. (Where the policy might displace the entry itself to make room, it is `fresh` that
 # lives on, as the youngest of the same queue.)
-cdef void table_replace(Table* t, uint32_t index, uint32_t fresh, Displaced* out) noexcept nogil
+cdef void table_replace(
+    Table* t, uint32_t index, uint32_t fresh, uint32_t cause, Displaced* out
+) noexcept nogil
 # Whether table_overwrite may be called instead.
 cdef bint table_fits(const Table* t, uint32_t index, int64_t size_bytes) noexcept nogil
 # table_replace in place, for one who takes over the references that the entry held: no entry is
 # needed to carry them. No version, no flags, and displaces nothing.
 cdef void table_overwrite(
     Table* t, uint32_t index, PyObject* key, PyObject* value, int64_t size_bytes,
-    int64_t deadline_ns,
+    int64_t deadline_ns, uint32_t cause,
 ) noexcept
 # The entry that has to leave next, 0 when there is none. O(1): under `s3fifo` at most CHANCES
 # entries that were used move on before it.

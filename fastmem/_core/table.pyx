@@ -168,7 +168,9 @@ cdef bint table_fits(const Table* t, uint32_t index, int64_t size_bytes) noexcep
     )
 
 
-cdef void table_replace(Table* t, uint32_t index, uint32_t fresh, Displaced* out) noexcept nogil:
+cdef void table_replace(
+    Table* t, uint32_t index, uint32_t fresh, uint32_t cause, Displaced* out
+) noexcept nogil:
     cdef Entry* entry = t.entries + index
     cdef uint32_t kept = entry.meta & (USES_MASK | SMALL)
     cdef Entry old
@@ -182,10 +184,10 @@ cdef void table_replace(Table* t, uint32_t index, uint32_t fresh, Displaced* out
         t.entries[fresh] = old
         t.entries[fresh].meta &= ~<uint32_t>SMALL
         table_use(t, index)
-        append(t, fresh, CAUSE_REPLACED, out)
+        append(t, fresh, cause, out)
         table_shrink(t, t.budget_bytes, out)
     else:
-        table_displace(t, index, CAUSE_REPLACED, out)
+        table_displace(t, index, cause, out)
         table_shrink(t, t.budget_bytes - t.entries[fresh].size_bytes, out)
         t.entries[fresh].meta |= kept & USES_MASK
         make_live(t, fresh, 1 if kept & SMALL else 0)
@@ -194,7 +196,7 @@ cdef void table_replace(Table* t, uint32_t index, uint32_t fresh, Displaced* out
 
 cdef void table_overwrite(
     Table* t, uint32_t index, PyObject* key, PyObject* value, int64_t size_bytes,
-    int64_t deadline_ns,
+    int64_t deadline_ns, uint32_t cause,
 ) noexcept:
     cdef Entry* entry = t.entries + index
     resize_entry(t, entry, size_bytes)
@@ -202,7 +204,7 @@ cdef void table_overwrite(
     entry.version = 0
     entry.meta &= LIVE | USES_MASK | SMALL
     table_use(t, index)
-    t.counts[CAUSE_REPLACED] += 1
+    t.counts[cause] += 1
 
 
 cdef inline int64_t small_share(const Table* t) noexcept nogil:

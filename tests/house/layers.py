@@ -24,7 +24,7 @@ PART_OF = {
     **dict.fromkeys(
         ("__main__", "demo", "holdings", "replay", "terminal", "trace", "workplace"), "cli"
     ),
-    **dict.fromkeys(("lookup", "writing", "elsewhere"), "memory"),
+    **dict.fromkeys(("lookup", "writing", "elsewhere", "memoize", "tasks"), "memory"),
 }
 ONLY = {"_core": {"errors"}}  # stricter than the order
 SOURCES = (".py", ".pyi", ".pyx", ".pxd", ".pxi")

@@ -1,7 +1,7 @@
 """What L1Cache should be under each policy: plain Python, slow and clear.
 
 A model holds entries as `[value, size, expired, uses]` and answers as the cache does; `shrink_to`
-and `victim` are the policy. Sizes are those the budget counts.
+and `victim` are the policy. Sizes are those the budget counts. `events` has what listeners hear.
 """
 
 from collections import OrderedDict
@@ -19,6 +19,7 @@ class Model:
     def __init__(self, budget: int) -> None:
         self.budget = budget
         self.entries: dict[Any, list[Any]] = {}
+        self.events: list[tuple[Any, Any, str]] = []
 
     def entry_size(self, key: Any, value: Any) -> int:
         return deep_size(key) + deep_size(value) + self.overhead
@@ -28,7 +29,7 @@ class Model:
 
     def peek(self, key: Any) -> Any:
         if key in self.entries and self.entries[key][EXPIRED]:
-            self.remove(key)
+            self.remove(key, "expired")
         return self.entries[key][VALUE] if key in self.entries else ABSENT
 
     def get(self, key: Any) -> Any:
@@ -40,7 +41,7 @@ class Model:
     def pop(self, key: Any) -> Any:
         value = self.peek(key)
         if value is not ABSENT:
-            self.remove(key)
+            self.remove(key, "deleted")
         return value
 
     def popitem(self) -> Any:
@@ -48,7 +49,7 @@ class Model:
         while self.entries:
             key = self.victim()
             entry = self.entries[key]
-            self.remove(key)
+            self.remove(key, "expired" if entry[EXPIRED] else "deleted")
             if not entry[EXPIRED]:
                 return key, entry[VALUE]
         return None
@@ -56,14 +57,14 @@ class Model:
     def expire(self) -> int:
         gone = [key for key, entry in self.entries.items() if entry[EXPIRED]]
         for key in gone:
-            self.remove(key)
+            self.remove(key, "expired")
         return len(gone)
 
     def shrink_to(self, limit: int) -> None:
         while self.used() > limit:
             key = self.victim()
             self.evicted(key)
-            self.remove(key)
+            self.remove(key, "size")
 
     def resize(self, budget: int) -> None:
         self.budget = budget
@@ -89,10 +90,16 @@ class Model:
     def evicted(self, key: Any) -> None:
         pass
 
-    def remove(self, key: Any) -> None:
-        del self.entries[key]
+    def replaced(self, key: Any) -> None:
+        """Told when a put takes the place of an entry."""
+        value, _, expired, _ = self.entries[key]
+        self.events.append((key, value, "expired" if expired else "replaced"))
+
+    def remove(self, key: Any, cause: str) -> None:
+        self.events.append((key, self.entries.pop(key)[VALUE], cause))
 
     def clear(self) -> None:
+        self.events += [(key, entry[VALUE], "cleared") for key, entry in self.entries.items()]
         self.entries.clear()
 
 
@@ -109,7 +116,9 @@ class Lru(Model):
         self.entries[key] = self.entries.pop(key)
 
     def put(self, key: Any, value: Any) -> None:
-        self.entries.pop(key, None)
+        if key in self.entries:
+            self.replaced(key)
+            del self.entries[key]
         self.entries[key] = [value, self.entry_size(key, value), False, 0]
         self.shrink_to(self.budget)
 
@@ -144,6 +153,7 @@ class S3Fifo(Model):
     def replace(self, key: Any, value: Any, size: int) -> None:
         """A use. The key becomes the new one, too, which matters to 1 and True."""
         queue = self.small if key in self.small else self.main
+        self.replaced(key)
         old = self.entries[key]
         fresh = [value, size, False, min(old[USES] + 1, 3)]
         if self.used() - old[SIZE] + size <= self.budget:
@@ -152,7 +162,7 @@ class S3Fifo(Model):
             queue.update(dict.fromkeys(keys))
             del self.entries[key]
         else:
-            self.remove(key)
+            del self.entries[key], queue[key]
             self.shrink_to(self.budget - size)
             queue[key] = None
         self.entries[key] = fresh
@@ -188,8 +198,8 @@ class S3Fifo(Model):
             ):
                 self.ghosts.popitem(last=False)
 
-    def remove(self, key: Any) -> None:
-        super().remove(key)
+    def remove(self, key: Any, cause: str) -> None:
+        super().remove(key, cause)
         self.small.pop(key, None)
         self.main.pop(key, None)
 

@@ -1,4 +1,5 @@
-"""L1Cache against a small model: the same answers, order and bytes, and every invariant, each step.
+"""L1Cache against a small model: the same answers, order, bytes and events, and every invariant,
+each step.
 
 Time is the test's own: an entry expires when its deadline is moved into the past.
 """
@@ -38,14 +39,28 @@ KEYS = st.one_of(
     st.tuples(st.integers(0, 3), st.sampled_from("ab")),
     st.builds(Collides, st.integers(0, 5)),
 )
-VALUES = st.one_of(st.none(), st.booleans(), st.binary(max_size=300), st.lists(st.integers()))
+VALUES = st.one_of(
+    st.none(), st.booleans(), st.integers(-2, 2), st.binary(max_size=300), st.lists(st.integers())
+)
 
 
 class L1Machine(RuleBasedStateMachine):
-    @initialize(budget=st.integers(200, 4000), policy=st.sampled_from(sorted(MODELS)))
-    def start(self, budget: int, policy: Any) -> None:
+    @initialize(
+        budget=st.integers(200, 4000),
+        policy=st.sampled_from(sorted(MODELS)),
+        listens=st.booleans(),
+    )
+    def start(self, budget: int, policy: Any, listens: bool) -> None:
         self.model: Model = MODELS[policy](budget)
         self.cache = L1Cache(budget, policy=policy)
+        self.told: list[tuple[Any, Any, str]] | None = None
+        if listens:  # else what is replaced goes another way
+            self.told = []
+            self.cache.add_listener(self.on_evict)
+
+    def on_evict(self, key: Any, value: Any, cause: str) -> None:
+        assert self.told is not None
+        self.told.append((key, value, cause))
 
     @rule(key=KEYS, value=VALUES, how=st.sampled_from(["put", "ttl", "item", "update"]))
     def put(self, key: Any, value: Any, how: str) -> None:
@@ -108,6 +123,70 @@ class L1Machine(RuleBasedStateMachine):
             with pytest.raises(ValueTooLargeError):
                 self.cache.setdefault(key, value)
 
+    @rule(key=KEYS, value=VALUES)
+    def add(self, key: Any, value: Any) -> None:
+        present = key in self.model.entries and not self.model.entries[key][EXPIRED]
+        if not present and self.model.entry_size(key, value) > self.model.budget:
+            with pytest.raises(ValueTooLargeError):
+                self.cache.add(key, value)
+            return
+        assert self.cache.add(key, value) is not present
+        if not present:
+            self.model.put(key, value)
+
+    @rule(key=KEYS, delta=st.integers(-3, 3), initial=st.sampled_from([0, 5, None]))
+    def incr(self, key: Any, delta: Any, initial: Any) -> None:
+        value, _, expired, _ = self.model.entries.get(key, (ABSENT, 0, True, 0))
+        if expired and initial is None:
+            with pytest.raises(KeyError):
+                self.cache.incr(key, delta, initial=initial)
+        elif not expired and type(value) is not int:
+            with pytest.raises(TypeError):
+                self.cache.incr(key, delta, initial=initial)
+        else:
+            total = (initial if expired else value) + delta
+            if self.model.entry_size(key, total) <= self.model.budget:
+                assert self.cache.incr(key, delta, initial=initial) == total
+                self.model.put(key, total)
+
+    @rule(key=KEYS, expected=VALUES, value=VALUES)
+    def compare_and_set(self, key: Any, expected: Any, value: Any) -> None:
+        held, _, expired, _ = self.model.entries.get(key, (ABSENT, 0, True, 0))
+        same = not expired and held == expected
+        if same and self.model.entry_size(key, value) > self.model.budget:
+            with pytest.raises(ValueTooLargeError):
+                self.cache.compare_and_set(key, expected, value)
+            return
+        assert self.cache.compare_and_set(key, expected, value) is same
+        if same:
+            self.model.put(key, value)
+
+    @rule(keys=st.lists(KEYS, max_size=5))
+    def get_many(self, keys: Any) -> None:
+        found = self.cache.get_many(keys)
+        expected = {}
+        for key in keys:
+            value = self.model.get(key)
+            if value is not ABSENT:
+                expected[key] = value
+        assert list(found) == list(expected)
+        assert all(found[key] is expected[key] for key in expected)
+
+    @rule(pairs=st.lists(st.tuples(KEYS, VALUES), max_size=5))
+    def put_many(self, pairs: Any) -> None:
+        if any(self.model.entry_size(*pair) > self.model.budget for pair in pairs):
+            with pytest.raises(ValueTooLargeError):
+                self.cache.put_many(pairs)
+        else:
+            self.cache.put_many(pairs)
+            for pair in pairs:
+                self.model.put(*pair)
+
+    @rule(keys=st.lists(KEYS, max_size=5))
+    def delete_many(self, keys: Any) -> None:
+        gone = sum(self.model.pop(key) is not ABSENT for key in keys)
+        assert self.cache.delete_many(keys) == gone
+
     @rule(key=KEYS)
     def time_passes_for(self, key: Any) -> None:
         if key in self.model.entries:  # nobody notices yet
@@ -150,6 +229,18 @@ class L1Machine(RuleBasedStateMachine):
         found, expected = list(self.cache.items()), self.model.live()
         assert [key for key, _ in found] == [key for key, _ in expected]
         assert all(a is b for (_, a), (_, b) in zip(found, expected, strict=True))
+        if self.told is not None:
+            heard, expected_events = self.told, self.model.events
+            assert len(heard) == len(expected_events)
+            for key, value, cause in heard:
+                # Entries that leave in one call for one reason may do so in any order.
+                at = next(i for i, event in enumerate(expected_events) if event[0] == key)
+                assert all(event[2] == cause for event in expected_events[:at])
+                _, told_value, told_cause = expected_events.pop(at)
+                assert cause == told_cause
+                assert value is told_value
+            heard.clear()
+        self.model.events.clear()
 
 
 TestL1Machine = L1Machine.TestCase

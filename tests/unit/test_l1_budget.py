@@ -59,7 +59,7 @@ def test_a_value_larger_than_the_budget_changes_nothing() -> None:
         assert raised.value.size == size(key, b"x" * 2_000)
         assert raised.value.limit == 2_000
     assert list(cache.items()) == [("a", "old"), ("b", 1)]
-    assert cache.stats()["errors"] == {"sizer": 0, "too_large": 2}
+    assert cache.stats()["errors"] == {"listener": 0, "sizer": 0, "too_large": 2}
 
 
 def test_an_entry_may_fill_the_budget_exactly() -> None:

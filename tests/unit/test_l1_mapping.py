@@ -1,5 +1,7 @@
 """What L1Cache answers: the verbs, None as a value, errors, closing, statistics."""
 
+from __future__ import annotations
+
 import doctest
 from collections.abc import Hashable, MutableMapping
 from typing import Any, get_args
@@ -149,7 +151,8 @@ def test_statistics_count_what_happened() -> None:
         "misses": 1,
         "expirations": 0,
         "evictions": {"size": 1},
-        "errors": {"sizer": 0, "too_large": 0},
+        "errors": {"listener": 0, "sizer": 0, "too_large": 0},
+        "untold": {"entries": 0, "bytes": 0},
     }
 
 
@@ -179,6 +182,14 @@ def test_a_closed_cache_says_so_to_everything() -> None:
         lambda: cache.resize(5),
         lambda: cache.stats(),
         lambda: cache.__enter__(),
+        lambda: cache.add("a", 1),
+        lambda: cache.incr("a"),
+        lambda: cache.compare_and_set("a", 1, 2),
+        lambda: cache.get_many(["a"]),
+        lambda: cache.get_many([]),
+        lambda: cache.put_many({"a": 1}),
+        lambda: cache.delete_many([]),
+        lambda: cache.add_listener(print),
     ):
         with pytest.raises(ClosedError):
             use()

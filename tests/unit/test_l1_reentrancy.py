@@ -3,6 +3,8 @@
 Each hostile action is tried from every place where the cache runs user code.
 """
 
+from __future__ import annotations
+
 import contextlib
 import gc
 from collections.abc import Callable
@@ -108,6 +110,11 @@ def subscript(cache: L1Cache, key: Any) -> None:
         cache[key]
 
 
+def counted(cache: L1Cache, key: Any) -> None:
+    with contextlib.suppress(TypeError):  # what another stored is no number
+        cache.incr(key)
+
+
 OPERATIONS: dict[str, Operation] = {
     "put": lambda c, k: c.put(k, 1),
     "get": lambda c, k: c.get(k),
@@ -117,6 +124,12 @@ OPERATIONS: dict[str, Operation] = {
     "touch": lambda c, k: c.touch(k, 60),
     "setdefault": lambda c, k: c.setdefault(k, 1),
     "contains": lambda c, k: k in c,
+    "add": lambda c, k: c.add(k, 1),
+    "incr": lambda c, k: counted(c, k),
+    "compare_and_set": lambda c, k: c.compare_and_set(k, "target", 1),
+    "get_many": lambda c, k: c.get_many([k]),
+    "put_many": lambda c, k: c.put_many([(k, 1)]),
+    "delete_many": lambda c, k: c.delete_many([k]),
 }
 operations = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
 

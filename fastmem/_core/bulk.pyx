@@ -1,0 +1,112 @@
+"""`get_many`, `put_many` and `delete_many`: many keys, each in a step of its own."""
+
+from collections.abc import Mapping
+
+from libc.stdint cimport int64_t, uint32_t
+
+from fastmem._core.clock cimport deadline_after, ttl_ns
+from fastmem._core.entries cimport is_expired, lookup, mark_use
+from fastmem._core.table cimport CAUSE_DELETED, Displaced
+
+from fastmem._core.cache import MISSING
+from fastmem.errors import ValueTooLargeError
+
+cdef object MISS = MISSING
+
+
+def keys_of(keys):
+    """The keys of a bulk verb; ``TypeError`` for one str or bytes, which is hardly meant."""
+    if isinstance(keys, (str, bytes)):
+        raise TypeError(f"keys must be an iterable of keys, not one {type(keys).__name__}")
+    return keys
+
+
+def pairs_of(pairs):
+    """The pairs of a bulk verb, out of a mapping or an iterable of pairs."""
+    return pairs.items() if isinstance(pairs, Mapping) else pairs
+
+
+cdef class BulkVerbs(RemovalVerbs):
+    """What a cache does with many keys in one call."""
+
+    def get_many(self, keys, /):
+        """A dict of those of `keys` that are there, each found as by ``get``. O(keys).
+
+        A miss is a key that the dict lacks; a stored ``None`` is in it. ``TypeError`` for a str or
+        bytes in place of the iterable.
+
+        >>> from fastmem import L1Cache
+        >>> cache = L1Cache(1_000_000)
+        >>> cache.put_many({"a": 1, "b": None})
+        >>> cache.get_many(["a", "b", "c"])
+        {'a': 1, 'b': None}
+        """
+        cdef dict found = {}
+        cdef uint32_t index, fragment
+        self.require_open()
+        for key in keys_of(keys):
+            index = lookup(self, key, &fragment)
+            if index and not is_expired(self.table.entries + index):
+                self.hits += 1
+                mark_use(&self.table, index)
+                value = <object>self.table.entries[index].value
+            else:
+                if index:
+                    self.expire_at(index)
+                value = self.miss(key)
+                if value is MISS:
+                    continue
+            found[key] = value
+        return found
+
+    def put_many(self, pairs, /, ttl_seconds=None):
+        """Stores every pair of a mapping or of an iterable of pairs as ``put`` does. O(pairs).
+
+        All pairs are drawn, hashed and measured before the first is stored: what the iterable, a
+        ``__hash__`` or a sizer raise, a bad ttl and ``ValueTooLargeError`` leave everything as it
+        was. Then pair after pair is stored, each in one step; only a key's ``__eq__``, a listener's
+        interrupt or ``MemoryError`` can end that early, and a note on the exception says how many
+        pairs are stored.
+        """
+        cdef Displaced out = [0, 0, 0]
+        cdef int64_t size, deadline, ttl = ttl_ns(ttl_seconds)
+        cdef list measured = []
+        self.require_open()
+        for key, value in pairs_of(pairs):
+            hash(key)
+            size = self.entry_size(key, value)
+            if size > self.budget:
+                self.too_large += 1
+                raise ValueTooLargeError(size, self.budget)
+            measured.append((key, value, size))
+        deadline = deadline_after(ttl) if ttl else 0
+        stored = 0
+        try:
+            for key, value, size in measured:
+                self.install(key, value, size, deadline, 0, 0, &out)
+                stored += 1
+                self.release(&out)
+        except BaseException as error:
+            error.add_note(f"put_many stored {stored} of {len(measured)} pairs")
+            raise
+
+    def delete_many(self, keys, /):
+        """Removes every one of `keys`, each in one step, and returns how many were there. O(keys).
+
+        All keys are drawn and hashed before the first is removed; ``TypeError`` for a str or bytes
+        in place of the iterable.
+        """
+        cdef Displaced out = [0, 0, 0]
+        cdef uint32_t index
+        cdef int64_t count = 0
+        cdef list wanted = list(keys_of(keys))
+        self.require_open()
+        for key in wanted:
+            hash(key)
+        for key in wanted:
+            index = self.find_doomed(key)
+            if index:
+                self.discard_at(index, CAUSE_DELETED, &out)
+                count += 1
+                self.release(&out)
+        return count

@@ -1,0 +1,28 @@
+"""Keys made of the arguments of a call."""
+
+from cpython.object cimport PyObject
+
+
+# From C's arguments to Python's: `count` of `args` are positional, then come those of `names`.
+cdef tuple tuple_of(PyObject** args, Py_ssize_t count)
+cdef dict dict_of(PyObject** args, Py_ssize_t count, PyObject* names)
+
+
+cdef class Calls:
+    cdef object token          # what tells the function from others: the first part of its keys
+    cdef bint strict           # keys for the tiers
+    cdef tuple names           # of the parameters that take positional arguments
+    cdef Py_ssize_t plain      # a call with so many arguments, all positional, needs no binding
+    cdef Py_ssize_t unnamed    # the first so many of them take nothing else
+    cdef tuple defaults        # their parts, MISSING where there is none; as long as `names`
+    cdef bint more_positional  # *args
+    cdef tuple keywords        # (name, part of its default or MISSING) of keyword-only parameters
+    cdef bint more_keywords    # **kwargs
+    cdef dict owners           # id of an instance -> (weak reference, what stands for it)
+
+    # The key of a call; MISSING when the function does not take these arguments. With `owned` the
+    # first is the instance that the function is a method of, and does not become part of the key.
+    cdef object key_of(self, PyObject** args, Py_ssize_t count, PyObject* names, bint owned)
+    cdef object key_of_any(self, PyObject** args, Py_ssize_t count, PyObject* names, bint owned)
+    cdef object part_of_owner(self, object owner)
+    cdef object part_of_default(self, object value)

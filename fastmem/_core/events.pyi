@@ -1,0 +1,16 @@
+from collections.abc import Callable, Hashable
+from typing import Any, Literal, TypeAlias
+
+from typing_extensions import TypeVar, disjoint_base
+
+from fastmem._core.cache import Cache
+
+_K = TypeVar("_K", bound=Hashable, default=Any)
+_V = TypeVar("_V", default=Any)
+_Cause: TypeAlias = Literal["size", "expired", "replaced", "deleted", "cleared"]
+_L = TypeVar("_L", bound=Callable[[Any, Any, _Cause], object])
+
+@disjoint_base
+class Announcer(Cache[_K, _V]):
+    def add_listener(self, on_evict: _L, /) -> _L: ...
+    def remove_listener(self, on_evict: Callable[[Any, Any, _Cause], object], /) -> None: ...

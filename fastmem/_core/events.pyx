@@ -1,0 +1,161 @@
+"""`Announcer`: listeners hear what left a cache, and why, in the order of the changes.
+
+What leaves is chained, in the step that displaces it, to the end of one queue. One thread at a
+time takes from its front and calls the listeners; whoever finds it at work leaves the rest to it.
+So the order is that of the changes, no listener runs inside another, and none ever runs while the
+structure is not whole.
+"""
+
+import os
+
+from cpython.exc cimport PyErr_SetObject, PyErr_WriteUnraisable
+from libc.stdint cimport int64_t, uint32_t
+
+from fastmem._core.table cimport CAUSE_COUNT, Entry, table_release
+
+cdef tuple CAUSES = ("size", "expired", "replaced", "deleted", "cleared")
+cdef object process_id = os.getpid
+
+
+cdef int report(object error, object listener) except -1:
+    """Shows an exception to ``sys.unraisablehook``, with its listener."""
+    PyErr_SetObject(type(error), error)
+    PyErr_WriteUnraisable(listener)
+    return 0
+
+
+cdef bint is_among(object listener, tuple listeners):
+    for other in listeners or ():
+        if other is listener:
+            return True
+    return False
+
+
+cdef class Announcer(Cache):
+    """A cache that tells what leaves it."""
+
+    def __dealloc__(self):
+        # Only a forked child has any: its parent's other threads were telling.
+        if self.table.entries != NULL:
+            table_release(&self.table, &self.untold)
+
+    def add_listener(self, on_evict, /):
+        """Has ``on_evict(key, value, cause)`` called for all that leaves; returns `on_evict`.
+
+        The cause is ``"size"`` (evicted to stay within the budget), ``"expired"``, ``"replaced"``,
+        ``"deleted"`` or ``"cleared"`` (``clear`` and ``close``). A cache that is forgotten tells
+        nothing. Without listeners nothing is spent on them.
+
+        Calls come from the thread whose call made the change, before that call returns, with the
+        cache whole and no lock held: a listener may use the cache, add and remove listeners, or
+        block. They come one at a time and in the order of the changes: what other threads, and the
+        listener itself, change meanwhile is told by that same thread afterwards, and until then
+        counts in ``stats()["untold"]``, which a listener that blocks makes grow.
+
+        What a listener raises is counted in ``stats()["errors"]["listener"]`` and goes to
+        ``sys.unraisablehook``; the others are called all the same. What is not an ``Exception``,
+        such as ``KeyboardInterrupt``, comes out of the call that made the change, which stands,
+        when all events are told.
+
+        >>> from fastmem import L1Cache
+        >>> cache = L1Cache(1_000_000)
+        >>> @cache.add_listener
+        ... def on_evict(key, value, cause):
+        ...     print(key, value, cause)
+        >>> cache["a"] = 1
+        >>> cache["a"] = 2
+        a 1 replaced
+        """
+        cdef tuple before, after
+        if not callable(on_evict):
+            raise TypeError(f"a listener must be callable, not {type(on_evict).__name__}")
+        self.require_open()
+        while True:
+            before = self.listeners
+            after = (*(before or ()), on_evict)
+            if self.listeners is before:  # else a collection ran code that changed it
+                break
+        self.listeners = after
+        self.watched = (1 << CAUSE_COUNT) - 1
+        return on_evict
+
+    def remove_listener(self, on_evict, /):
+        """Takes back one ``add_listener(on_evict)``: no call to it begins any more.
+
+        ``ValueError`` when it is not a listener.
+        """
+        cdef tuple before, after
+        while True:
+            before = self.listeners
+            kept = list(before or ())
+            kept.remove(on_evict)
+            after = tuple(kept)
+            if self.listeners is before:  # else comparing ran code that changed it
+                break
+        self.listeners = after or None
+        self.watched = (1 << CAUSE_COUNT) - 1 if after else 0
+
+    cdef int on_victims(self, Displaced* out) except -1:
+        if self.untold.head:
+            self.entry_at(self.untold.tail).next = out.head
+        else:
+            self.untold.head = out.head
+        self.untold.tail = out.tail
+        out[0] = [0, 0, 0]
+        return self.tell()
+
+    cdef int tell(self) except -1:
+        cdef Displaced one = [0, 0, 0]
+        cdef Entry* entry
+        cdef object interrupt = None
+        process = process_id()
+        if self.telling and self.teller == process:
+            return 0
+        self.telling = True
+        self.teller = process
+        while self.untold.head:
+            one.head = one.tail = self.untold.head
+            entry = self.entry_at(one.head)
+            self.untold.head = entry.next
+            entry.next = 0
+            key, value = <object>entry.key, <object>entry.value
+            raised = self.tell_one(key, value, CAUSES[entry.prev])
+            if interrupt is None:
+                interrupt = raised
+            elif raised is not None:
+                report(raised, self)
+            key = value = raised = None
+            table_release(&self.table, &one)
+        self.telling = False
+        if interrupt is not None:
+            raise interrupt
+        return 0
+
+    cdef object tell_one(self, object key, object value, str cause):
+        """Tells one event; what was raised that is no Exception, or None."""
+        cdef tuple listeners = self.listeners
+        cdef object interrupt = None
+        for listener in listeners or ():
+            if self.listeners is not listeners and not is_among(listener, self.listeners):
+                continue
+            try:
+                listener(key, value, cause)
+            except Exception as error:
+                self.listener_errors += 1
+                report(error, listener)
+            except BaseException as error:
+                if interrupt is None:
+                    interrupt = error
+                else:
+                    report(error, listener)
+        return interrupt
+
+    cdef dict count_untold(self):
+        """The events that wait: how many, and the bytes they keep."""
+        cdef uint32_t index = self.untold.head
+        cdef int64_t count = 0, size = 0
+        while index:
+            count += 1
+            size += self.entry_at(index).size_bytes
+            index = self.entry_at(index).next
+        return {"entries": count, "bytes": size}

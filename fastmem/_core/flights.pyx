@@ -1,0 +1,159 @@
+"""Flights: what many callers wait for is loaded once.
+
+A flight is found by its lease, so no caller joins one whose key has changed since it began. Who
+waits, thread or task of any loop, leaves a callable that wakes it. A loader that calls back into
+flights waits for them in turn; those edges are noted, and a wait that would close a circle is an
+error instead.
+"""
+
+from contextvars import ContextVar
+from threading import Lock
+
+from cpython.contextvars cimport PyContextVar_Reset, PyContextVar_Set, get_value
+
+cdef extern from "Python.h":
+    unsigned long PyThread_get_thread_ident() noexcept
+
+# The constants of the .pxd, for Python too.
+globals().update(FLYING=FLYING, LANDED=LANDED, FAILED=FAILED, ABANDONED=ABANDONED)
+
+cdef object loading = ContextVar("fastmem.loading", default=None)
+cdef uint64_t visits = 0
+cdef double LOOK_AGAIN_S = 1.0  # whether the loop that runs a flight was closed in the middle
+
+
+cdef Flight flight_of_context():
+    cdef Flight found = get_value(loading, None)
+    return found
+
+
+cdef bint leads_to(Flight start, Flight goal, uint64_t visit) noexcept:
+    """ATOMIC. Whether `start` is `goal`, or waits for it through any number of others."""
+    cdef Flight next
+    if start is goal:
+        return True
+    start.visit = visit
+    for next in start.awaited:
+        if next.visit != visit and leads_to(next, goal, visit):
+            return True
+    return False
+
+
+cdef class Flight(Lease):
+    """One call of a loader for `key`; who claims it makes it."""
+
+    def __init__(self, key):
+        self.key = key
+        self.waiters = []
+        self.awaited = {}
+
+    cpdef bint claim(self, object loop) noexcept:
+        """Makes the caller the one who makes it, as a task of `loop` or, with None, in this thread;
+        whether nobody was yet.
+        """
+        if self.claimed:
+            return False
+        self.claimed = True
+        self.loop = loop
+        if loop is None:
+            self.thread = PyThread_get_thread_ident()
+        return True
+
+    cdef int come_down(self, int state, object outcome) except -1:
+        cdef object interrupt = None
+        cdef list waiters = self.waiters
+        if waiters is None:
+            return 0
+        self.state = state
+        self.outcome = outcome
+        self.waiters = None
+        self.end()
+        for wake in waiters:
+            try:
+                wake()
+            except RuntimeError:
+                continue  # its loop is closed: nobody waits there any more
+            except BaseException as error:  # the others must not sleep for ever
+                interrupt = error
+        if interrupt is not None:
+            raise interrupt
+        return 0
+
+    def land(self, value):
+        """Hands `value` to all who wait."""
+        self.come_down(LANDED, value)
+
+    def fail(self, error):
+        """Raises `error` in all who wait."""
+        self.come_down(FAILED, error)
+
+    def abandon(self):
+        """Has all who wait try for themselves."""
+        self.come_down(ABANDONED, None)
+
+    def wake_by(self, wake, /):
+        """Has `wake()` called when it comes down; False when it has."""
+        if self.waiters is None:
+            return False
+        self.waiters.append(wake)
+        return True
+
+    def depart(self):
+        """In the context of the loader: what it calls from here on is this flight's doing."""
+        PyContextVar_Set(loading, self)
+
+    def begin_wait(self):
+        """Notes that the loader of this context waits for the flight, and returns that loader's
+        flight, for ``end_wait``; ``RuntimeError`` if the wait could never end.
+        """
+        global visits
+        cdef Flight mine = flight_of_context()
+        cdef bint own = self.thread == PyThread_get_thread_ident()
+        visits += 1
+        if own or (mine is not None and mine.waiters is not None and leads_to(self, mine, visits)):
+            raise RuntimeError(f"loading {self.key!r} needs the very value that is being loaded")
+        if mine is not None:
+            mine.awaited[self] = mine.awaited.get(self, 0) + 1
+        self.callers += 1
+        return mine
+
+    def end_wait(self, Flight mine):
+        """The other end of ``begin_wait``; whether it is in the air and nobody waits any more."""
+        self.callers -= 1
+        if mine is not None:
+            mine.awaited[self] -= 1
+            if mine.awaited[self] == 0:
+                del mine.awaited[self]
+        return self.callers == 0 and self.waiters is not None
+
+    def fly_unwatched(self):
+        """Has it go on when nobody waits."""
+        self.callers += 1
+
+    def wait(self):
+        """Blocks this thread until it has come down."""
+        if self.waiters is None:
+            return
+        mine = self.begin_wait()
+        try:
+            lock = Lock()
+            lock.acquire()
+            if self.wake_by(lock.release):
+                while not lock.acquire(True, -1 if self.loop is None else LOOK_AGAIN_S):
+                    if self.loop.is_closed():
+                        self.abandon()
+        finally:
+            self.end_wait(mine)
+
+    def call(self, function, tuple args, dict kwargs):
+        """Calls the loader in this thread; whatever happens is noted only in what it raises."""
+        cdef Flight outer = flight_of_context()
+        cdef object token = PyContextVar_Set(loading, self)
+        if outer is not None:
+            outer.awaited[self] = 1
+        try:
+            return function(*args, **kwargs)
+        finally:
+            PyContextVar_Reset(loading, token)
+            if outer is not None:
+                del outer.awaited[self]

@@ -1,0 +1,5 @@
+class Lease:
+    key: object
+    held: bool
+
+class Leases: ...

@@ -1,0 +1,29 @@
+"""Functions whose results a cache keeps."""
+
+from cpython.object cimport PyObject
+
+from fastmem._core.calls cimport Calls
+from fastmem._core.loader cimport Loader
+
+ctypedef PyObject* (*vectorcall)(PyObject*, PyObject**, size_t, PyObject*)
+
+
+cdef class Memo(Loader):
+    cdef vectorcall entry_point
+    cdef dict __dict__
+    cdef object __weakref__
+    cdef object key_function     # None: `calls` makes the keys
+    cdef Calls calls
+    cdef bint owned              # it is a method: the first argument is the instance
+
+    cdef object call(self, PyObject** args, size_t count, PyObject* names, bint owned)
+    # The key of a call; MISSING when the function does not take these arguments.
+    cdef object key_of(self, PyObject** args, size_t count, PyObject* names, bint owned)
+    # That of a call made from Python; TypeError when the function does not take these arguments.
+    cdef object key_from(self, tuple args, dict kwargs, bint owned)
+
+
+cdef class BoundMemo:
+    cdef vectorcall entry_point
+    cdef readonly Memo __func__
+    cdef readonly object __self__

@@ -1,0 +1,209 @@
+"""`Memo`: a function whose results a cache keeps, called through C from arguments to result.
+
+A hit makes a key and looks it up; everything else is in loader.pyx.
+"""
+
+from collections import namedtuple
+
+cimport cython
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from libc.stdint cimport int64_t
+from libc.string cimport memcpy
+
+from fastmem._core.calls cimport dict_of, tuple_of
+
+from fastmem._core.cache import MISSING
+
+cdef extern from "Python.h":
+    ctypedef struct PyTypeObject:
+        unsigned long tp_flags
+        Py_ssize_t tp_vectorcall_offset
+        void* tp_call
+    unsigned long Py_TPFLAGS_HAVE_VECTORCALL
+    size_t PY_VECTORCALL_ARGUMENTS_OFFSET
+    Py_ssize_t PyVectorcall_NARGS(size_t) noexcept
+    object PyVectorcall_Call(object, object, object)
+    object PyObject_Vectorcall(object, PyObject**, size_t, PyObject*)
+    PyObject** PySequence_Fast_ITEMS(object) noexcept
+
+CacheInfo = namedtuple("CacheInfo", ["hits", "misses", "maxsize", "currsize"])
+
+cdef object MISS = MISSING
+
+
+cdef object enter_memo(PyObject* callee, PyObject** args, size_t flags, PyObject* names):
+    cdef Memo self = <Memo>callee
+    return self.call(args, PyVectorcall_NARGS(flags), names, self.owned)
+
+
+cdef object enter_bound(PyObject* callee, PyObject** args, size_t flags, PyObject* names):
+    """Calls with the instance in front; the caller mostly leaves room for it there."""
+    cdef BoundMemo self = <BoundMemo>callee
+    cdef Py_ssize_t count = PyVectorcall_NARGS(flags)
+    cdef Py_ssize_t total = count + (len(<tuple>names) if names != NULL else 0)
+    cdef PyObject** moved
+    cdef PyObject* before
+    if flags & PY_VECTORCALL_ARGUMENTS_OFFSET:
+        moved = args - 1
+        before = moved[0]
+        moved[0] = <PyObject*>self.__self__
+        try:
+            return self.__func__.call(moved, count + 1, names, True)
+        finally:
+            moved[0] = before
+    moved = <PyObject**>PyMem_Malloc((total + 1) * sizeof(PyObject*))
+    if moved == NULL:
+        raise MemoryError()
+    try:
+        moved[0] = <PyObject*>self.__self__
+        memcpy(moved + 1, args, total * sizeof(PyObject*))
+        return self.__func__.call(moved, count + 1, names, True)
+    finally:
+        PyMem_Free(moved)
+
+
+cdef class Memo(Loader):
+    """What ``fastmem.memoize`` makes of a function; see there."""
+
+    def __cinit__(self, *_, **__):
+        self.entry_point = <vectorcall>enter_memo
+
+    def __init__(self, function, cache, Calls calls, key_function, **loading):
+        super().__init__(function, cache, **loading)
+        self.calls = calls
+        self.key_function = key_function
+
+    def __call__(self, *args, **kwargs):
+        return PyVectorcall_Call(self, args, kwargs)
+
+    def __set_name__(self, owner, name):
+        self.owned = True
+
+    def __get__(self, instance, owner):
+        cdef BoundMemo bound
+        if instance is None:
+            return self
+        bound = BoundMemo.__new__(BoundMemo)
+        bound.entry_point = <vectorcall>enter_bound
+        bound.__func__ = self
+        bound.__self__ = instance
+        return bound
+
+    def __repr__(self):
+        return f"<memoized {self.function!r}>"
+
+    def __reduce__(self):
+        """By its name, like any function."""
+        return self.__qualname__
+
+    cdef object key_of(self, PyObject** args, size_t count, PyObject* names, bint owned):
+        if self.key_function is not None:
+            return PyObject_Vectorcall(self.key_function, args, count, names)
+        return self.calls.key_of(args, count, names, owned)
+
+    cdef object key_from(self, tuple args, dict kwargs, bint owned):
+        cdef tuple names = tuple(kwargs)
+        cdef tuple values = args + tuple(kwargs.values())
+        key = self.key_of(
+            PySequence_Fast_ITEMS(values), len(args), <PyObject*>names if names else NULL, owned
+        )
+        if key is MISS:
+            raise TypeError(f"{self.function!r} does not take these arguments")
+        return key
+
+    cdef object call(self, PyObject** args, size_t count, PyObject* names, bint owned):
+        cdef int64_t due = 0
+        key = self.key_of(args, count, names, owned)
+        if key is MISS:
+            return PyObject_Vectorcall(self.function, args, count, names)  # says what is wrong
+        value = self.find(key, &due)
+        if value is MISS:
+            return self.load(key, tuple_of(args, count), dict_of(args, count, names))
+        if due:
+            self.refresh(key, due, tuple_of(args, count), dict_of(args, count, names))
+        return value
+
+    # ---------------------------------------------------------------- for callers
+
+    def cache_key(self, /, *args, **kwargs):
+        """The key in the cache of a call with these arguments."""
+        return self.key_from(args, kwargs, self.owned)
+
+    def invalidate(self, /, *args, **kwargs):
+        """Removes the result of a call with these arguments; whether there was one.
+
+        What is being loaded for it is not stored, and callers from now on do not wait for it.
+        """
+        return self.cache.delete(self.key_from(args, kwargs, self.owned))
+
+    def cache_info(self):
+        """``CacheInfo(hits, misses, maxsize, currsize)``: own calls, and bytes of the cache."""
+        return CacheInfo(self.hits, self.misses, self.cache.budget, self.cache.table.used_bytes)
+
+    def cache_parameters(self):
+        """A new dict of what the function was memoized with; ``maxsize`` is the cache's bytes."""
+        return {"maxsize": self.cache.budget, "typed": True, **self.parameters}
+
+    def cache_clear(self):
+        """Removes all results of this function and zeroes its counts. O(entries of the cache).
+
+        What is being loaded is not stored. ``TypeError`` with a ``key=``: which entries are this
+        function's only its author knows.
+        """
+        token = None if self.calls is None else self.calls.token
+        if token is None:
+            raise TypeError("with key= use invalidate(), or delete() and clear() of the cache")
+        if self.cache.leases is not None:
+            self.cache.leases.void_of(token)
+        for key in list(self.cache):
+            if type(key) is tuple and key and type(key[0]) is type(token) and key[0] == token:
+                self.cache.delete(key)
+        self.hits = self.misses = 0
+
+
+@cython.final
+@cython.freelist(8)
+cdef class BoundMemo:
+    """A memoized method of one instance."""
+
+    def __call__(self, *args, **kwargs):
+        return PyVectorcall_Call(self, args, kwargs)
+
+    def __getattr__(self, name):
+        return getattr(self.__func__, name)
+
+    def __repr__(self):
+        return f"<bound {self.__func__!r} of {self.__self__!r}>"
+
+    def __eq__(self, other):
+        if type(other) is not BoundMemo:
+            return NotImplemented
+        return (
+            self.__func__ is (<BoundMemo>other).__func__
+            and self.__self__ is (<BoundMemo>other).__self__
+        )
+
+    def __hash__(self):
+        return hash((id(self.__func__), id(self.__self__)))
+
+    def cache_key(self, /, *args, **kwargs):
+        """As of the function, for this instance."""
+        return self.__func__.key_from((self.__self__, *args), kwargs, True)
+
+    def invalidate(self, /, *args, **kwargs):
+        """As of the function, for this instance."""
+        return self.__func__.cache.delete(self.cache_key(*args, **kwargs))
+
+
+cdef int call_through_c(type kind, Py_ssize_t offset) except -1:
+    cdef PyTypeObject* t = <PyTypeObject*>kind
+    t.tp_vectorcall_offset = offset
+    t.tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL
+    t.tp_call = <void*>PyVectorcall_Call
+    return 0
+
+
+cdef Memo sample = Memo.__new__(Memo)
+cdef BoundMemo bound_sample = BoundMemo.__new__(BoundMemo)
+call_through_c(Memo, <char*>&sample.entry_point - <char*><PyObject*>sample)
+call_through_c(BoundMemo, <char*>&bound_sample.entry_point - <char*><PyObject*>bound_sample)

@@ -1,0 +1,88 @@
+"""`delete`, `pop`, `popitem`, `clear` and `expire`."""
+
+from cpython.ref cimport Py_INCREF
+from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
+from libc.stdint cimport uint32_t
+
+from fastmem._core.entries cimport is_expired
+from fastmem._core.table cimport (
+    CAUSE_DELETED, CAUSE_EXPIRED, Displaced, Entry, table_displace, table_victim,
+)
+
+from fastmem._core.cache import MISSING
+
+cdef object MISS = MISSING
+
+
+cdef class RemovalVerbs(ConditionalVerbs):
+    """How entries leave a cache at the caller's word."""
+
+    def delete(self, key):
+        """Removes `key`; whether it was there. O(1)."""
+        cdef Displaced out = [0, 0, 0]
+        cdef uint32_t index = self.find_doomed(key)
+        if index == 0:
+            return False
+        self.discard_at(index, CAUSE_DELETED, &out)
+        self.release(&out)
+        return True
+
+    def pop(self, key, default=MISS):
+        """Removes `key` and returns its value; `default`, or else ``KeyError``, on a miss. O(1)."""
+        cdef Displaced out = [0, 0, 0]
+        cdef uint32_t index = self.find_doomed(key)
+        if index == 0:
+            if default is MISS:
+                raise KeyError(key)
+            return default
+        value = <object>self.table.entries[index].value
+        self.discard_at(index, CAUSE_DELETED, &out)
+        self.release(&out)
+        return value
+
+    def popitem(self):
+        """Removes the next victim, the least recent entry, and returns ``(key, value)``. O(1).
+
+        Raises ``KeyError`` when the cache is empty.
+        """
+        cdef Displaced out = [0, 0, 0]
+        cdef Entry* entry
+        cdef uint32_t index
+        # Made first: if it fails nothing has changed, and a collection comes before the look.
+        cdef tuple item = PyTuple_New(2)
+        while True:
+            self.require_open()
+            index = table_victim(&self.table)
+            if index == 0:
+                raise KeyError("popitem(): the cache is empty")
+            entry = self.table.entries + index
+            if not is_expired(entry):
+                break
+            self.expire_at(index)
+        Py_INCREF(<object>entry.key)
+        Py_INCREF(<object>entry.value)
+        PyTuple_SET_ITEM(item, 0, <object>entry.key)
+        PyTuple_SET_ITEM(item, 1, <object>entry.value)
+        self.discard_at(index, CAUSE_DELETED, &out)
+        self.release(&out)
+        return item
+
+    def clear(self):
+        """Removes everything; counters stay. O(entries)."""
+        self.require_open()
+        self.empty()
+
+    def expire(self):
+        """Removes every entry past its deadline and returns how many there were. O(entries)."""
+        cdef Displaced out = [0, 0, 0]
+        cdef uint32_t index, newer, count = 0
+        self.require_open()
+        index = self.table.entries[0].prev
+        while index:
+            newer = self.table.entries[index].prev
+            if is_expired(self.table.entries + index):
+                table_displace(&self.table, index, CAUSE_EXPIRED, &out)
+                count += 1
+            index = newer
+        self.release(&out)
+        return count
