@@ -6,13 +6,12 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int64_t, uint32_t
 
-from fastmem._core.arguments cimport whole_number
 from fastmem._core.clock cimport coarse_now_ns, deadline_after, ttl_ns
 from fastmem._core.entries cimport is_expired, lookup, lookup_from, mark_use
 from fastmem._core.slots cimport Slot
 from fastmem._core.table cimport (
     CAUSE_EXPIRED, CAUSE_SIZE, ENTRY_OVERHEAD, GHOST_OVERHEAD, LRU, S3FIFO, Displaced, Entry, Table,
-    first_slot, fragment_of, hash_at_hand, new_reference, table_choose, table_shrink, table_use,
+    first_slot, fragment_of, hash_at_hand, new_reference, table_choose, table_use,
 )
 
 from fastmem._core.cache import MISSING
@@ -33,13 +32,6 @@ ctypedef PyObject* (*rest)(PyObject*, PyObject**, Py_ssize_t, uint32_t, const Sl
 POLICIES = ("lru", "s3fifo")
 
 cdef object MISS = MISSING
-
-
-cdef int64_t budget_of(object budget_bytes) except -1:
-    cdef int64_t budget = whole_number(budget_bytes, "budget_bytes")
-    if budget == 0:
-        raise ValueError("budget_bytes must be positive")
-    return budget
 
 
 cdef PyObject* hit_from(
@@ -190,18 +182,6 @@ cdef class L1Cache(BulkVerbs):
         if ttl_seconds is not None:
             self.table.entries[index].deadline_ns = deadline_after(ttl) if ttl else 0
         return True
-
-    def resize(self, budget_bytes):
-        """Sets the budget and evicts least recent entries until within it.
-
-        Raises ``TypeError`` or ``ValueError`` for what is not a positive int.
-        """
-        cdef Displaced out = [0, 0, 0]
-        cdef int64_t budget = budget_of(budget_bytes)
-        self.require_open()
-        self.budget = self.table.budget_bytes = budget
-        table_shrink(&self.table, budget, &out)
-        self.release(&out)
 
     # ---------------------------------------------------------------- state
 

@@ -1,17 +1,25 @@
-"""`delete`, `pop`, `popitem`, `clear` and `expire`."""
+"""`delete`, `pop`, `popitem`, `clear`, `expire` and `resize`."""
 
 from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
-from libc.stdint cimport uint32_t
+from libc.stdint cimport int64_t, uint32_t
 
+from fastmem._core.arguments cimport whole_number
 from fastmem._core.entries cimport is_expired
 from fastmem._core.table cimport (
-    CAUSE_DELETED, CAUSE_EXPIRED, Displaced, Entry, table_displace, table_victim,
+    CAUSE_DELETED, CAUSE_EXPIRED, Displaced, Entry, table_displace, table_shrink, table_victim,
 )
 
 from fastmem._core.cache import MISSING
 
 cdef object MISS = MISSING
+
+
+cdef int64_t budget_of(object budget_bytes) except -1:
+    cdef int64_t budget = whole_number(budget_bytes, "budget_bytes")
+    if budget == 0:
+        raise ValueError("budget_bytes must be positive")
+    return budget
 
 
 cdef class RemovalVerbs(ConditionalVerbs):
@@ -86,3 +94,15 @@ cdef class RemovalVerbs(ConditionalVerbs):
             index = newer
         self.release(&out)
         return count
+
+    def resize(self, budget_bytes):
+        """Sets the budget and evicts least recent entries until within it.
+
+        Raises ``TypeError`` or ``ValueError`` for what is not a positive int.
+        """
+        cdef Displaced out = [0, 0, 0]
+        cdef int64_t budget = budget_of(budget_bytes)
+        self.require_open()
+        self.budget = self.table.budget_bytes = budget
+        table_shrink(&self.table, budget, &out)
+        self.release(&out)
