@@ -10,7 +10,7 @@ from fastmem._core.clock cimport coarse_now_ns, deadline_after, ttl_ns
 from fastmem._core.entries cimport is_expired, lookup, lookup_from, mark_use
 from fastmem._core.slots cimport Slot
 from fastmem._core.table cimport (
-    CAUSE_EXPIRED, CAUSE_SIZE, ENTRY_OVERHEAD, GHOST_OVERHEAD, LRU, S3FIFO, Displaced, Entry, Table,
+    CAUSE_EXPIRED, CAUSE_SIZE, ENTRY_OVERHEAD, GHOST_OVERHEAD, LRU, S3FIFO, Entry, Table,
     first_slot, fragment_of, hash_at_hand, new_reference, table_choose, table_use,
 )
 
