@@ -96,8 +96,10 @@ cdef class L1Cache(BulkVerbs):
     small queue and then the main one, each from its oldest entry. ``popitem`` takes what the next
     eviction would. ``peek``, ``in`` and iteration are no uses.
 
-    Values are the caller's objects, not copies: an object that grows after its put is counted at
-    the size it had then. Replacing an entry also replaces its key object.
+    Values are the caller's objects, not copies: an object that grows after its put counts the size
+    it had then, until it is put again or leaves, which takes off what it counted; what goes to a
+    lower tier, or comes from there, counts what it is then. Replacing an entry also replaces its
+    key object.
 
     Safe to use from threads, and from the ``__eq__``, ``__hash__``, ``__del__`` and sizers it
     calls: those run only while the structure is whole. An operation that raises changes nothing.
