@@ -12,7 +12,7 @@
     +-- MissingSymbolError          (ImportError)  a wheel without the C symbols fastmem binds to
     +-- StoreError                  (OSError)
         +-- StoreLockedError                       another process has the directory open
-        +-- DirectoryRefusedError                  wrong owner, mode, link, or a network file system
+        +-- DirectoryRefusedError                  wrong owner, mode, link, file system, tier
         +-- FormatError                            a foreign file or a newer format
         +-- CorruptRecordError                     bytes on disk that do not validate
         +-- ReadOnlyError                          a write to a memory opened with read_only=True
@@ -107,7 +107,7 @@ class StoreLockedError(StoreError):
 
 
 class DirectoryRefusedError(StoreError):
-    """The directory is not one that this user alone controls on a local file system."""
+    """The directory is none, or another tier's, or not this user's alone on a local file system."""
 
 
 class FormatError(StoreError):

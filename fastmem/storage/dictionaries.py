@@ -15,7 +15,7 @@ from fastmem.storage.files import Directory
 
 log_to = logging.getLogger("fastmem.storage")
 
-_MAGIC = b"FMDICT\0\0"
+DICTIONARY_MAGIC = b"FMDICT\0\0"
 _HEAD = struct.Struct(form("dictionary", "magic", "checksum"))
 _NAME = re.compile(r"dict\.(\d{1,10})")
 SAMPLE_LIMIT_BYTES = 8 << 10
@@ -52,7 +52,7 @@ class Dictionaries:
         data = self._directory.read(name, _LARGEST_FILE)
         body = data[_HEAD.size :]
         sound = len(data) >= _HEAD.size and _HEAD.unpack_from(data) == (
-            _MAGIC,
+            DICTIONARY_MAGIC,
             FORMAT,
             number,
             len(body),
@@ -91,7 +91,7 @@ class Dictionaries:
             if body is None:
                 return
             number = self._last + 1  # above a damaged one too: frames still name that
-            head = _HEAD.pack(_MAGIC, FORMAT, number, len(body), digest(body))
+            head = _HEAD.pack(DICTIONARY_MAGIC, FORMAT, number, len(body), digest(body))
             self._directory.write(f"dict.{number}", [head, body], sync=True)
             self.linked_bytes += self._directory.allocated_bytes(f"dict.{number}")
             self._frames.add_dictionary(number, body)

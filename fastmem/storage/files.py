@@ -48,10 +48,10 @@ class Directory:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, read_only: bool = False) -> None:
+        self._fd = self._lock_fd = -1  # first: __del__ looks at them, whatever comes
         self.path = Path(os.path.abspath(os.fspath(path)))
         self.read_only = read_only
-        self._fd = self._lock_fd = -1
-        _refuse_links(self.path)
+        refuse_path(self.path)
         if not read_only:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -254,8 +254,10 @@ def _write_all(fd: int, data: bytes | memoryview) -> None:
         rest = rest[os.write(fd, rest) :]
 
 
-def _refuse_links(path: Path) -> None:
-    """Refuse a path with a symbolic link in it, or below a directory where others can swap it."""
+def refuse_path(path: Path) -> None:
+    """Refuse a path with a symbolic link or a file in it, or below a directory where others can
+    swap it.
+    """
     for part in [*reversed(path.parents), path]:
         try:
             facts = os.lstat(part)
@@ -266,6 +268,12 @@ def _refuse_links(path: Path) -> None:
                 f"is reached through the symbolic link {part}; use {os.path.realpath(path)}",
                 path,
                 errno.ELOOP,
+            )
+        if not stat.S_ISDIR(facts.st_mode):
+            raise DirectoryRefusedError(
+                "is no directory" if part == path else f"lies below {part}, which is no directory",
+                path,
+                errno.ENOTDIR,
             )
         open_to_others = facts.st_mode & 0o022 and not facts.st_mode & stat.S_ISVTX
         if part != path and open_to_others and facts.st_uid not in (0, os.geteuid()):

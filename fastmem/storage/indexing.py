@@ -34,7 +34,7 @@ from fastmem.storage.values import Pointer, ValueFiles
 
 log_to = logging.getLogger("fastmem.storage")
 
-_INDEX_MAGIC = b"FMINDEX\0"
+INDEX_MAGIC = b"FMINDEX\0"
 _INDEX_HEAD = struct.Struct(form("index", "magic", "uuid"))
 _INDEX_SEAL = struct.Struct(form("index", "check", "opens"))
 _INDEX_DIGEST = struct.Struct(form("index", "digest", "digest"))
@@ -176,7 +176,7 @@ class IndexFiles:
             head = bytes(view[: _INDEX_HEAD.size])
             check, opens = _INDEX_SEAL.unpack_from(view, _INDEX_HEAD.size)
         magic, form, level, uuid = _INDEX_HEAD.unpack(head)
-        if (magic, form, uuid) != (_INDEX_MAGIC, FORMAT, self.super.uuid) or level > MOST_LEVEL:
+        if (magic, form, uuid) != (INDEX_MAGIC, FORMAT, self.super.uuid) or level > MOST_LEVEL:
             return False
         # One more than the store counts: a process died between the two stores of `_count_opening`.
         ahead = (opens - self.super.get("opens")) % (1 << 64)
@@ -259,7 +259,7 @@ class IndexFiles:
         self.rebuilt = any(tier.numbers for tier in (self.warm, self.cold) if tier)
         buckets = 1 << self.initial_level
         head = bytearray(PAGE_BYTES)
-        _INDEX_HEAD.pack_into(head, 0, _INDEX_MAGIC, FORMAT, self.initial_level, self.super.uuid)
+        _INDEX_HEAD.pack_into(head, 0, INDEX_MAGIC, FORMAT, self.initial_level, self.super.uuid)
         struct.pack_into("<Q", head, _DIRECTORY_AT, self.initial_level << 56)
         struct.pack_into("<Q", head, _OVERFLOW_NEXT_AT, 1)
         room = max(buckets // 8, PAGE_BYTES // BUCKET_BYTES)

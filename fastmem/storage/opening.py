@@ -13,11 +13,9 @@ trusted, the index whether segments are missing, the segments whether the identi
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import logging
 import os
-import re
 from pathlib import Path
 
 from fastmem._core.layout import (
@@ -31,9 +29,9 @@ from fastmem.storage import files
 from fastmem.storage.files import Directory
 from fastmem.storage.indexing import IndexFiles, tail_of
 from fastmem.storage.segments import Segments, recover_identity
+from fastmem.storage.strangers import leftovers, refuse_other_tier, refuse_strangers
 from fastmem.storage.superblock import (
     ARCHIVE_MAGIC,
-    FIRST_BYTES,
     NO_UUID,
     STORE_MAGIC,
     Superblock,
@@ -46,10 +44,6 @@ from fastmem.storage.values import Pointer, ValueFiles
 
 log_to = logging.getLogger("fastmem.storage")
 
-_LEFTOVER = re.compile(
-    r"(new\.(rebuilt\.)?|rebuilt\.)"
-    r"(super|archive|index|overflow|(seg|cold|dict)\.\d+|val\.[0-9a-f]{16})"
-)
 # A crash may have used versions that the archive was not told of; this many are skipped.
 VERSION_RESERVE = 1 << 22
 
@@ -81,30 +75,33 @@ class StoreFiles(IndexFiles):
         self._supers: list[Superblock] = []
         self._segment_bytes = (warm_segment_bytes, cold_segment_bytes)
         try:
-            first = ("super", STORE_MAGIC)
-            self.warm_directory = self._enter(warm_path, first)
-            self.cold_directory = self._enter(
-                cold_path, ("archive", ARCHIVE_MAGIC), *([] if self.warm_directory else [first])
-            )
+            opened = self._enter({WARM: warm_path, COLD: cold_path})
+            self.warm_directory, self.cold_directory = opened.get(WARM), opened.get(COLD)
             self.directory = self._directories[0]
             self._open()
         except BaseException:
             self.close(clean=False)
             raise
 
-    def _enter(
-        self, path: str | os.PathLike[str] | None, *pages: tuple[str, bytes]
-    ) -> Directory | None:
-        """Lock a directory, once none of its first pages is foreign: those are left untouched."""
-        if path is None:
-            return None
-        directory = Directory(path, read_only=self.read_only)
-        self._directories.append(directory)
-        for name, magic in pages:
-            with contextlib.suppress(FileNotFoundError):
-                refuse_foreign(directory.read(name, FIRST_BYTES), directory.path / name, magic)
-        directory.lock()
-        return directory
+    def _enter(self, paths: dict[int, str | os.PathLike[str] | None]) -> dict[int, Directory]:
+        """Lock the directories, once nothing in either speaks against it: till then neither is
+        touched, nor made.
+        """
+        given = {
+            tier: Path(os.path.abspath(path)) for tier, path in paths.items() if path is not None
+        }
+        for path in given.values():
+            files.refuse_path(path)
+        opened: dict[int, Directory] = {}
+        for tier in sorted(given, key=lambda tier: not given[tier].exists()):
+            opened[tier] = directory = Directory(given[tier], read_only=self.read_only)
+            self._directories.append(directory)
+            refuse_strangers(directory, tier, first=tier == WARM or len(given) == 1)
+            refuse_other_tier(directory, tier, given)
+        self._directories = [opened[tier] for tier in given]
+        for directory in self._directories:
+            directory.lock()
+        return opened
 
     def _open(self) -> None:
         which = WARM if self.warm_directory else COLD
@@ -142,7 +139,7 @@ class StoreFiles(IndexFiles):
             page = b""
         refuse_foreign(page, path, magic)
         if len(page) == PAGE_BYTES and any(page[: len(magic)]):
-            found = Superblock(self._page(directory, name, page))
+            found = Superblock(self._page(directory, name, page), directory.path)
             self._supers.append(found)
             if found.sound:
                 return found
@@ -159,7 +156,7 @@ class StoreFiles(IndexFiles):
         page = new_identity(magic, segment_bytes, uuid, salt)
         if not self.read_only:
             directory.write(name, [page], sync=True)
-        made = Superblock(self._page(directory, name, page))
+        made = Superblock(self._page(directory, name, page), directory.path)
         self._supers.append(made)
         return made
 
@@ -189,9 +186,8 @@ class StoreFiles(IndexFiles):
         self._count_opening()
         self.super.clean = False
         for directory in self._directories:
-            for name in directory.names():
-                if _LEFTOVER.fullmatch(name):
-                    directory.unlink(name)
+            for name in leftovers(directory):
+                directory.unlink(name)
         for segments in (self.warm, self.cold):
             if segments is not None:
                 self._make_writable(segments)

@@ -19,7 +19,7 @@ from fastmem.storage.superblock import refuse_newer
 log_to = logging.getLogger("fastmem.storage")
 
 _PREFIX = ("seg", "cold")
-_MAGIC = (b"FMWARM\0\0", b"FMCOLD\0\0")
+SEGMENT_MAGIC = (b"FMWARM\0\0", b"FMCOLD\0\0")
 _HEAD = struct.Struct(form("segment", "magic", "spare"))
 _CHECK = struct.Struct(form("segment", "check", "check"))
 MIN_SEGMENT_BYTES, MAX_SEGMENT_BYTES = 1 << 20, 64 << 20
@@ -75,7 +75,7 @@ class Segments:
     def create(self, number: int, *, sync: bool) -> Mapping:
         """Make segment `number`: allocated, zeroed, headed, mapped. OSError leaves nothing."""
         head = _HEAD.pack(
-            _MAGIC[self.which], FORMAT, self.segment_bytes, self.uuid, number, self.salt, 0
+            SEGMENT_MAGIC[self.which], FORMAT, self.segment_bytes, self.uuid, number, self.salt, 0
         )
         try:
             if number not in self.numbers:
@@ -153,7 +153,7 @@ def read_head(mapping: Mapping, which: int, path: Path) -> tuple[int, bytes, int
         head = bytes(view[: _HEAD.size])
         (check,) = _CHECK.unpack_from(view, _HEAD.size)
     magic, form, segment_bytes, uuid, number, salt, _spare = _HEAD.unpack(head)
-    if magic != _MAGIC[which] or check != digest(head):
+    if magic != SEGMENT_MAGIC[which] or check != digest(head):
         return None
     refuse_newer(form, path)
     return segment_bytes, uuid, number, salt

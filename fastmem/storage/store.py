@@ -20,7 +20,8 @@ class SegmentStore(KeyedStore):
     budget. ``durability="process"`` survives the death of any process;
     ``"disk"`` survives power loss, at the cost of a device write per put.
 
-    One process at a time: a second opener gets StoreLockedError.
+    One process at a time: a second opener gets StoreLockedError. A directory that is another's, or
+    holds an archive, is refused as it is: DirectoryRefusedError or FormatError, with the path.
 
     >>> import tempfile
     >>> with SegmentStore(tempfile.mkdtemp(), budget_bytes=16 << 20) as store:

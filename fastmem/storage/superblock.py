@@ -75,8 +75,9 @@ def boot_id() -> bytes:
 class Superblock:
     """A view of a mapped first page. Fields are read and written in place, in units of 16 bytes."""
 
-    def __init__(self, mapping: Mapping) -> None:
+    def __init__(self, mapping: Mapping, place: Path) -> None:
         self.mapping = mapping
+        self._place = place  # the directory, for errors
         self._view = memoryview(mapping)
         _magic, _format, self.segment_bytes, self.uuid, self.salt, _created_ns = (
             _IDENTITY.unpack_from(self._view)
@@ -101,13 +102,13 @@ class Superblock:
         try:
             return int(_U64.unpack_from(self._view, _FIELDS[field])[0])
         except ValueError:  # the view was released, by another thread just now
-            raise ClosedError("the store is closed") from None
+            raise ClosedError(f"the store is closed: {str(self._place)!r}") from None
 
     def set(self, field: str, value: int) -> None:
         try:
             _U64.pack_into(self._view, _FIELDS[field], value)
         except ValueError:
-            raise ClosedError("the store is closed") from None
+            raise ClosedError(f"the store is closed: {str(self._place)!r}") from None
 
     @property
     def clean(self) -> bool:

@@ -17,7 +17,7 @@ from fastmem.storage.files import Directory
 
 log_to = logging.getLogger("fastmem.storage")
 
-_MAGIC = b"FMVALUE\0"
+VALUE_MAGIC = b"FMVALUE\0"
 _HEAD = struct.Struct(form("value", "magic", "pointer.checksum"))
 _CHECK = struct.Struct(form("value", "check", "check"))
 _POINTER = struct.Struct(form("pointer", "id", "checksum"))
@@ -88,7 +88,7 @@ class ValueFiles:
         """
         self.pending[number] = key, 0
         pointer = Pointer(number, len(content), digest(content))
-        head = _HEAD.pack(_MAGIC, FORMAT, len(key), *pointer)
+        head = _HEAD.pack(VALUE_MAGIC, FORMAT, len(key), *pointer)
         head += _CHECK.pack(digest(head)) + key
         name = self._name(number)
         padding = bytes(-len(head) % BODY_ALIGNMENT_BYTES)
@@ -147,7 +147,7 @@ class ValueFiles:
             return None
         magic, _format, klen, *_pointer = _HEAD.unpack_from(head)
         (check,) = _CHECK.unpack_from(head, _HEAD.size)
-        if magic != _MAGIC or check != digest(head[: _HEAD.size]):
+        if magic != VALUE_MAGIC or check != digest(head[: _HEAD.size]):
             return None
         return head[start : start + klen]
 
