@@ -16,6 +16,7 @@ from fastmem._core.l1 import MISSING
 from fastmem._core.layout import TIER_BIT
 from fastmem._core.log import COLD, WARM, Record
 from fastmem._core.tiered import TieredL1
+from fastmem.arguments import MIB
 from fastmem.codecs import ValueCodec
 from fastmem.entries import MemoryEntry, MemoryTier, TierKey
 from fastmem.errors import SerializationError
@@ -24,7 +25,6 @@ from fastmem.storage.engine import Engine
 __all__ = ["TieredLookup"]
 
 Held = tuple[Any, int, int, int, int, bool]  # see TieredL1._held
-MIB = 1 << 20
 
 
 class TieredLookup(TieredL1):

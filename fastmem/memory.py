@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import atexit
 import logging
-import math
 import os
 import weakref
 from collections.abc import Callable, MutableMapping
@@ -29,11 +28,11 @@ from fastmem._core.clock import deadline_ns
 from fastmem._core.keys import encode_key
 from fastmem._core.l1 import MISSING
 from fastmem._core.layout import TIER_BIT
+from fastmem.arguments import MIB, directory, flag, mebibytes, positive
 from fastmem.codecs import ValueCodec
 from fastmem.entries import TierKey
-from fastmem.lookup import MIB
 from fastmem.protocols import Serializer
-from fastmem.storage.engine import Engine
+from fastmem.storage.engine import LEAST_BUDGET_BYTES, Engine
 from fastmem.writing import TieredWriting
 
 __all__ = ["TieredMemorySystem"]
@@ -93,8 +92,10 @@ class TieredMemorySystem(TieredWriting):
     are for directories shared by processes and have no effect yet: one process opens a directory.
 
     The constructor raises StoreLockedError (another process has a directory), DirectoryRefusedError
-    (its owner, mode, links or file system), FormatError (foreign, or newer), ValueError (a budget
-    under 16 MiB, or too small for the segments that are there) and OSError, and touches nothing.
+    (its owner, mode, links or file system; L2 and L3 swapped), FormatError (newer, or a file that
+    bears one of our names and is somebody else's: ``l2_path=".git"``), TypeError, ValueError (such
+    as a budget under 16 MiB, or too small for the segments that are there) and OSError, and then
+    has touched nothing.
 
     A memory that is forgotten, or open when the interpreter ends, is closed.
 
@@ -125,30 +126,29 @@ class TieredMemorySystem(TieredWriting):
         level: int = 3,
         timeout_s: float = 5.0,
     ) -> None:
-        if not timeout_s > 0:
-            raise ValueError(f"timeout_s must be positive, not {timeout_s!r}")
-        if os.path.abspath(l2_path) == os.path.abspath(l3_path):
-            raise ValueError(f"l2_path and l3_path are the same directory, {os.fspath(l2_path)!r}")
-        for name, size in (("l1", l1_size_mb), ("l2", l2_size_mb), ("l3", l3_size_mb)):
-            if size is not None and not 0 < size < math.inf:
-                raise ValueError(f"{name}_size_mb must be a positive number, not {size!r}")
-        if l2_size_mb is None:
-            l2_size_mb = max(4 * l1_size_mb, 64)
-        super().__init__(int(l1_size_mb * MIB), policy=policy, sizer=sizer)
+        warm_path, cold_path = directory("l2_path", l2_path), directory("l3_path", l3_path)
+        if os.path.abspath(warm_path) == os.path.abspath(cold_path):
+            raise ValueError(f"l2_path and l3_path are the same directory, {warm_path!r}")
+        l1_bytes = mebibytes("l1_size_mb", l1_size_mb)
+        warm_bytes, cold_bytes = max(4 * l1_bytes, 64 * MIB), None
+        if l2_size_mb is not None:
+            warm_bytes = mebibytes("l2_size_mb", l2_size_mb, LEAST_BUDGET_BYTES)
+        if l3_size_mb is not None:
+            cold_bytes = mebibytes("l3_size_mb", l3_size_mb, LEAST_BUDGET_BYTES)
+        # One process has the directories open, so every read is coherent already.
+        self.coherent, self.timeout_s = flag("coherent", coherent), positive("timeout_s", timeout_s)
+        super().__init__(l1_bytes, policy=policy, sizer=sizer)
         self._codec = ValueCodec(serializer, allow_pickle=allow_pickle)
         self._engine = Engine(
-            l2_path,
-            l3_path,
-            warm_budget_bytes=int(l2_size_mb * MIB),
-            cold_budget_bytes=None if l3_size_mb is None else int(l3_size_mb * MIB),
+            warm_path,
+            cold_path,
+            warm_budget_bytes=warm_bytes,
+            cold_budget_bytes=cold_bytes,
             durability=durability,
             level=level,
             secret_key=secret_key,
-            read_only=read_only,
+            read_only=flag("read_only", read_only),
         )
-        # One process has the directories open, so every read is coherent already.
-        self.coherent = coherent
-        self.timeout_s = timeout_s
         self._write_back = durability == "cache"
         self._spill_failed = 0
         self._expired_in_limbo = 0
@@ -263,10 +263,12 @@ class TieredMemorySystem(TieredWriting):
                 return True
 
     def clear(self) -> None:
-        """Delete every entry of every tier: one tombstone each, so O(entries)."""
+        """Delete every entry of every tier, expired ones included: a tombstone each, O(entries)."""
         self._engine.require_writable()
         for key in list(self):
             self.delete(key)
+        self._engine.bury_expired()
+        self.expire()
 
     # -- the two hooks -----------------------------------------------------------------------
 

@@ -132,6 +132,12 @@ cdef class Log(LogReader):
         """Delete the key. Return True when it was there. Raises LogNeeds."""
         return self.erase(key) == 1
 
+    def bury(self, bytes key not None):
+        """Delete the key if its record has expired. Return True when it had. Raises LogNeeds."""
+        cdef draft_t draft
+        self.fill_tombstone(&draft, key, 0)
+        return self.take(appending.bury, &draft) == needs.DONE
+
     def remove(self, bytes key not None, uint64_t expected):
         """Clear the key's slot without a tombstone, if it still holds `expected`.
 

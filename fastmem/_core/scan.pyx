@@ -73,8 +73,10 @@ def forget(Log log not None, int which, uint64_t number):
     return cleared
 
 
-cdef list heads_of(Log log, uint64_t groups, uint64_t level, uint64_t first, uint64_t count):
-    """Return the headers of the live records in groups [first, first + count).
+cdef list heads_of(
+    Log log, uint64_t groups, uint64_t level, uint64_t first, uint64_t count, bint only_expired
+):
+    """Return the headers of the live (or the expired) records in groups [first, first + count).
 
     A group is what was one bucket when the iteration took (groups, level) from `heads`, so
     that a key present throughout is seen exactly once however the table grows meanwhile.
@@ -100,14 +102,15 @@ cdef list heads_of(Log log, uint64_t groups, uint64_t level, uint64_t first, uin
                     continue
                 if not locate(state.tier, word, &place) or not valid(&place):
                     log.note_corrupt(word)
-                elif not expired(state, place.record):
+                elif expired(state, place.record) == only_expired:
                     found.append(read_record(word, &place, False))
             home += stride
     return found
 
 
-def heads(Log log not None):
-    """Iterate the headers of all live records, as Records without bodies.
+def heads(Log log not None, bint only_expired=False):
+    """Iterate the headers of all live records, as Records without bodies; or of those that expired
+    and are still counted.
 
     A key that is there throughout comes exactly once, however the table grows meanwhile; one that
     comes or goes may be met or not. Changes never raise.
@@ -119,7 +122,7 @@ def heads(Log log not None):
     groups = bucket_count(&log.state.index)
     level = fm_load_acquire(&log.state.index.head.directory) >> 56
     for first in range(0, groups, GROUPS_A_STEP):
-        yield from heads_of(log, groups, level, first, GROUPS_A_STEP)
+        yield from heads_of(log, groups, level, first, GROUPS_A_STEP, only_expired)
 
 
 def check_index(Log log not None):

@@ -8,6 +8,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 import zstandard
 
+from fastmem.arguments import whole
 from fastmem.errors import SerializationError
 
 __all__ = ["FrameCompressor", "dictionary_identity", "train_dictionary"]
@@ -70,9 +71,7 @@ class FrameCompressor:
     """
 
     def __init__(self, level: int = 3) -> None:
-        if not 1 <= level <= zstandard.MAX_COMPRESSION_LEVEL:
-            raise ValueError(f"level must be 1 to {zstandard.MAX_COMPRESSION_LEVEL}, not {level}")
-        self.level = level
+        self.level = whole("level", level, 1, zstandard.MAX_COMPRESSION_LEVEL)
         self._lock = threading.Lock()  # held only while a dictionary is added
         self._codings = {NO_DICTIONARY: self._coding(b"", None)}
 

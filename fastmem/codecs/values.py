@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec.msgpack
 
 from fastmem._core.sizing import FORM_DIRECT, FORM_OPAQUE, FORM_PLAIN
+from fastmem.arguments import flag
 from fastmem.codecs import arrays, graph, leaves, pickles, places
 from fastmem.errors import PickleRefusedError, SerializationError
 from fastmem.protocols import Serializer
@@ -65,8 +66,11 @@ class ValueCodec:
         elif isinstance(serializer, Serializer):
             self._serializer = serializer
         else:
-            raise TypeError(f"{type(serializer).__name__} has no dumps and loads")
-        self._allow_pickle = allow_pickle
+            raise TypeError(
+                f'serializer must be "auto" or an object with dumps and loads, '
+                f"not {type(serializer).__name__}"
+            )
+        self._allow_pickle = flag("allow_pickle", allow_pickle)
         self._decoders: dict[int, Callable[[bytes | memoryview], object]] = {
             _RAW_BYTES: bytes,
             _TEXT: _decode_text,

@@ -33,19 +33,12 @@ from fastmem._core.layout import (
     INLINE_LIMIT_BYTES,
     MAC_BYTES,
     POINTER,
+    TIER_BIT,
     VALUE,
 )
-from fastmem._core.log import (
-    COLD,
-    WARM,
-    LogNeeds,
-    Record,
-)
+from fastmem._core.log import COLD, WARM, LogNeeds, Record
 from fastmem.codecs import Authenticator, CodecId, FrameCompressor
-from fastmem.errors import (
-    ReadOnlyError,
-    ValueTooLargeError,
-)
+from fastmem.errors import ReadOnlyError, ValueTooLargeError
 from fastmem.storage.cold import ColdWriter
 from fastmem.storage.cold_reclaim import ColdReclaimer
 from fastmem.storage.contents import Contents
@@ -61,7 +54,7 @@ from fastmem.storage.syncing import Syncer
 
 log_to = logging.getLogger("fastmem.storage")
 
-MIN_BUDGET_BYTES = 16 << 20
+LEAST_BUDGET_BYTES = 16 << 20
 LAST_WALL_NS = (1 << 63) - 1  # the wall clock of records ends in 2262
 _ALIGNED_CODECS = frozenset((CodecId.ARRAY, CodecId.PICKLE))
 
@@ -89,14 +82,9 @@ class Engine:
     ) -> None:
         if durability not in ("process", "disk", "cache"):
             raise ValueError(f'durability must be "process", "disk" or "cache", not {durability!r}')
-        for name, path, budget in (
-            ("L2", warm_path, warm_budget_bytes),
-            ("L3", cold_path, cold_budget_bytes),
-        ):
-            if path is not None and budget is not None and budget < MIN_BUDGET_BYTES:
-                raise ValueError(
-                    f"{name} budget of {budget:,} bytes; the smallest is {MIN_BUDGET_BYTES:,}"
-                )
+        # What may refuse its argument comes before anything is made on disk.
+        frames = FrameCompressor(level)
+        self.authenticator = Authenticator(secret_key) if secret_key is not None else None
         sizing = warm_budget_bytes if warm_path is not None else cold_budget_bytes or 1 << 28
         self.files = StoreFiles(
             warm_path,
@@ -113,15 +101,12 @@ class Engine:
         self._waits = durability == "disk"
         self.read_only = read_only
         self.counters = (TierCounters(), TierCounters())
-        self.authenticator: Authenticator | None = None
         self.lock = threading.RLock()
         # Keys whose values left the last tier, for an owner that holds copies of them.
         self.dropped_keys: list[bytes] | None = None
         try:
             if not read_only:
                 self._refuse_small_budgets()
-            self.authenticator = Authenticator(secret_key) if secret_key is not None else None
-            frames = FrameCompressor(level)
             self.contents = Contents(self.files, frames, self.authenticator, self.counters)
             self.read = self.contents.read
             self.syncer = Syncer(self.files, self.lock, each_put=durability == "disk")
@@ -271,6 +256,18 @@ class Engine:
         if deleted:
             self.settle()
         return deleted
+
+    def bury_expired(self) -> None:
+        """Delete what has expired and still counts as an entry: a tombstone each."""
+        self.require_writable()
+        for record in list(scan.heads(self.log, only_expired=True)):
+            if self.files.warm is None:
+                assert self.cold is not None
+                self.cold.tombstone(record.key)
+            elif not self.provided(self.log.bury, record.key):
+                continue  # replaced meanwhile
+            self.counters[COLD if record.word & TIER_BIT else WARM].expirations += 1
+            self.settle()
 
     def promote(self, record: Record, content: bytes) -> None:
         """Copy a cold record to the warm tail: it is read again and again. A small value only."""

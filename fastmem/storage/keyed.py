@@ -6,18 +6,19 @@ import os
 from collections.abc import Iterator, MutableMapping
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, NoReturn, Self
 
 from fastmem._core import scan
 from fastmem._core.clock import deadline_ns
 from fastmem._core.keys import decode_key, encode_key
 from fastmem._core.log import WARM, Record
 from fastmem._core.sizing import measure
+from fastmem.arguments import directory, flag, whole
 from fastmem.codecs import ValueCodec
 from fastmem.entries import TierKey
 from fastmem.errors import SerializationError
 from fastmem.protocols import Serializer
-from fastmem.storage.engine import Engine
+from fastmem.storage.engine import LEAST_BUDGET_BYTES, Engine
 
 Durability = Literal["process", "disk"]
 _ABSENT = object()
@@ -44,15 +45,19 @@ class KeyedStore(MutableMapping[TierKey, Any]):
         if durability not in ("process", "disk"):
             raise ValueError(f'durability must be "process" or "disk", not {durability!r}')
         warm = tier == WARM
+        place = directory("path", path)
+        budget = None
+        if warm or budget_bytes is not None:
+            budget = whole("budget_bytes", budget_bytes, LEAST_BUDGET_BYTES)
         self._engine = Engine(
-            path if warm else None,
-            None if warm else path,
-            warm_budget_bytes=budget_bytes or 0 if warm else 0,
-            cold_budget_bytes=None if warm else budget_bytes,
+            place if warm else None,
+            None if warm else place,
+            warm_budget_bytes=budget or 0 if warm else 0,
+            cold_budget_bytes=None if warm else budget,
             durability=durability,
             level=level,
             secret_key=secret_key,
-            read_only=read_only,
+            read_only=flag("read_only", read_only),
         )
         self._tier = tier
         self._counters = self._engine.counters[tier]
@@ -98,9 +103,12 @@ class KeyedStore(MutableMapping[TierKey, Any]):
         return self._engine.delete(encode_key(key))
 
     def clear(self) -> None:
-        """Delete every entry: a tombstone each, O(entries). No value is read."""
+        """Delete every entry, expired ones included: a tombstone each, O(entries). No value is
+        read.
+        """
         for key in list(self):
             self.delete(key)
+        self._engine.bury_expired()
 
     def popitem(self) -> tuple[TierKey, Any]:
         """Remove and return some entry, passing over damaged ones; KeyError when there is none."""
@@ -165,6 +173,21 @@ class KeyedStore(MutableMapping[TierKey, Any]):
         """Entries, those expired but not yet reclaimed included."""
         log = self._engine.log
         return int(log.warm_entries + log.cold_entries)
+
+    def __repr__(self) -> str:
+        engine, name = self._engine, type(self).__name__
+        path = str(engine.files.directory.path)
+        if engine.log.closed:
+            return f"<{name} closed, {path!r}>"
+        used, budget = engine.room.used(self._tier), engine.room.budget(self._tier)
+        room = f"{used:,} bytes" if budget is None else f"{used:,} of {budget:,} bytes"
+        return f"<{name} {len(self):,} entries, {room}, {path!r}>"
+
+    def __reduce__(self) -> NoReturn:
+        path = str(self._engine.files.directory.path)
+        raise TypeError(
+            f"cannot pickle or copy {type(self).__name__!r} object: it has {path!r} open"
+        )
 
     def __enter__(self) -> Self:
         self._engine.files.require_open()

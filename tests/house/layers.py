@@ -24,6 +24,7 @@ PART_OF = {
     **dict.fromkeys(
         ("__main__", "demo", "holdings", "replay", "terminal", "trace", "workplace"), "cli"
     ),
+    "arguments": "protocols",
     **dict.fromkeys(("lookup", "writing", "elsewhere", "memoize", "tasks"), "memory"),
 }
 ONLY = {"_core": {"errors"}}  # stricter than the order
