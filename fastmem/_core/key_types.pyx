@@ -58,11 +58,12 @@ cdef int refuse(Verdict verdict, Walk* walk) except -1:
     if verdict == TOO_MANY:
         raise ValueTooLargeError(walk.items * ITEM_BYTES, BYTES_LIMIT)
     if verdict == TOO_DEEP:
-        raise KeyTypeError(f"key: tuples nested more than {DEPTH_LIMIT} deep are not a tier key")
+        raise KeyTypeError(f"keys are tuples nested no more than {DEPTH_LIMIT} deep")
     place = "".join([f"[{walk.places[level]}]" for level in range(walk.depth)])
     # tp_name, because __name__ may run the code of a metaclass.
     name = (<bytes>walk.culprit.tp_name).decode("utf-8", "replace")
-    raise KeyTypeError(f"key{place}: {name} is not a tier key type (str, bytes, int or tuple)")
+    where = f" at key{place}" if place else ""
+    raise KeyTypeError(f"keys are str, bytes, int or tuples of these, not {name}{where}")
 
 
 cdef int require_exact(object key) except -1:

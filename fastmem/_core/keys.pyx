@@ -199,7 +199,7 @@ def encode_key(object key):
 
     Keys are exact ``str``, ``bytes``, ``int`` and tuples of these, at most 100 deep. O(length),
     one allocation for ASCII text and bytes. Raises `KeyTypeError` naming the place of anything
-    else (``key[1]: float is not a tier key type``) and `ValueTooLargeError` when the encoding is
+    else (``... not float at key[1]``) and `ValueTooLargeError` when the encoding is
     longer than 65,536 bytes; a tuple is given up at the first byte too many, so ``size`` is then
     what was reached.
 

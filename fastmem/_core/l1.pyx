@@ -78,7 +78,8 @@ cdef inline PyObject* hit(L1Cache self, PyObject* key) except? NULL:
 
 
 cdef class L1Cache(BulkVerbs):
-    """A mapping in memory that keeps the most useful entries within a byte budget.
+    """L1Cache(budget_bytes, *, policy='lru', sizer=None)\n--\n
+    A mapping in memory that keeps the most useful entries within a byte budget.
 
     Any hashable key; ``None`` is a value like any other. Every entry counts its key, its value
     (deep, see ``fastmem._core.sizing``) and 80 bytes of ours (104 under ``"s3fifo"``);
@@ -209,6 +210,9 @@ cdef class L1Cache(BulkVerbs):
             },
             "untold": self.count_untold(),
         }
+
+    def __reduce__(self):
+        raise TypeError(f"cannot pickle or copy {type(self).__name__!r} object")
 
 
 MutableMapping.register(L1Cache)

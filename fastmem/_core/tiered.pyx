@@ -4,6 +4,7 @@ Each method marked ATOMIC runs no user code between its first look and its last 
 releases the GIL. References are dropped (which may run ``__del__``) when everything is whole.
 """
 
+cimport cython
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from fastmem._core.clock cimport coarse_now_ns
@@ -22,6 +23,7 @@ from fastmem.errors import ClosedError
 cdef object MISS = MISSING
 
 
+@cython.auto_pickle(False)  # L1Cache refuses it
 cdef class TieredL1(L1Cache):
     """L1 over a log. A hit is L1Cache's own; a miss asks ``_load``, which the subclass provides.
 
@@ -47,6 +49,11 @@ cdef class TieredL1(L1Cache):
         self.limbo_deadline = {}
         self.strict_keys = True
         self.watched = 1 << CAUSE_SIZE
+
+    cdef int require_open(self) except -1:
+        if self.closed_:
+            raise ClosedError(f"the memory is closed: {self.log.path!r}")
+        return 0
 
     cdef object on_miss(self, object key):
         return self._load(key)
@@ -175,7 +182,7 @@ cdef class TieredL1(L1Cache):
         cdef Displaced out = [0, 0, 0]
         cdef bint below
         if self.sealed:
-            raise ClosedError("the memory is closing")
+            raise ClosedError(f"the memory is closing: {self.log.path!r}")
         if guard is not None and not self.is_current(
             self.find(key), key, encoded, guard[0], guard[1]
         ):
