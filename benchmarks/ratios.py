@@ -1,7 +1,7 @@
 """``python -m benchmarks.ratios``: fastmem beside its peers, each row with its ratio and its bar.
 
     python -m benchmarks.ratios                     every row, about ten minutes
-    python -m benchmarks.ratios --quick             every row, smaller, under a minute
+    python -m benchmarks.ratios --quick             every row, smaller, about a minute
     python -m benchmarks.ratios --only 'l1.*'       rows by name (shell pattern, or part of a name)
     python -m benchmarks.ratios --json out.json     the raw rounds, versions and machine facts
 
