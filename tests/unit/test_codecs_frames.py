@@ -163,7 +163,7 @@ def test_training_gives_a_usable_dictionary_or_none(samples: list[bytes], size: 
 
 @pytest.mark.parametrize("level", [0, -1, 23])
 def test_levels_out_of_range_are_refused(level: int) -> None:
-    with pytest.raises(ValueError, match="level must be 1 to 22"):
+    with pytest.raises(ValueError, match=rf"level must be at (least 1|most 22), not {level}"):
         FrameCompressor(level)
 
 
