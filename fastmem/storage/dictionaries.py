@@ -80,10 +80,15 @@ class Dictionaries:
         if self._sampled_bytes >= TRAINING_BYTES and self._training is None:
             self._wants_samples = False
             samples, self._samples = self._samples, []
-            self._training = threading.Thread(
+            training = threading.Thread(
                 target=self._train, args=(samples,), name="fastmem-dictionary", daemon=True
             )
-            self._training.start()
+            try:
+                training.start()
+            except RuntimeError as error:  # too many threads, or the interpreter is ending
+                log_to.warning("no dictionary for %s: %s", self._directory.path, error)
+            else:
+                self._training = training
 
     def _train(self, samples: list[bytes]) -> None:
         try:
@@ -96,7 +101,7 @@ class Dictionaries:
             self.linked_bytes += self._directory.allocated_bytes(f"dict.{number}")
             self._frames.add_dictionary(number, body)
             self.current = self._last = number
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             log_to.warning("no dictionary for %s: %s", self._directory.path, error)
 
     def check(self) -> list[str]:

@@ -28,14 +28,7 @@ import weakref
 from collections.abc import Callable
 
 from fastmem._core import scan
-from fastmem._core.layout import (
-    ALIGNED,
-    INLINE_LIMIT_BYTES,
-    MAC_BYTES,
-    POINTER,
-    TIER_BIT,
-    VALUE,
-)
+from fastmem._core.layout import ALIGNED, INLINE_LIMIT_BYTES, MAC_BYTES, POINTER, TIER_BIT, VALUE
 from fastmem._core.log import COLD, WARM, LogNeeds, Record
 from fastmem.codecs import Authenticator, CodecId, FrameCompressor
 from fastmem.errors import ReadOnlyError, ValueTooLargeError
@@ -99,7 +92,7 @@ class Engine:
         self.cold_budget_bytes = cold_budget_bytes
         self.durability = durability
         self._waits = durability == "disk"
-        self.read_only = read_only
+        self.read_only = self._refuses = read_only
         self.counters = (TierCounters(), TierCounters())
         self.lock = threading.RLock()
         # Keys whose values left the last tier, for an owner that holds copies of them.
@@ -144,11 +137,15 @@ class Engine:
                 )
 
     def require_writable(self) -> None:
-        """ReadOnlyError when opened so, ClosedError after close."""
+        """ReadOnlyError when opened so, ClosedError after close; in "disk", StoreError after a sync
+        that failed: what is put from then on could not be promised.
+        """
         self.files.require_open()
         if self.read_only:
             path = self.files.directory.path
             raise ReadOnlyError("opened with read_only=True", path, errno.EROFS)
+        if self._refuses:
+            self.syncer.refuse()
 
     # -- writing -----------------------------------------------------------------------------
 
@@ -167,7 +164,7 @@ class Engine:
         A large body goes to a file of its own first; ValueTooLargeError when it exceeds half of the
         budget, OSError when there is no room: nothing has changed.
         """
-        if self.read_only:
+        if self._refuses:
             self.require_writable()
         wall, written_ms, mac, mac_key = self._stamp(key, codec, body, deadline_ns)
         if len(body) > INLINE_LIMIT_BYTES:
@@ -291,7 +288,11 @@ class Engine:
         if self.log.chores or self.log.freed:
             self.room.do_chores()
         if self._waits:
-            self.syncer.sync()
+            try:
+                self.syncer.sync()
+            except OSError:
+                self._refuses = True
+                raise
 
     def sync(self) -> None:
         """Make everything appended so far survive power loss. See `Syncer.sync`."""
@@ -336,17 +337,19 @@ class Engine:
 
     def close(self) -> None:
         """Unmap and unlock. Everything appended stays readable by the next opener. Idempotent."""
-        if self.log.closed:  # before the lock, which a forked child may not get
+        if self.files.closed:  # before the lock, which a forked child may not get
             return
         with self.lock:
-            if self.log.closed:
+            if self.files.closed:
                 return
             if self.cold is not None:
                 self.cold.close()
-            clean = self.read_only or self._settle_values()
-            if not self.read_only:
-                boot_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-                self.files.super.note_time(boot_ns + self.log.wall_offset_ns)
+            # A closed log: this is a second call, after an interrupt in the first.
+            clean = not self.log.closed and (self.read_only or self._settle_values())
+            if not self.read_only and not self.log.closed:
+                self.files.super.note_time(
+                    time.clock_gettime_ns(time.CLOCK_BOOTTIME) + self.log.wall_offset_ns
+                )
             self.files.close(clean=clean)
         _engines.discard(self)
 
@@ -370,7 +373,7 @@ class Engine:
     def __del__(self) -> None:
         # log is missing when the constructor failed, closed after a close and in a forked child.
         log = getattr(self, "log", None)
-        if log is not None and not log.closed:
+        if log is not None and not self.files.closed:
             self.close()
 
     def abandon(self) -> None:

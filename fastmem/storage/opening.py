@@ -40,7 +40,7 @@ from fastmem.storage.superblock import (
     refuse_foreign,
 )
 from fastmem.storage.symbols import bind_xxh3
-from fastmem.storage.values import Pointer, ValueFiles
+from fastmem.storage.values import UNREADABLE, Pointer, ValueFiles
 
 log_to = logging.getLogger("fastmem.storage")
 
@@ -67,6 +67,7 @@ class StoreFiles(IndexFiles):
     ) -> None:
         bind_xxh3()
         self.read_only = read_only
+        self.closed = False
         self.initial_level = initial_level
         self.dropped_records = 0
         self.redone_records = 0
@@ -227,8 +228,17 @@ class StoreFiles(IndexFiles):
         return any(self.super.get(field) for field in ("synced", "cold_synced"))
 
     def is_orphan(self, values: ValueFiles, number: int) -> bool:
-        """True when no record leads to a value file. Expired records count as gone."""
-        key = values.key_of(number)
+        """True when no record leads to a value file. Expired records count as gone.
+
+        One that cannot be read is none: it stays for whoever mends the device.
+        """
+        try:
+            key = values.key_of(number)
+        except OSError as error:
+            if error.errno not in UNREADABLE:
+                raise
+            log_to.warning("%s: value file %016x: %s", values.directory.path, number, error)
+            return False
         return key is None or not self.leads_to(key, number)
 
     def leads_to(self, key: bytes, number: int) -> bool:
@@ -265,7 +275,10 @@ class StoreFiles(IndexFiles):
             raise ClosedError(f"the store is closed: {str(self.directory.path)!r}")
 
     def close(self, *, clean: bool) -> None:
-        """Unmap and unlock. `clean` records that nothing is left to look for at the next open."""
+        """Unmap and unlock. `clean` records that nothing is left to look for at the next open.
+
+        Idempotent, and to be called again when an interrupt came: `closed` tells whether it did.
+        """
         log: Log | None = getattr(self, "log", None)
         if log is not None:
             if clean and not self.read_only and not log.closed:
@@ -275,9 +288,9 @@ class StoreFiles(IndexFiles):
         for page in self._supers:
             page.release()
             page.mapping.close()
-        self._supers.clear()
         for directory in self._directories:
             directory.close()
+        self.closed = True
 
     @property
     def paths(self) -> list[Path]:

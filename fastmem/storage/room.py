@@ -241,7 +241,7 @@ class Room:
                 try:
                     if not self._log.closed:  # else the append came before that, and is whole
                         step()
-                except OSError as error:
+                except (OSError, MemoryError) as error:
                     self.note_failure(error)
         finally:
             if taken and taken[0]:
@@ -272,7 +272,7 @@ class Room:
             self._keep_ahead()
             if self._files.cold is not None:
                 self.make_room(COLD, self._files.cold.segment_bytes, beyond=True)
-        except OSError:
+        except (OSError, MemoryError):
             if self.unpaid:  # as the last time: counted and logged once
                 return
             self.unpaid = True
@@ -348,9 +348,11 @@ class Room:
         self.do_chores()
         self.set_pace()
 
-    def note_failure(self, error: OSError) -> None:
-        """Count and log what the device refused after a commit."""
-        kind = errno.errorcode.get(error.errno or 0, "OSError")
+    def note_failure(self, error: OSError | MemoryError) -> None:
+        """Count and log what the system refused after a commit."""
+        kind = "MemoryError"
+        if isinstance(error, OSError):
+            kind = errno.errorcode.get(error.errno or 0, "OSError")
         self._engine.counters[self._files.first_tier].errors[kind] += 1
         log_to.warning("%s: %s", self._files.directory.path, error)
 

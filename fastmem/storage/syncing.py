@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import NoReturn
 
 from fastmem._core.layout import LOCATION_MASK, TIER_BIT, UNIT_BYTES
 from fastmem._core.log import COLD, WARM
@@ -47,11 +48,7 @@ class Syncer:
                 self._reap()
                 return
             if self._failed:
-                raise StoreError(
-                    "an earlier sync failed, so nothing is promised any more; reopen the store "
-                    f"({self.unsynced_bytes:,} bytes are not synced)",
-                    self._files.directory.path,
-                )
+                self.refuse()
             end, cold_end = ended
             try:
                 self._sync_range(COLD, super_.get("cold_synced"), cold_end)
@@ -63,6 +60,14 @@ class Syncer:
             super_.set("synced", end)
             super_.set("cold_synced", cold_end)
             self._reap()
+
+    def refuse(self) -> NoReturn:
+        """Raise what every call gets after a failed sync."""
+        raise StoreError(
+            "an earlier sync failed, so nothing is promised any more; reopen the store "
+            f"({self.unsynced_bytes:,} bytes are not synced)",
+            self._files.directory.path,
+        )
 
     def _ends(self) -> tuple[int, int]:
         self._files.require_open()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import re
@@ -18,6 +19,8 @@ from fastmem.storage.files import Directory
 log_to = logging.getLogger("fastmem.storage")
 
 VALUE_MAGIC = b"FMVALUE\0"
+# What a device or file system answers when the bytes are not to be had, now or later.
+UNREADABLE = frozenset((errno.EIO, errno.ESTALE, errno.ENODATA, errno.EUCLEAN))
 _HEAD = struct.Struct(form("value", "magic", "pointer.checksum"))
 _CHECK = struct.Struct(form("value", "check", "check"))
 _POINTER = struct.Struct(form("pointer", "id", "checksum"))
@@ -117,12 +120,22 @@ class ValueFiles:
         return self._bytes.get(number, 0)
 
     def read(self, key: bytes, pointer: Pointer) -> bytes:
-        """Return a value, its checksum verified. CorruptRecordError or FileNotFoundError else."""
+        """Return a value, its checksum verified.
+
+        CorruptRecordError, also for what the device cannot read; FileNotFoundError. Other errors
+        (too many open files, say) tell nothing of the value.
+        """
         name = self._name(pointer.number)
         start = (
             -(-(_HEAD.size + _CHECK.size + len(key)) // BODY_ALIGNMENT_BYTES) * BODY_ALIGNMENT_BYTES
         )
-        content = self.directory.read(name, pointer.length, start)
+        try:
+            content = self.directory.read(name, pointer.length, start)
+        except OSError as error:
+            if error.errno not in UNREADABLE:
+                raise
+            reason = f"value of {pointer.length:,} bytes cannot be read: {error.strerror}"
+            raise CorruptRecordError(reason, self.directory.path / name, start) from error
         if len(content) != pointer.length or digest(content) != pointer.checksum:
             raise CorruptRecordError(
                 f"value of {pointer.length:,} bytes does not match its checksum",
@@ -140,7 +153,10 @@ class ValueFiles:
         return True
 
     def key_of(self, number: int) -> bytes | None:
-        """Return the encoded key a value file was written for, None when its head is damaged."""
+        """Return the encoded key a value file was written for, None when its head is damaged.
+
+        OSError when the device cannot read it.
+        """
         start = _HEAD.size + _CHECK.size
         head = self.directory.read(self._name(number), start + KEY_LIMIT_BYTES)
         if len(head) < start:

@@ -201,6 +201,8 @@ def test_a_failed_sync_is_never_claimed_later(
         for call in (lambda: store.put("later", 1), store.flush, lambda: store.delete("before")):
             with pytest.raises(StoreError, match="reopen"):
                 call()
+        assert store.get("before") == 1
+        assert "later" not in store
         assert engine_of(store).files.super.get("synced") == synced
     with opener(private_tmp, durability="disk") as store:
         store.put("again", 1)
