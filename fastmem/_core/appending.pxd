@@ -25,6 +25,7 @@ cdef int put_warm(log_t* log, draft_t* draft) noexcept nogil
 cdef int put_cold(log_t* log, draft_t* draft) noexcept nogil
 cdef int shadow(log_t* log, draft_t* draft) noexcept nogil
 cdef int erase(log_t* log, draft_t* draft) noexcept nogil
+cdef int erase_cold(log_t* log, draft_t* draft) noexcept nogil
 cdef int bury(log_t* log, draft_t* draft) noexcept nogil
 cdef int make_ready(log_t* log, draft_t* draft) noexcept nogil
 cdef int forward(log_t* log, draft_t* draft) noexcept nogil

@@ -63,9 +63,20 @@ cdef int erase(log_t* log, draft_t* draft) noexcept nogil:
     """Append a tombstone and clear the key's slot. STALE when there was nothing to be seen."""
     cdef place_t older
     cdef uint64_t old = find_key(log, draft, &older)
-    if old == 0 or expired(log, older.record):
+    if old == 0 or expired(log, older.record) or draft.conditional and old != draft.expected:
         return STALE
     return supersede(log, &log.tier[WARM], draft, old, &older)
+
+
+cdef int erase_cold(log_t* log, draft_t* draft) noexcept nogil:
+    """As erase, by a cold tombstone. It takes the next version."""
+    cdef place_t older
+    cdef uint64_t old = find_key(log, draft, &older)
+    if old == 0 or expired(log, older.record) or draft.conditional and old != draft.expected:
+        return STALE
+    draft.conditional = False
+    draft.cold.origin = log.tier[WARM].tail[0]
+    return supersede(log, &log.tier[COLD], draft, old, &older)
 
 
 cdef int bury(log_t* log, draft_t* draft) noexcept nogil:

@@ -15,5 +15,5 @@ cdef class Log(LogReader):
         self, draft_t* draft, bytes key, bytes body, int codec, int64_t deadline_ns,
         uint64_t written_ms, int kind, int flags, int mac_key, uint32_t dictionary, expected
     ) except -1
-    cdef int fill_tombstone(self, draft_t* draft, bytes key, int flags) except -1
+    cdef int fill_tombstone(self, draft_t* draft, bytes key, int flags, expected) except -1
     cdef int widen_freed(self) except -1

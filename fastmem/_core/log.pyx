@@ -110,7 +110,7 @@ cdef class Log(LogReader):
         It keeps older copies of the key dead at a rebuild, and none newer. Raises LogNeeds.
         """
         cdef draft_t draft
-        self.fill_tombstone(&draft, key, FM_COLD)
+        self.fill_tombstone(&draft, key, FM_COLD, None)
         draft.cold.origin = version
         draft.cold.raw_len = 0
         draft.cold.archived_s = archived_s
@@ -119,23 +119,36 @@ cdef class Log(LogReader):
     cdef int ready_to_erase(self, bytes key) except -1:
         """Raise LogNeeds now rather than in an erase of the key that follows at once."""
         cdef draft_t draft
-        self.fill_tombstone(&draft, key, 0)
+        self.fill_tombstone(&draft, key, 0, None)
         return self.take(appending.make_ready, &draft)
 
     cdef int erase(self, bytes key) except -1:
         """Append a tombstone and clear the key's slot. 1 = deleted, 0 = it was not there."""
         cdef draft_t draft
-        self.fill_tombstone(&draft, key, 0)
+        self.fill_tombstone(&draft, key, 0, None)
         return self.take(appending.erase, &draft) == needs.DONE
 
-    def delete(self, bytes key not None):
-        """Delete the key. Return True when it was there. Raises LogNeeds."""
-        return self.erase(key) == 1
+    def delete(self, bytes key not None, expected=None):
+        """Delete the key. Return True when it was there. Raises LogNeeds.
+
+        False, and nothing has changed, when `expected` is given and is not the key's word.
+        """
+        cdef draft_t draft
+        self.fill_tombstone(&draft, key, 0, expected)
+        return self.take(appending.erase, &draft) == needs.DONE
+
+    def delete_cold(self, bytes key not None, uint32_t archived_s, expected=None):
+        """As delete(), by a cold tombstone: for a store without warm segments. Raises LogNeeds."""
+        cdef draft_t draft
+        self.fill_tombstone(&draft, key, FM_COLD, expected)
+        draft.cold.raw_len = 0
+        draft.cold.archived_s = archived_s
+        return self.take(appending.erase_cold, &draft) == needs.DONE
 
     def bury(self, bytes key not None):
         """Delete the key if its record has expired. Return True when it had. Raises LogNeeds."""
         cdef draft_t draft
-        self.fill_tombstone(&draft, key, 0)
+        self.fill_tombstone(&draft, key, 0, None)
         return self.take(appending.bury, &draft) == needs.DONE
 
     def remove(self, bytes key not None, uint64_t expected):
@@ -209,8 +222,8 @@ cdef class Log(LogReader):
         draft.head.written_low = <uint32_t>written_ms
         return 0
 
-    cdef int fill_tombstone(self, draft_t* draft, bytes key, int flags) except -1:
-        return self.fill(draft, key, b"", 0, 0, 0, FM_TOMBSTONE, flags, 0, 0, None)
+    cdef int fill_tombstone(self, draft_t* draft, bytes key, int flags, expected) except -1:
+        return self.fill(draft, key, b"", 0, 0, 0, FM_TOMBSTONE, flags, 0, 0, expected)
 
     # -- what the engine does after a step -------------------------------------------------------
 

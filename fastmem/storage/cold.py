@@ -108,8 +108,12 @@ class ColdWriter:
             return engine.room.provided(commit, record)
         return engine.room.provided(engine.log.put_cold, key, *record)
 
+    def erase(self, key: bytes, expected: int | None) -> bool:
+        """Delete the key as `Log.delete` does, in a store without warm segments."""
+        return self._engine.room.provided(self._engine.log.delete_cold, key, _now_s(), expected)
+
     def tombstone(self, key: bytes) -> None:
-        """Delete the key, and append a tombstone so that no older copy returns at a rebuild."""
+        """Bury an expired record, so that neither it nor an older one returns at a rebuild."""
         self._append(key, (b"", 0, 0, 0, TOMBSTONE, 0, 0, 0, 0, _now_s(), None), None)
 
     def shadow(self, key: bytes, version: int) -> None:

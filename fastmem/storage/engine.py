@@ -240,16 +240,16 @@ class Engine:
             self.settle()
         return word
 
-    def delete(self, key: bytes) -> bool:
-        """Delete a key. True when it was there. Durable as a put is."""
+    def delete(self, key: bytes, expected: int | None = None) -> bool:
+        """Delete a key, if `expected` (when given) is its word. True when it was there, and is not
+        any more. Durable as a put is.
+        """
         self.require_writable()
         if self.files.warm is None:
             assert self.cold is not None
-            deleted = self.log.seek(key) != 0
-            if deleted:
-                self.cold.tombstone(key)
+            deleted = self.cold.erase(key, expected)
         else:
-            deleted = self.provided(self.log.delete, key)
+            deleted = self.provided(self.log.delete, key, expected)
         if deleted:
             self.settle()
         return deleted

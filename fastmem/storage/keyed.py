@@ -89,14 +89,16 @@ class KeyedStore(MutableMapping[TierKey, Any]):
         if found is None:
             self._counters.misses += 1
             return default
-        record, content = found
+        value = self._decode(*found)
+        self._counters.hits += 1
+        return value
+
+    def _decode(self, record: Record, content: bytes) -> Any:
         try:
-            value = self._codec.decode(record.codec, content)
+            return self._codec.decode(record.codec, content)
         except SerializationError as error:
             self._engine.contents.note_undecodable(record, error)
             raise
-        self._counters.hits += 1
-        return value
 
     def delete(self, key: TierKey) -> bool:
         """Remove the key. True when it was there."""
@@ -109,6 +111,23 @@ class KeyedStore(MutableMapping[TierKey, Any]):
         for key in list(self):
             self.delete(key)
         self._engine.bury_expired()
+
+    def pop(self, key: TierKey, default: Any = _ABSENT) -> Any:
+        """Remove the key and return its value; `default`, or else KeyError, when it is absent.
+
+        Of several threads one gets the value, and never one that another thread put meanwhile
+        without being told of it. A value that does not decode (see `get`) stays.
+        """
+        encoded = encode_key(key)
+        while (found := self._read(encoded)) is not None:
+            value = self._decode(*found)
+            if self._engine.delete(encoded, found[0].word):
+                self._counters.hits += 1
+                return value
+        if default is _ABSENT:
+            raise KeyError(key)
+        self._counters.misses += 1
+        return default
 
     def popitem(self) -> tuple[TierKey, Any]:
         """Remove and return some entry, passing over damaged ones; KeyError when there is none."""
