@@ -14,6 +14,7 @@ ctypedef struct draft_t:  # what a step is about
     uint64_t digest       # of the key
     bint conditional      # only while `expected` is the key's word
     uint64_t expected
+    uint64_t passed       # by `remove`: the tier's head goes there
     cursor_t cursor       # where the step found the key
     uint64_t word         # what its slot leads to, once DONE
 

@@ -117,9 +117,16 @@ cdef int forward(log_t* log, draft_t* draft) noexcept nogil:
 
 
 cdef int remove(log_t* log, draft_t* draft) noexcept nogil:
-    """Clear the key's slot while it holds the expected word, and append nothing."""
+    """Clear the key's slot while it holds the expected word, and append nothing.
+
+    The head passes the record before that, so that whoever finds the key absent cannot find it
+    again after a rebuild. A death between the two leaves it live, and reclaim comes to it again.
+    """
+    cdef uint64_t* head = &log.sup.cold_head if draft.expected & FM_TIER_BIT else &log.sup.head
     if not find_word(log, draft.digest, draft.expected, &draft.cursor):
         return STALE
+    if head[0] < draft.passed:
+        fm_store_release(head, draft.passed)
     return clear_slot(log, draft)
 
 

@@ -88,7 +88,7 @@ typedef struct {       /* super: 4 KiB; each group on a cache line of its own */
     uint64_t spare2[6];
 
     uint64_t tail;     /* units; the next address */
-    uint64_t head;     /* units; the oldest linked segment starts here */
+    uint64_t head;     /* units; all below was settled by reclaim: moved on, or gone for good */
     uint64_t synced;   /* units; everything below survives power loss */
     uint64_t cold_tail;
     uint64_t cold_head;

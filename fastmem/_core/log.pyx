@@ -151,14 +151,15 @@ cdef class Log(LogReader):
         self.fill_tombstone(&draft, key, 0, None)
         return self.take(appending.bury, &draft) == needs.DONE
 
-    def remove(self, bytes key not None, uint64_t expected):
+    def remove(self, bytes key not None, uint64_t expected, uint64_t passed=0):
         """Clear the key's slot without a tombstone, if it still holds `expected`.
 
-        Only for a record that nothing older can come back from: the oldest of its log, or one
-        whose deadline has passed.
+        Only for the oldest record of its log: the tier's head moves on to `passed`, the address
+        after it, if it is not there yet, and a rebuild leaves out what lies below its head.
         """
         cdef draft_t draft
         self.aim(&draft, key, expected)
+        draft.passed = passed
         return self.take(appending.remove, &draft) == needs.DONE
 
     def forward(self, bytes key not None, uint64_t expected):

@@ -9,8 +9,8 @@ from fastmem._core.index cimport (
     recover_index, replace_word, split_some, tag_fits, tag_of, wants_growth,
 )
 from fastmem._core.layout cimport (
-    FM_HEADER_UNITS, FM_LOCATION_MASK, FM_POINTER, FM_SEAL, FM_TIER_BIT, FM_TOMBSTONE, fm_bucket,
-    fm_load_acquire, fm_record, fm_store_release,
+    FM_HEADER_UNITS, FM_LOCATION_MASK, FM_POINTER, FM_SEAL, FM_SEAL_UNITS, FM_TIER_BIT,
+    FM_TOMBSTONE, fm_bucket, fm_load_acquire, fm_record, fm_store_release,
 )
 from fastmem._core.log cimport Log
 from fastmem._core.lookup cimport digest_of, find, log_t
@@ -62,6 +62,19 @@ def sound(Log log not None):
     if not (tail_sound(&state.tier[WARM]) and tail_sound(&state.tier[COLD])):
         return -1
     return lost
+
+
+def oldest(Log log not None, int which):
+    """Return the lowest address of a tier that a slot leads to; above all others when none does."""
+    cdef uint64_t lowest = FM_LOCATION_MASK
+    cdef uint64_t word = 0
+    cdef cursor_t cursor
+    log.require_open()
+    first_slot(&log.state.index, 0, &cursor)
+    while next_entry(&log.state.index, &cursor, &word):
+        if word & FM_TIER_BIT == log.state.tier[which].bit:
+            lowest = min(lowest, word & FM_LOCATION_MASK)
+    return lowest
 
 
 def forget_lost(Log log not None):
@@ -188,14 +201,15 @@ cdef bint redo(log_t* log, const place_t* place, int* need) noexcept nogil:
 
 def absorb(
     Log log not None, int which, uint64_t number, uint64_t at, list counts not None, vouch,
-    uint64_t vouched,
+    uint64_t vouched, uint64_t settled, uint64_t tail,
 ):
     """Rebuild: index the records of one segment from address `at` on, newest version wins.
 
     Return the address to go on from, 0 when the segment is done. It stops early when the index
-    files must grow (`need` or `chores`). `counts` is [records, dropped, end, newest]: whole
+    files must grow (`need` or `chores`). `counts` is [records, dropped, end, newest, holes]: whole
     records seen, runs of bytes that are not zero and no record, the end of the last whole record
-    (0: none), and the newest version.
+    (0: none), the newest version, and the places in [vouched, tail) where one may be lost.
+    Below address `settled` records are seen and not indexed: reclaim was done with them.
     Tombstones are indexed too, until `sweep`. Below address `vouched` every record was whole once:
     one whose body is damaged is indexed all the same, as lost, rather than let an older version
     return. From there on it counts for nothing, and so does a pointer unless `vouch(key, pointer)`
@@ -206,6 +220,7 @@ def absorb(
     cdef uint64_t end = (number + 1) << tier.shift
     cdef place_t place
     cdef bint in_run = False
+    cdef uint64_t gap = 0
     cdef bint good
     log.require_open()
     log.need = 0
@@ -213,16 +228,21 @@ def absorb(
         at = (number << tier.shift) + FM_HEADER_UNITS
     while at < end and locate_at(tier, at, &place):
         if not valid(&place):
+            # Shorter gaps are no lost record: a segment's end, versions that the archive took.
+            gap += 1
+            counts[4] += gap > FM_SEAL_UNITS and vouched <= at < tail
             if not in_run and not zero_unit(<const uint64_t*>place.record):
                 counts[1] += 1
                 in_run = True
             at += 1
             continue
         in_run = False
+        gap = 0
         if place.record.kind == FM_SEAL:
             counts[2] = at
             return 0
         good = body_valid(place.record, at)
+        counts[4] += not good and vouched <= at < tail
         if good and at >= vouched and place.record.kind == FM_POINTER:
             good = vouch(
                 PyBytes_FromStringAndSize(key_of(place.record), place.record.klen),
@@ -233,7 +253,7 @@ def absorb(
         if not good:
             counts[1] += 1
         if good or at < vouched:
-            if not adopt(state, &place):
+            if at >= settled and not adopt(state, &place):
                 log.need = NEED_OVERFLOW
                 return at
             counts[0] += 1
@@ -244,6 +264,7 @@ def absorb(
             state.chores |= split_some(&state.index)
             if state.chores & CHORE_GROWTH:
                 return at
+    counts[4] += vouched <= at < min(tail, end)  # the file was cut
     return 0
 
 
@@ -255,7 +276,8 @@ cdef bint adopt(log_t* log, const place_t* place) noexcept nogil:
     """Index a record unless a newer version is there. False when overflow must grow first.
 
     Of a record and its copy in the archive, the same version, the warm one serves better; unless
-    it points to a value file, which goes as soon as the copy is there.
+    it points to a value file, which goes as soon as the copy is there. A tombstone of that version
+    says that it left the archive, or was evicted.
     """
     cdef const fm_record* record = place.record
     cdef uint64_t digest = digest_of(log, key_of(record), record.klen)
@@ -267,7 +289,7 @@ cdef bint adopt(log_t* log, const place_t* place) noexcept nogil:
         return insert_word(&log.index, home_of(&log.index, digest), word)
     if version_of(place) > version_of(&older) or (
         version_of(place) == version_of(&older) and older.tier.bit
-        and record.kind != FM_POINTER
+        and record.kind != FM_POINTER and older.record.kind != FM_TOMBSTONE
     ):
         replace_word(&log.index, &cursor, old, word)
     return True

@@ -16,7 +16,6 @@ from fastmem._core.layout import (
 )
 from fastmem._core.log import COLD, Record
 from fastmem.codecs import FrameCompressor
-from fastmem.errors import CorruptRecordError, SerializationError
 from fastmem.storage.dictionaries import Dictionaries
 from fastmem.storage.files import Directory
 from fastmem.storage.prepared import ColdRecord, Stamped
@@ -46,21 +45,13 @@ class ColdWriter:
         budget = self._engine.cold_budget_bytes
         return 0xFFFFFFFF if budget is None else budget // 2
 
-    def demote(self, record: Record) -> bool:
-        """Move a live warm record into the archive. False when it was replaced meanwhile."""
-        engine = self._engine
-        try:
-            content = engine.contents.content(record)
-        except (CorruptRecordError, SerializationError, FileNotFoundError) as error:
-            engine.contents.note_lost(record, str(error))
-            if engine.log.remove(record.key, record.word):
-                engine.note_dropped(record.key)
-            return False
+    def stamped(self, record: Record) -> Stamped:
+        """What a warm record holds, ready to be put into the archive. Raises as `content` does."""
+        content = self._engine.contents.content(record)
         mac = record.body[-MAC_BYTES:] if record.mac_key else b""
-        stamped = Stamped(
+        return Stamped(
             content, record.codec, record.deadline_ns, record.written_ms, mac, record.mac_key
         )
-        return self.put(record.key, stamped, expected=record.word) != 0
 
     def put(
         self,

@@ -81,21 +81,28 @@ class ColdReclaimer:
         if record.kind == TOMBSTONE:
             self._keep_shadow(record)
         elif record.live:
-            length += self._evict(record)
+            length += self._evict(record, after)
         self._cursor = after
+        self._pass(after)
         if after % self._segments.segment_units == 0:
             self._finish(number)
         return length
 
-    def _evict(self, record: Record) -> int:
-        """Take a live record out of the index. Return the bytes of its value file."""
+    def _pass(self, address: int) -> None:
+        """Move the head on: a rebuild leaves out what lies below it."""
+        super_ = self._engine.files.super
+        if super_.get("cold_head") < address:  # a walk after an opening begins with its segment
+            super_.set("cold_head", address)
+
+    def _evict(self, record: Record, after: int) -> int:
+        """Take a live record out of the index for good. Return the bytes of its value file."""
         engine = self._engine
         pointer = None
         if record.kind == POINTER and record.body is not None:
             pointer = Pointer.unpack(record.body)
             self._values.leaving[pointer.number] = record.key
         self._keep_shadow(record)
-        if not engine.log.remove(record.key, record.word):
+        if not engine.log.remove(record.key, record.word, after):
             if pointer is not None:  # replaced meanwhile, and the file with it
                 del self._values.leaving[pointer.number]
             return 0
@@ -112,8 +119,9 @@ class ColdReclaimer:
 
         Not if the tombstone needs another segment, which would have to evict first.
         """
-        engine = self._engine
-        if engine.files.warm is not None and record.version >= engine.files.super.get("head"):
+        engine, warm = self._engine, self._engine.files.warm
+        # Not the head: after a power loss a rebuild may have to begin below it.
+        if warm and warm.numbers and record.version >= warm.numbers[0] * warm.segment_units:
             with contextlib.suppress(LogNeeds):
                 engine.log.shadow(record.key, record.version, int(time.time()) & 0xFFFFFFFF)
 
@@ -125,7 +133,7 @@ class ColdReclaimer:
         # The next may not be there yet: a record that ends with its segment leaves the tail there.
         rest = [other for other in segments.numbers if other > number]
         first = rest[0] if rest else number + 1
-        engine.files.super.set("cold_head", first * segments.segment_units)
+        self._pass(first * segments.segment_units)
         if engine.log.mapping(COLD, number) is not None:  # else an interrupt came right here
             engine.log.drop_segment(COLD, number).close()
         segments.unlink(number)

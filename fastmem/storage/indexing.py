@@ -68,6 +68,7 @@ class IndexFiles:
     _same_boot: bool
     _other_boot: bool
     _private_index = False
+    _torn = False  # found by a rebuild: not all is there that was appended
     _index_name, _overflow_name = "index", "overflow"
 
     def _partner(self) -> bytes:
@@ -151,6 +152,10 @@ class IndexFiles:
             log_to.warning("%s: %d records lost with segments", self.directory.path, lost)
             if not self.read_only:
                 recovery.forget_lost(self.log)
+        for field, which in (("head", WARM), ("cold_head", COLD)):
+            # Nothing live is settled: a death came just before it left the index, or a head that
+            # was damaged.
+            self.super.set(field, min(self.super.get(field), recovery.oldest(self.log, which)))
         return True
 
     def _digest_at_close(self) -> int:
@@ -203,9 +208,10 @@ class IndexFiles:
         prefix = "cold_" if segments.which == COLD else ""
         units = segments.segment_units
         first = segments.numbers[0] * units if segments.numbers else tail
-        whole = self.super.get(f"{prefix}head") >= first and not segments.any_short()
+        head = self.super.get(f"{prefix}head")
+        whole = head >= first and not segments.any_short()
         whole &= len(segments.numbers) >= -(-tail // units) - first // units
-        self.super.set(f"{prefix}head", first)
+        self.super.set(f"{prefix}head", head if first <= head <= tail else first)
         self.super.set(f"{prefix}tail", tail)
         # What another boot finds in the files has reached the device.
         synced = tail if self._other_boot else self.super.get(f"{prefix}synced")
@@ -290,7 +296,11 @@ class IndexFiles:
             self._index_name, self._overflow_name = "index", "overflow"
 
     def _absorb(self, which: int) -> int:
-        """Index every record of a tier's segments; return the newest version seen."""
+        """Index every record of a tier's segments from its head on; return the newest version seen.
+
+        If a power loss took some of what was appended, it may have taken what reclaim had moved on
+        from below the warm head. Then those records count again, and so do the evicted among them.
+        """
         segments = self.cold if which == COLD else self.warm
         if segments is None:
             return 0
@@ -300,20 +310,14 @@ class IndexFiles:
         values = self._both_values[which]
         assert values is not None
         prefix = "cold_" if which == COLD else ""
-        vouched = self.super.get(prefix + ("tail" if self._same_boot else "synced"))
+        head, noted = self.super.get(f"{prefix}head"), self.super.get(tail_of(segments))
+        vouched = noted if self._same_boot else self.super.get(f"{prefix}synced")
+        settled = head if head <= noted else 0
+        bounds = vouched, settled, noted
         for _segments, number in self._add_segments(segments):
             self._quarantine(segments, number)
         for number in segments.numbers:
-            counts = [0, 0, 0, 0]
-            at = 0
-            while True:
-                at = recovery.absorb(self.log, which, number, at, counts, values.vouch, vouched)
-                if self.log.need == NEED_OVERFLOW or self.log.chores & CHORE_OVERFLOW:
-                    self.grow("overflow")
-                if self.log.chores & CHORE_BUCKETS:
-                    self.grow("index")
-                if at == 0:
-                    break
+            counts = self._absorb_segment(which, number, values, bounds)
             if counts[1]:
                 self.dropped_records += counts[1]
                 log_to.warning(
@@ -324,10 +328,36 @@ class IndexFiles:
                 )
             newest = max(newest, counts[3])
             tail = counts[2] or tail
+            self._torn |= counts[4] > 0
         if not tail and segments.numbers:
             tail = segments.numbers[0] * segments.segment_units
+        units = segments.segment_units
+        since = max(vouched, settled) // units
+        there = sum(number >= since for number in segments.numbers)
+        self._torn |= vouched < noted and there < -(-noted // units) - since
+        if self._torn and which == WARM:
+            for number in segments.numbers:
+                if number * units < settled:
+                    self._absorb_segment(which, number, values, (vouched, 0, noted))
+            settled = 0
+        self.super.set(f"{prefix}head", min(settled, tail))
         self._set_bounds(segments, tail)
         return newest
+
+    def _absorb_segment(
+        self, which: int, number: int, values: ValueFiles, bounds: tuple[int, int, int]
+    ) -> list[int]:
+        """Index the records of one segment, growing the index as it must. See `absorb`."""
+        counts = [0, 0, 0, 0, 0]
+        at = 0
+        while True:
+            at = recovery.absorb(self.log, which, number, at, counts, values.vouch, *bounds)
+            if self.log.need == NEED_OVERFLOW or self.log.chores & CHORE_OVERFLOW:
+                self.grow("overflow")
+            if self.log.chores & CHORE_BUCKETS:
+                self.grow("index")
+            if at == 0:
+                return counts
 
     def _quarantine(self, segments: Segments, number: int) -> None:
         """Set a file aside that bears a segment's name but is none of ours."""

@@ -24,7 +24,7 @@ from fastmem._core.layout import (
 )
 from fastmem._core.log import COLD, WARM, Log
 from fastmem._core.mapping import Mapping
-from fastmem.errors import ClosedError, FormatError
+from fastmem.errors import ClosedError, DirectoryRefusedError, FormatError
 from fastmem.storage import files
 from fastmem.storage.files import Directory
 from fastmem.storage.indexing import IndexFiles, tail_of
@@ -108,6 +108,7 @@ class StoreFiles(IndexFiles):
         which = WARM if self.warm_directory else COLD
         self.super = self._first_page(self.directory, "super", STORE_MAGIC, which)
         self.archive: Superblock | None = None
+        self._refuse_alone()
         if self.cold_directory:
             self.archive = self._first_page(self.cold_directory, "archive", ARCHIVE_MAGIC, COLD)
         self.was_clean = self.super.clean and not self.super.get("lock")
@@ -160,6 +161,20 @@ class StoreFiles(IndexFiles):
         made = Superblock(self._page(directory, name, page), directory.path)
         self._supers.append(made)
         return made
+
+    def _refuse_alone(self) -> None:
+        """DirectoryRefusedError when a memory's L2 is to be written without its L3.
+
+        What is deleted or replaced here must stay dead there, and reclaim could not see to it.
+        """
+        partner = self.super.partner()
+        if self.cold_directory is None and not self.read_only and partner != NO_UUID:
+            raise DirectoryRefusedError(
+                f"is the L2 of a memory; open it together with its L3, the archive {partner.hex()} "
+                "(or an empty directory in its place), or read_only",
+                self.directory.path,
+                errno.EINVAL,
+            )
 
     def _page(self, directory: Directory, name: str, page: bytes) -> Mapping:
         """Map a first page; a read-only store works on a private copy of it."""

@@ -16,6 +16,7 @@ from fastmem._core.layout import (
     UNIT_BYTES,
 )
 from fastmem._core.log import WARM, LogNeeds, Record
+from fastmem.errors import CorruptRecordError, SerializationError
 from fastmem.storage.values import Pointer
 
 if TYPE_CHECKING:
@@ -64,39 +65,50 @@ class Reclaimer:
             length = (after - self._cursor) * UNIT_BYTES
             if record.live and record.kind == POINTER and record.body:
                 length += Pointer.unpack(record.body).length
-            self._settle(record, length)
+            self._settle(record, length, after)
             self._cursor = after
+            self._pass(after)
             budget_bytes -= length
             if after % segments.segment_units == 0:
                 self._finish(number)
                 return
 
-    def _settle(self, record: Record, length: int) -> None:
+    def _pass(self, address: int) -> None:
+        """Move the head on: a rebuild leaves out what lies below it."""
+        super_ = self._engine.files.super
+        if super_.get("head") < address:  # a walk after an opening begins with its segment
+            super_.set("head", address)
+
+    def _settle(self, record: Record, length: int, after: int) -> None:
         engine = self._engine
         counters = engine.counters[WARM]
         if not record.live:
             # It may go, but what it shadows in the archive must stay dead. A value that is not
             # live needs that only if its key is gone: a process may have died between the two
             # steps of `_drop`.
-            if record.flags & SHADOWS_L3 and (
-                record.kind == TOMBSTONE or not engine.log.seek(record.key)
-            ):
+            if record.kind == TOMBSTONE or not engine.log.seek(record.key):
                 self._shadow(record)
         elif record.body is None:
             engine.contents.note_lost(record, "record does not validate")
-            self._drop(record)
+            self._drop(record, after)
         elif record.deadline_ns and record.deadline_ns <= self._now_ns():
             counters.expirations += 1
-            self._drop(record)
+            self._drop(record, after)
         elif self._wanted(record, length):
             self._credit -= length
             return
         elif engine.cold is not None and self._fits_archive(record, engine.cold):
-            if engine.cold.demote(record):
-                counters.demotions += 1
+            try:
+                stamped = engine.cold.stamped(record)
+            except (CorruptRecordError, SerializationError, FileNotFoundError) as error:
+                engine.contents.note_lost(record, str(error))
+                self._drop(record, after)
+            else:
+                if engine.cold.put(record.key, stamped, expected=record.word):
+                    counters.demotions += 1
         else:
             counters.evictions["size"] += 1
-            self._drop(record)
+            self._drop(record, after)
         self._credit = min(self._credit + length, self._most_credit())
 
     @staticmethod
@@ -138,27 +150,26 @@ class Reclaimer:
                     return False
                 engine.room.provide(missing.what)
 
-    def _drop(self, record: Record) -> None:
-        """Take a record out of the index; it is the oldest of its key in the warm log."""
+    def _drop(self, record: Record, after: int) -> None:
+        """Take a record out of the index for good; it is the oldest in the warm log."""
         engine, values = self._engine, self._engine.files.warm_values
         pointer = None
+        self._shadow(record)  # first: once the head has passed, nothing else keeps what it shadows
         # A corrupt pointer names no file: an orphan, which the next open finds.
         if record.kind == POINTER and record.body and values:
             pointer = Pointer.unpack(record.body)
             values.leaving[pointer.number] = record.key
-        if not engine.log.remove(record.key, record.word):
+        if not engine.log.remove(record.key, record.word, after):
             if pointer is not None and values:  # replaced meanwhile, and the file with it
                 del values.leaving[pointer.number]
             return
         engine.note_dropped(record.key)
         if pointer is not None and values:
             values.remove(pointer.number)
-        if record.flags & SHADOWS_L3:
-            self._shadow(record)
 
     def _shadow(self, record: Record) -> None:
-        """Leave a tombstone of the record's version in the archive."""
-        if self._engine.cold is not None:
+        """If an older copy may be in the archive, leave a tombstone of the version there."""
+        if record.flags & SHADOWS_L3 and self._engine.cold is not None:
             self._engine.cold.shadow(record.key, record.version)
 
     def _finish(self, number: int) -> None:
@@ -172,7 +183,7 @@ class Reclaimer:
         if super_.get("synced") > number * segments.segment_units:
             engine.syncer.sync()
         rest = [other for other in segments.numbers if other > number]
-        super_.set("head", (rest[0] if rest else number + 1) * segments.segment_units)
+        self._pass((rest[0] if rest else number + 1) * segments.segment_units)
         if engine.log.mapping(WARM, number) is not None:  # else an interrupt came right here
             engine.log.drop_segment(WARM, number).close()
         segments.unlink(number)

@@ -134,6 +134,12 @@ class Superblock:
         store_uuid, floor, _, _ = _TRUST.unpack(line)
         return store_uuid, floor
 
+    def partner(self) -> bytes:
+        """Store: the archive whose slots its index holds; NO_UUID for none, or a damaged line."""
+        line = bytes(self._view[_TRUST_AT : _TRUST_AT + _TRUST.size])
+        (check,) = _U64.unpack_from(self._view, _TRUST_CHECK_AT)
+        return bytes(_TRUST.unpack(line)[3]) if check == digest(line) else NO_UUID
+
     def trust(self, boot: bytes, device: int, inode: int, partner: bytes) -> None:
         line = _TRUST.pack(boot, device, inode, partner)
         self._view[_TRUST_AT : _TRUST_AT + _TRUST.size] = line

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,14 @@ from typing import Any
 import pytest
 
 from fastmem import DirectoryRefusedError, FormatError
-from tests.crash.directories import contents, open_archive, open_segments, open_tiers, snapshot
+from tests.crash.directories import (
+    contents,
+    engine_of,
+    open_archive,
+    open_segments,
+    open_tiers,
+    snapshot,
+)
 
 Opener = Callable[..., Any]
 WARM_NAMES = ["super", "index", "overflow", "procs", "seg.0", "val.0123456789abcdef"]
@@ -165,13 +173,29 @@ def test_a_directory_of_the_other_tier(
         assert contents(store) == ({"k": "v"} if filled else {})
 
 
-def test_each_tier_of_a_memory_opens_alone(private_tmp: Path) -> None:
+def test_the_l2_of_a_memory_is_not_written_alone(private_tmp: Path) -> None:
+    """What it shadows in L3 would be forgotten, and old values return with the next memory."""
     for _again in range(2):
         with open_tiers(private_tmp) as memory:
             memory["k"] = "v"
-        with open_segments(private_tmp) as store:
+            partner = engine_of(memory).files.archive.uuid.hex()
+        before = snapshot(private_tmp / "l2")
+        with pytest.raises(DirectoryRefusedError, match=f"together with .* {partner}") as caught:
+            open_segments(private_tmp)
+        assert caught.value.filename == str(private_tmp / "l2")
+        assert snapshot(private_tmp / "l2") == before
+        with open_segments(private_tmp, read_only=True) as store:
             assert contents(store) == {"k": "v"}
         open_archive(private_tmp).close()
+
+
+def test_an_empty_directory_replaces_an_l3_that_was_lost(private_tmp: Path) -> None:
+    with open_tiers(private_tmp) as memory:
+        memory["k"] = "v"
+    shutil.rmtree(private_tmp / "l3")
+    with open_tiers(private_tmp) as memory:
+        assert memory["k"] == "v"
+        assert memory.delete("k")
 
 
 # -- no directory ------------------------------------------------------------------------------
