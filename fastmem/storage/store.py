@@ -21,8 +21,8 @@ class SegmentStore(KeyedStore):
     ``"disk"`` survives power loss, at the cost of a device write per put.
 
     One process at a time: a second opener gets StoreLockedError. A directory that is another's, or
-    holds an archive, is refused as it is: DirectoryRefusedError or FormatError, with the path. So is
-    the L2 of a memory, whose deletes must be carried on into its L3, unless with ``read_only=True``.
+    holds an archive, is refused as it is: DirectoryRefusedError or FormatError, with the path. So
+    is the L2 of a memory, whose deletes must reach its L3 too, unless with ``read_only=True``.
 
     >>> import tempfile
     >>> with SegmentStore(tempfile.mkdtemp(), budget_bytes=16 << 20) as store:
