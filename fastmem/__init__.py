@@ -3,6 +3,7 @@
 import sys
 from collections.abc import MutableMapping
 
+from fastmem._core.events import NOT_LOADED
 from fastmem._core.l1 import L1Cache
 from fastmem.entries import MemoryEntry, MemoryTier
 from fastmem.errors import (
@@ -34,6 +35,7 @@ __version__ = "0.1.0"
 MutableMapping.register(L1Cache)
 
 __all__ = [
+    "NOT_LOADED",
     "Archive",
     "ClosedError",
     "CorruptRecordError",

@@ -65,18 +65,26 @@ class TieredLookup(TieredL1):
             return None
         return value, boottime_ns(), deadline, 0, 0, True
 
-    def _find(self, key: TierKey, encoded: bytes) -> tuple[Any, int]:
-        """(value, word of its record or 0) wherever the key is, without promoting it."""
+    def _find(self, key: TierKey, encoded: bytes) -> tuple[Any, int, int]:
+        """(value, word of its record or 0, deadline_ns) wherever the key is; it is not promoted."""
         held, found = self._look(key, encoded)
         if held is not None:
-            return held[0], held[4]
+            return held[0], held[4], held[2]
         if found is None:
-            return MISSING, 0
-        return self._decode(*found), found[0].word
+            return MISSING, 0, 0
+        return self._decode(*found), found[0].word, self._engine.contents.deadline_of(found[0])
+
+    def _deadline(self, key: Any) -> int:
+        held, found = self._look(key, encode_key(key))
+        if held is not None:
+            return held[2]
+        if found is None:
+            raise KeyError(key)
+        return self._engine.contents.deadline_of(found[0])
 
     def peek(self, key: Any, default: Any = None) -> Any:
         """Return the key's value from whatever tier, promoting and counting nothing."""
-        value, _word = self._find(key, encode_key(key))
+        value, _word, _deadline = self._find(key, encode_key(key))
         return default if value is MISSING else value
 
     def entry(self, key: Any) -> MemoryEntry | None:

@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Callable
 from datetime import timedelta
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from fastmem._core.awaited import AsyncMemo
@@ -145,7 +146,7 @@ class Function:
 
 def _calls(function: Callable[..., Any], strict: bool) -> Calls:
     name = f"{function.__module__}.{getattr(function, '__qualname__', repr(function))}"
-    if strict and "<" in name:
+    if strict and ("<" in name or _is_of_an_instance(function)):
         raise ValueError(f"{name} has no name that outlives the process: give memoize a key=")
     token = name if strict else Function(name)
     try:
@@ -177,6 +178,14 @@ def _calls(function: Callable[..., Any], strict: bool) -> Calls:
             if parameter.kind is inspect.Parameter.KEYWORD_ONLY
         ],
         more_keywords=inspect.Parameter.VAR_KEYWORD in kinds,
+    )
+
+
+def _is_of_an_instance(function: Callable[..., Any]) -> bool:
+    """A bound method, or an object that is called: others may bear its name."""
+    owner = getattr(function, "__self__", None)
+    return not hasattr(function, "__qualname__") or not (
+        owner is None or isinstance(owner, type | ModuleType)
     )
 
 

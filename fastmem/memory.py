@@ -6,8 +6,9 @@ its methods stand in a chain of classes, each in one file, by what they do::
     _core/l1.L1Cache          get, [], peek and the rest of a cache: the hits
     _core/tiered.TieredL1     steps on L1 and the log that must be one step (_commit, _erase, ...)
     lookup.TieredLookup       looks below, moves nothing: peek, entry, in, len, iteration, stats
-    writing.TieredWriting     bytes on their way down: _write_below, spilling, write-back
-    memory.TieredMemorySystem (here) opens, changes, closes: put, delete, pop, ..., flush, close;
+    writing.TieredWriting     bytes on their way down: _store, spilling, write-back
+    conditional.TieredVerbs   looks, then writes: add, incr, compare_and_set, pop, put_many, ...
+    memory.TieredMemorySystem (here) opens, changes, closes: put, delete, clear, flush, close;
                               and _load, which the compiled `get` calls on a miss
 
 What lies below L1 is no base class but an object: `storage.engine.Engine`, as ``self._engine``.
@@ -21,34 +22,30 @@ import os
 import weakref
 from collections.abc import Callable, MutableMapping
 from datetime import timedelta
-from functools import partial
 from typing import Any, Literal, Self
 
 from fastmem._core.clock import deadline_ns
 from fastmem._core.keys import encode_key
 from fastmem._core.l1 import MISSING
 from fastmem._core.layout import TIER_BIT
+from fastmem._core.tiered import CAUSE_CLEARED, CAUSE_SIZE
 from fastmem.arguments import MIB, directory, flag, mebibytes, positive
 from fastmem.codecs import ValueCodec
+from fastmem.conditional import TieredVerbs
 from fastmem.entries import TierKey
 from fastmem.protocols import Serializer
 from fastmem.storage.engine import LEAST_BUDGET_BYTES, Engine
-from fastmem.writing import TieredWriting
 
 __all__ = ["TieredMemorySystem"]
 
 log_to = logging.getLogger("fastmem")
 
 Durability = Literal["process", "disk", "cache"]
-REPLACED = -1
-
-Guard = tuple[Any, int]  # (value, word): see TieredL1._commit
-
 # Open memories by id (a mapping is not hashable), for the end of the process and for forks.
 _memories: weakref.WeakValueDictionary[int, TieredMemorySystem] = weakref.WeakValueDictionary()
 
 
-class TieredMemorySystem(TieredWriting):
+class TieredMemorySystem(TieredVerbs):
     """A mapping over three tiers, each within its budget of bytes.
 
     Every value is found wherever it is, and the newest put wins. Keys are str, bytes, int or
@@ -67,10 +64,15 @@ class TieredMemorySystem(TieredWriting):
 
         get, []            a hit is L1's own     else reads below and promotes
         peek, entry, in    looks, moves nothing  the same
+        get_many           as get, key by key
         put, []=, update   holds the value       writes it ("cache": deletes the older one)
-        setdefault         as get                as put, when it is nowhere
+        put_many           as put, pair by pair, when all are measured and encoded
+        add, setdefault    as put, when it is nowhere; setdefault else as get
+        incr               replaces the int that it finds, deadline kept, as put does
+        compare_and_set    replaces the value that it finds, deadline kept, as put does
         touch              makes most recent     with a ttl: writes it again
         delete, del, pop   removes               removes
+        delete_many        as delete, key by key
         popitem            removes the victim-to-be, or any entry when L1 is empty
         clear              removes everything everywhere
         len, iter, keys, values, items, ==       all tiers, promoting nothing
@@ -78,6 +80,11 @@ class TieredMemorySystem(TieredWriting):
         flush              writes what only L1 holds, then waits for the device
         close              writes what only L1 holds; power loss may take what was not flushed
         stats, get_stats, check                  all tiers
+        add_listener       hears what leaves the hierarchy; going down a tier is no leaving
+
+    A listener gets the value that L1 held, or ``fastmem.NOT_LOADED`` when only lower tiers held it.
+    ``"size"`` is what the last tier evicted, and what could not be spilled; ``"expired"`` is what
+    expired in L1, while an entry that expires below is only counted; ``close`` tells nothing.
 
     ``get`` of what L1 does not hold reads a record of L2 (microseconds) or a frame of L3 and
     decodes it; a damaged record is a miss, counted and logged, and bytes that do not become a value
@@ -169,53 +176,11 @@ class TieredMemorySystem(TieredWriting):
         """
         self._store(key, value, deadline_ns(ttl_seconds), None)
 
-    def _store(self, key: TierKey, value: Any, deadline: int, guard: Guard | None) -> bool:
-        """Store a value, with `guard` only while it is true (see `_commit`). True when done."""
-        engine = self._engine
-        if engine.read_only or self.log.closed:
-            engine.require_writable()
-        encoded = encode_key(key)
-        size_bytes, form = self._measure(key, value)
-        if self._write_back and size_bytes <= self.budget_bytes:
-            done = engine.provided(
-                self._put_dirty, key, value, size_bytes, deadline, encoded, guard
-            )
-            if self.log.chores or self.log.freed:
-                engine.settle()
-        else:
-            codec_id, body = self._codec.encode(value, form)
-            commit = partial(self._commit, key, value, size_bytes, deadline, encoded, guard)
-            done = self._write_below(encoded, codec_id, body, deadline, commit)
-        if engine.dropped_keys:
-            self._forget_dropped()
-        return done != 0
-
     def delete(self, key: Any) -> bool:
         """Remove the key from every tier. True when it was there."""
         self._engine.require_writable()
         encoded = encode_key(key)
         return bool(self._erase_all(key, encoded, MISSING, 0))
-
-    def _erase_all(self, key: TierKey, encoded: bytes, value: Any, word: int) -> int:
-        there = self._engine.provided(self._erase, key, encoded, value, word)
-        self._engine.settle()
-        if self._engine.dropped_keys:
-            self._forget_dropped()
-        return there
-
-    def pop(self, key: Any, default: Any = MISSING) -> Any:
-        """Remove the key and return its value; `default`, or else KeyError, when it is absent."""
-        self._engine.require_writable()
-        encoded = encode_key(key)
-        while True:
-            value, word = self._find(key, encoded)
-            if value is MISSING:
-                if default is MISSING:
-                    raise KeyError(key)
-                return default
-            # -1: replaced between the two steps; look again.
-            if self._erase_all(key, encoded, value, word) != REPLACED:
-                return value
 
     def popitem(self) -> tuple[Any, Any]:
         """Remove and return the entry that L1 would evict next, or any entry when L1 is empty."""
@@ -227,46 +192,17 @@ class TieredMemorySystem(TieredWriting):
                     return key, value
         raise KeyError("popitem(): the memory is empty")
 
-    def setdefault(self, key: Any, default: Any = None) -> Any:
-        """Return the key's value; when it is absent, put `default` and return it.
-
-        Of several threads that find the key absent, one puts and all return its value.
-        """
-        while True:
-            value = self.get(key, MISSING)
-            if value is not MISSING:
-                return value
-            if self._store(key, default, 0, (MISSING, 0)):
-                return default
-
     def update(self, other: Any = (), /, **more: Any) -> None:
         """Put every pair of a mapping or of an iterable of pairs, then the keywords."""
         self._engine.require_writable()
         MutableMapping.update(self, other, **more)
 
-    def touch(self, key: Any, ttl_seconds: float | timedelta | None = None) -> bool:
-        """Make the key most recent and, with `ttl_seconds`, give it a new deadline everywhere.
-
-        True when it was there. A new deadline rewrites the entry, unless a newer one takes its
-        place meanwhile; without one this is a read.
-        """
-        if ttl_seconds is None:
-            return self.get(key, MISSING) is not MISSING
-        self._engine.require_writable()
-        deadline = deadline_ns(ttl_seconds)
-        encoded = encode_key(key)
-        while True:
-            value, word = self._find(key, encoded)
-            if value is MISSING:
-                return False
-            if self._store(key, value, deadline, (value, word)):
-                return True
-
     def clear(self) -> None:
         """Delete every entry of every tier, expired ones included: a tombstone each, O(entries)."""
         self._engine.require_writable()
+        self._void_leases()
         for key in list(self):
-            self.delete(key)
+            self._erase_all(key, encode_key(key), MISSING, 0, CAUSE_CLEARED)
         self._engine.bury_expired()
         self.expire()
 
@@ -339,7 +275,7 @@ class TieredMemorySystem(TieredWriting):
             self._seal(True)
             try:
                 for key, error in self._write_dirty().items():
-                    if self._erase_all(key, encode_key(key), MISSING, 0):
+                    if self._erase_all(key, encode_key(key), MISSING, 0, CAUSE_SIZE):
                         self._note_spill_failed(key, error)
             except BaseException:
                 self._seal(False)

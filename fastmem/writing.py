@@ -14,7 +14,9 @@ from typing import Any
 from fastmem._core.clock import boottime_ns
 from fastmem._core.keys import decode_key, encode_key
 from fastmem._core.l1 import MISSING
+from fastmem._core.leases import Lease
 from fastmem._core.sizing import measure
+from fastmem._core.tiered import CAUSE_DELETED, CAUSE_EXPIRED, CAUSE_SIZE
 from fastmem.entries import TierKey
 from fastmem.errors import ClosedError, SerializationError, ValueTooLargeError
 from fastmem.lookup import TieredLookup
@@ -27,6 +29,13 @@ log_to = logging.getLogger("fastmem")
 # and the record.
 Commit = Callable[[bool, Any], int]
 
+# What must be true of the entry when a step changes it: (value, word, deadline_ns or -1), or a
+# lease that must be held. See `allows` in tiered.pyx.
+Guard = tuple[Any, int, int] | Lease
+# A key and value on their way down: (key, bytes that L1 counts, codec, body); codec 0 and b"" when
+# the value stays in L1 alone.
+Coded = tuple[bytes, int, int, bytes]
+
 
 class TieredWriting(TieredLookup):
     """The writing half of TieredMemorySystem: bytes below by one compiled step, and dirty victims
@@ -34,6 +43,61 @@ class TieredWriting(TieredLookup):
     """
 
     _spilling: dict[TierKey, int]  # key -> thread that is writing it
+
+    def _coded(self, key: TierKey, value: Any) -> Coded:
+        encoded = encode_key(key)
+        size_bytes, form = self._measure(key, value)
+        if self._write_back and size_bytes <= self.budget_bytes:
+            return encoded, size_bytes, 0, b""
+        return encoded, size_bytes, *self._codec.encode(value, form)
+
+    def _store(
+        self,
+        key: TierKey,
+        value: Any,
+        deadline: int,
+        guard: Guard | None,
+        coded: Coded | None = None,
+    ) -> bool:
+        """Store a value, with `guard` only while it is true. True when done."""
+        engine = self._engine
+        if engine.read_only or self.log.closed:
+            engine.require_writable()
+        encoded, size_bytes, codec_id, body = coded or self._coded(key, value)
+        done: int = 0
+        try:
+            if codec_id == 0:
+                try:
+                    done = engine.provided(
+                        self._put_dirty, key, value, size_bytes, deadline, encoded, guard
+                    )
+                    if self.log.chores or self.log.freed:
+                        engine.settle()
+                except ValueTooLargeError:  # L1's budget has shrunk since
+                    codec_id, body = self._codec.encode(value, measure(value)[1])
+            if codec_id:
+                commit = partial(self._commit, key, value, size_bytes, deadline, encoded, guard)
+                done = self._write_below(encoded, codec_id, body, deadline, commit)
+            if engine.dropped_keys:
+                self._forget_dropped()
+        finally:
+            if self._listening:
+                self._tell()
+        return done != 0
+
+    def _erase_all(
+        self, key: TierKey, encoded: bytes, value: Any, word: int, cause: int = CAUSE_DELETED
+    ) -> int:
+        """Delete the key everywhere; what is returned, and `value` and `word`, as for `_erase`."""
+        try:
+            there = self._engine.provided(self._erase, key, encoded, value, word, cause)
+            self._engine.settle()
+            if self._engine.dropped_keys:
+                self._forget_dropped()
+        finally:
+            if self._listening:
+                self._tell()
+        return there
 
     def _write_below(
         self, encoded: bytes, codec_id: int, body: bytes, deadline: int, commit: Commit
@@ -55,6 +119,8 @@ class TieredWriting(TieredLookup):
             except IndexError:  # another thread was faster
                 return
             self._forget(decode_key(encoded), encoded)
+        if self._listening:
+            self._tell()
 
     def _spill(self, others: bool = False) -> None:
         """Evicted dirty entries wait in limbo: write each to L2, or drop it, counted and logged.
@@ -80,12 +146,12 @@ class TieredWriting(TieredLookup):
         if value is MISSING:
             return  # superseded just now
         if deadline and deadline <= boottime_ns():
-            self._expired_in_limbo += self._drop_victim(key, value)
+            self._expired_in_limbo += self._drop_victim(key, value, CAUSE_EXPIRED)
             return
         try:
             self._write_value(key, value, deadline, self._write_victim)
         except (SerializationError, ValueTooLargeError, ClosedError, OSError) as error:
-            if self._drop_victim(key, value):
+            if self._drop_victim(key, value, CAUSE_SIZE):
                 self._note_spill_failed(key, error)
 
     def _write_value(

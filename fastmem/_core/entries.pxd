@@ -79,7 +79,7 @@ cdef class Entries:
     cdef int overwrite(
         self, uint32_t index, object key, object value, int64_t size_bytes, int64_t deadline_ns
     ) except -1
-    # Removes; 1 if it was there, 0 if not.
+    # Removes, for CAUSE_EXPIRED if it is; 1 if it was there, 0 if not.
     cdef int discard(self, object key, uint32_t cause, Displaced* out) except -1
     # ATOMIC. Removes the live entry at `index`.
     cdef void discard_at(self, uint32_t index, uint32_t cause, Displaced* out) noexcept

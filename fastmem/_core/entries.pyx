@@ -171,6 +171,8 @@ cdef class Entries:
     cdef int discard(self, object key, uint32_t cause, Displaced* out) except -1:
         cdef uint32_t fragment = 0, index = lookup(self, key, &fragment)
         if index:
+            if is_expired(self.table.entries + index):
+                cause = CAUSE_EXPIRED
             table_displace(&self.table, index, cause, out)
         self.void_lease(fragment)
         return index != 0

@@ -9,9 +9,24 @@ structure is not whole.
 import os
 
 from cpython.exc cimport PyErr_SetObject, PyErr_WriteUnraisable
+from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t
 
-from fastmem._core.table cimport CAUSE_COUNT, Entry, table_release
+from fastmem._core.table cimport (
+    CAUSE_COUNT, Entry, Table, entry_fill, table_give_back, table_release, table_take,
+)
+
+
+class _NotLoaded:
+    """The type of NOT_LOADED: the value of an event whose value only lower tiers held."""
+
+    __slots__ = ()
+
+    def __repr__(self):
+        return "NOT_LOADED"
+
+
+NOT_LOADED = _NotLoaded()
 
 cdef tuple CAUSES = ("size", "expired", "replaced", "deleted", "cleared")
 cdef object process_id = os.getpid
@@ -29,6 +44,15 @@ cdef bint is_among(object listener, tuple listeners):
         if other is listener:
             return True
     return False
+
+
+cdef void chain(Table* t, Displaced* out, uint32_t index) noexcept:
+    t.entries[index].next = 0
+    if out.head:
+        t.entries[out.tail].next = index
+    else:
+        out.head = index
+    out.tail = index
 
 
 cdef class Announcer(Cache):
@@ -76,7 +100,8 @@ cdef class Announcer(Cache):
             if self.listeners is before:  # else a collection ran code that changed it
                 break
         self.listeners = after
-        self.watched = (1 << CAUSE_COUNT) - 1
+        self._listening = True
+        self.watched = self.causes_watched(True)
         return on_evict
 
     def remove_listener(self, on_evict, /):
@@ -93,16 +118,45 @@ cdef class Announcer(Cache):
             if self.listeners is before:  # else comparing ran code that changed it
                 break
         self.listeners = after or None
-        self.watched = (1 << CAUSE_COUNT) - 1 if after else 0
+        self._listening = len(after) > 0
+        self.watched = self.causes_watched(self._listening)
+
+    cdef uint32_t causes_watched(self, bint listening) noexcept:
+        return (1 << CAUSE_COUNT) - 1 if listening else 0
 
     cdef int on_victims(self, Displaced* out) except -1:
-        if self.untold.head:
-            self.entry_at(self.untold.tail).next = out.head
-        else:
-            self.untold.head = out.head
-        self.untold.tail = out.tail
-        out[0] = [0, 0, 0]
+        self.post_displaced(out, (1 << CAUSE_COUNT) - 1)
         return self.tell()
+
+    cdef uint32_t take_event(self) except? 4294967295:
+        return table_take(&self.table) if self._listening else 0
+
+    cdef void drop_event(self, uint32_t event) noexcept:
+        if event:
+            table_give_back(&self.table, event)
+
+    cdef void post_event(
+        self, uint32_t event, object key, object value, int64_t size_bytes, uint32_t cause
+    ) noexcept:
+        cdef Entry* entry = self.entry_at(event)
+        entry_fill(entry, <PyObject*>key, <PyObject*>value, size_bytes, 0)
+        entry.meta = 0
+        entry.prev = cause
+        self.table.displaced += 1
+        chain(&self.table, &self.untold, event)
+
+    cdef void post_displaced(self, Displaced* out, uint32_t causes) noexcept:
+        cdef Displaced rest = [0, 0, 0]
+        cdef uint32_t index = out.head, next
+        while index:
+            next = self.entry_at(index).next
+            if 1 << self.entry_at(index).prev & causes:
+                chain(&self.table, &self.untold, index)
+            else:
+                chain(&self.table, &rest, index)
+                rest.causes |= 1 << self.entry_at(index).prev
+            index = next
+        out[0] = rest
 
     cdef int tell(self) except -1:
         cdef Displaced one = [0, 0, 0]

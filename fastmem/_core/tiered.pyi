@@ -1,8 +1,14 @@
 from collections.abc import Hashable, Iterator
-from typing import Any
+from typing import Any, Final
 
 from fastmem._core.l1 import L1Cache
+from fastmem._core.leases import Lease
 from fastmem._core.log import Log
+
+CAUSE_CLEARED: Final[int]
+CAUSE_DELETED: Final[int]
+CAUSE_EXPIRED: Final[int]
+CAUSE_SIZE: Final[int]
 
 class TieredL1(L1Cache[Any, Any]):
     log: Log
@@ -19,7 +25,7 @@ class TieredL1(L1Cache[Any, Any]):
         size_bytes: int,
         deadline_ns: int,
         encoded: bytes,
-        guard: tuple[Any, int] | None,
+        guard: tuple[Any, int, int] | Lease | None,
         cold: bool,
         record: tuple[Any, ...],
     ) -> int: ...
@@ -40,7 +46,7 @@ class TieredL1(L1Cache[Any, Any]):
         size_bytes: int,
         deadline_ns: int,
         encoded: bytes,
-        guard: tuple[Any, int] | None,
+        guard: tuple[Any, int, int] | Lease | None,
     ) -> int: ...
     def _write_victim(
         self,
@@ -51,7 +57,9 @@ class TieredL1(L1Cache[Any, Any]):
         cold: bool,
         record: tuple[Any, ...],
     ) -> int: ...
-    def _drop_victim(self, key: Hashable, value: object) -> bool: ...
+    def _drop_victim(self, key: Hashable, value: object, cause: int) -> bool: ...
+    def _tell(self) -> None: ...
+    def _void_leases(self) -> None: ...
     def _clean(
         self,
         key: Hashable,
@@ -62,7 +70,7 @@ class TieredL1(L1Cache[Any, Any]):
         record: tuple[Any, ...],
     ) -> int: ...
     def _erase(
-        self, key: Hashable, encoded: bytes, value: object = ..., word: int = ...
+        self, key: Hashable, encoded: bytes, value: object = ..., word: int = ..., cause: int = ...
     ) -> int: ...
     def _forget(self, key: Hashable, encoded: bytes) -> bool: ...
     def _seal(self, sealed: bool) -> None: ...

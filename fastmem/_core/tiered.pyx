@@ -8,19 +8,34 @@ cimport cython
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from fastmem._core.clock cimport coarse_now_ns
+from fastmem._core.entries cimport is_expired, lookup
 from fastmem._core.keys cimport encode
 from fastmem._core.l1 cimport L1Cache
+from fastmem._core.leases cimport Lease
 from fastmem._core.log cimport Log
 from fastmem._core.sizing cimport size_and_form, size_of
 from fastmem._core.table cimport (
-    CAUSE_DELETED, CAUSE_REPLACED, CAUSE_SIZE, DIRTY, HIT_SHIFT, LIVE,
+    CAUSE_CLEARED, CAUSE_DELETED, CAUSE_EXPIRED, CAUSE_REPLACED, CAUSE_SIZE, DIRTY, HIT_SHIFT, LIVE,
     Displaced, Entry,
 )
 
+from fastmem._core.events import NOT_LOADED
 from fastmem._core.l1 import MISSING
 from fastmem.errors import ClosedError
 
+# The constants of the .pxd, for Python too.
+globals().update(
+    CAUSE_CLEARED=CAUSE_CLEARED, CAUSE_DELETED=CAUSE_DELETED, CAUSE_EXPIRED=CAUSE_EXPIRED,
+    CAUSE_SIZE=CAUSE_SIZE,
+)
+
 cdef object MISS = MISSING
+cdef object BELOW = NOT_LOADED
+
+
+cdef bint is_kept(object guard, object value):
+    """Whether a change gives an entry the very value that it has: only a new deadline."""
+    return type(guard) is tuple and (<tuple>guard)[0] is value
 
 
 @cython.auto_pickle(False)  # L1Cache refuses it
@@ -48,7 +63,11 @@ cdef class TieredL1(L1Cache):
         self.limbo = {}
         self.limbo_deadline = {}
         self.strict_keys = True
-        self.watched = 1 << CAUSE_SIZE
+        self.watched = self.causes_watched(False)
+
+    cdef uint32_t causes_watched(self, bint listening) noexcept:
+        # What is replaced or removed in L1 may be a copy of what stays: the steps tell of those.
+        return 1 << CAUSE_SIZE | (1 << CAUSE_EXPIRED if listening else 0)
 
     cdef int require_open(self) except -1:
         if self.closed_:
@@ -77,9 +96,46 @@ cdef class TieredL1(L1Cache):
                 dirty = True
             elif not self.log.closed:
                 self.log.touch(encode(key))
-        if dirty:
-            self._spill()
+        self.post_displaced(out, self.watched & ~<uint32_t>(1 << CAUSE_SIZE))
+        try:
+            if dirty:
+                self._spill()
+        finally:
+            if self._listening:
+                self.tell()
         return 0
+
+    def _void_leases(self):
+        """What is being loaded for any key is not stored."""
+        if self.leases is not None:
+            self.leases.void_all()
+
+    def _tell(self):
+        """Tells listeners what the steps have queued."""
+        self.tell()
+
+    cdef object old_value(self, uint32_t index, object key, bytes encoded, uint32_t* cause):
+        """ATOMIC. What a change of `key` does away with: a value, NOT_LOADED when only the tiers
+        below have it, MISSING when nobody does or what L1 has will leave as expired.
+        """
+        cdef int64_t deadline_ns
+        if index:
+            if is_expired(self.entry_at(index)):
+                return MISS
+            return <object>self.entry_at(index).value
+        if key in self.limbo:
+            deadline_ns = self.limbo_deadline[key]
+            if deadline_ns and coarse_now_ns() >= deadline_ns:
+                cause[0] = CAUSE_EXPIRED
+            return self.limbo[key]
+        return BELOW if self.log.seek(encoded) else MISS
+
+    cdef void end_event(self, uint32_t event, object key, object old, uint32_t cause) noexcept:
+        """ATOMIC. Queues an event that was taken, unless nothing was done away with."""
+        if event == 0 or old is MISS:
+            self.drop_event(event)
+        else:
+            self.post_event(event, key, old, 0, cause)
 
     def _measure(self, key, value):
         """Return (bytes the entry counts, form of the value). A custom sizer runs here."""
@@ -88,6 +144,24 @@ cdef class TieredL1(L1Cache):
         if self.sizer is not None:
             return self.entry_size(key, value), form
         return size_of(key) + size + self.overhead, form
+
+    cdef bint allows(self, object guard, uint32_t index, object key, bytes encoded) except -1:
+        """ATOMIC. Whether a change may go on. The guard is None; a lease, which must be held; or
+        (value, word, deadline_ns), and then `is_current` must say so of value and word, and, unless
+        the deadline is -1, the entry must have that.
+        """
+        if guard is None:
+            return True
+        if isinstance(guard, Lease):
+            return (<Lease>guard).held
+        value, word, deadline_ns = guard
+        if not self.is_current(index, key, encoded, value, word):
+            return False
+        if deadline_ns == -1:
+            return True
+        if index:
+            return self.entry_at(index).deadline_ns == deadline_ns
+        return self.limbo_deadline.get(key, deadline_ns) == deadline_ns
 
     cdef bint is_current(
         self, uint32_t index, object key, bytes encoded, object value, uint64_t word
@@ -102,6 +176,8 @@ cdef class TieredL1(L1Cache):
                 return entry.deadline_ns != 0 and coarse_now_ns() >= entry.deadline_ns
             return <object>entry.value is value
         if key in self.limbo:
+            if value is MISS:
+                return 0 < self.limbo_deadline[key] <= coarse_now_ns()
             return self.limbo[key] is value
         if value is MISS:
             return self.log.seek(encoded) == 0
@@ -121,15 +197,25 @@ cdef class TieredL1(L1Cache):
         """ATOMIC. Append the record (the arguments of Log.put or Log.put_cold after the key), then
         hold the value in L1 as that version.
 
-        With `guard`, (value, word): only while `is_current` says so of them, else return 0. Raises
-        LogNeeds, and nothing has changed.
+        Only while `allows` says so of `guard`, else return 0. Raises LogNeeds, and nothing has
+        changed.
         """
         cdef uint64_t word
+        cdef uint32_t event, cause = CAUSE_REPLACED
         # Looked up first: a tuple key may be a RecursionError, which must come before any change.
         cdef uint32_t index = self.find(key)
-        if guard is not None and not self.is_current(index, key, encoded, guard[0], guard[1]):
+        if not self.allows(guard, index, key, encoded):
             return 0
-        word = self.append_record(encoded, cold, record)
+        event = self.take_event()
+        old = MISS
+        try:
+            if event and not is_kept(guard, value):
+                old = self.old_value(index, key, encoded, &cause)
+            word = self.append_record(encoded, cold, record)
+        except BaseException:
+            self.drop_event(event)
+            raise
+        self.end_event(event, key, old, cause)
         _superseded = self.limbo_take(key)
         self.hold(key, value, size_bytes, deadline_ns, 0, word)
         return word
@@ -181,16 +267,25 @@ cdef class TieredL1(L1Cache):
         """
         cdef Displaced out = [0, 0, 0]
         cdef bint below
+        cdef uint32_t index, event, cause = CAUSE_REPLACED
         if self.sealed:
             raise ClosedError(f"the memory is closing: {self.log.path!r}")
-        if guard is not None and not self.is_current(
-            self.find(key), key, encoded, guard[0], guard[1]
-        ):
+        index = self.find(key)
+        if not self.allows(guard, index, key, encoded):
             return 0
         below = self.log.seek(encoded) != 0
         if below:
             self.log.ready_to_erase(encoded)
-        self.install(key, value, size_bytes, deadline_ns, 0, DIRTY, &out)
+        event = self.take_event()
+        old = MISS
+        try:
+            if event and not is_kept(guard, value):
+                old = self.old_value(index, key, encoded, &cause)
+            self.install(key, value, size_bytes, deadline_ns, 0, DIRTY, &out)
+        except BaseException:
+            self.drop_event(event)
+            raise
+        self.end_event(event, key, old, cause)
         self.raised += below or key in self.limbo
         _superseded = self.limbo_take(key)
         try:
@@ -214,10 +309,13 @@ cdef class TieredL1(L1Cache):
         _written = self.limbo_take(key)
         return word
 
-    def _drop_victim(self, key, value):
+    def _drop_victim(self, key, value, uint32_t cause):
         """ATOMIC. Give a victim up if it is still the one in limbo. True when it was."""
+        cdef uint32_t event = self.take_event()
         if value is MISS or self.limbo.get(key, MISS) is not value:
+            self.drop_event(event)
             return False
+        self.end_event(event, key, value, cause)
         _dropped = self.limbo_take(key)
         return True
 
@@ -239,7 +337,10 @@ cdef class TieredL1(L1Cache):
         entry.meta &= ~<uint32_t>DIRTY
         return word
 
-    def _erase(self, key, bytes encoded not None, value=MISS, uint64_t word=0):
+    def _erase(
+        self, key, bytes encoded not None, value=MISS, uint64_t word=0,
+        uint32_t cause=CAUSE_DELETED,
+    ):
         """ATOMIC. Delete the key in every tier, tombstone included. Return whether it was there.
 
         With `value`: only if L1 or limbo holds that very object, or neither holds the key and
@@ -247,19 +348,30 @@ cdef class TieredL1(L1Cache):
         nothing has changed.
         """
         cdef Displaced out = [0, 0, 0]
-        cdef uint32_t index = self.find(key)
+        cdef uint32_t event, fragment = 0
+        cdef uint32_t index = lookup(self, key, &fragment)
         cdef Entry* entry
         cdef int64_t deadline_ns
         cdef bint there
         if value is not MISS and not self.is_current(index, key, encoded, value, word):
             return -1
-        there = self.log.erase(encoded) == 1  # or LogNeeds, before any change
+        event = self.take_event()
+        old = MISS
+        try:
+            if event:
+                old = self.old_value(index, key, encoded, &cause)
+            there = self.log.erase(encoded) == 1  # or LogNeeds, before any change
+        except BaseException:
+            self.drop_event(event)
+            raise
+        self.end_event(event, key, old, cause)
+        self.void_lease(fragment)
         if index:
             entry = self.entry_at(index)
             there |= entry.meta & DIRTY and not (
                 entry.deadline_ns and coarse_now_ns() >= entry.deadline_ns
             )
-            self.discard_at(index, CAUSE_DELETED, &out)
+            self.discard_at(index, CAUSE_EXPIRED if is_expired(entry) else CAUSE_DELETED, &out)
         elif key in self.limbo:
             deadline_ns = self.limbo_deadline[key]
             there |= deadline_ns == 0 or coarse_now_ns() < deadline_ns
@@ -273,10 +385,21 @@ cdef class TieredL1(L1Cache):
         True when L1 held it.
         """
         cdef Displaced out = [0, 0, 0]
-        cdef uint32_t index = self.find(key)
-        if index == 0 or self.entry_at(index).meta & DIRTY or self.log.seek(encoded):
+        cdef uint32_t index = self.find(key), event
+        if self.log.seek(encoded) or key in self.limbo:
             return False
-        self.discard_at(index, CAUSE_REPLACED, &out)
+        if index and self.entry_at(index).meta & DIRTY:
+            return False
+        event = self.take_event()
+        if index == 0:
+            self.end_event(event, key, BELOW, CAUSE_SIZE)
+            return False
+        if is_expired(self.entry_at(index)):
+            self.drop_event(event)
+            self.discard_at(index, CAUSE_EXPIRED, &out)
+        else:
+            self.end_event(event, key, <object>self.entry_at(index).value, CAUSE_SIZE)
+            self.discard_at(index, CAUSE_REPLACED, &out)
         self.release(&out)
         return True
 

@@ -25,7 +25,8 @@ PART_OF = {
         ("__main__", "demo", "holdings", "replay", "terminal", "trace", "workplace"), "cli"
     ),
     "arguments": "protocols",
-    **dict.fromkeys(("lookup", "writing", "elsewhere", "memoize", "tasks"), "memory"),
+    **dict.fromkeys(("lookup", "writing", "conditional", "elsewhere"), "memory"),
+    **dict.fromkeys(("memoize", "tasks"), "memory"),
 }
 ONLY = {"_core": {"errors"}}  # stricter than the order
 SOURCES = (".py", ".pyi", ".pyx", ".pxd", ".pxi")

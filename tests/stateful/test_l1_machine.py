@@ -146,8 +146,9 @@ class L1Machine(RuleBasedStateMachine):
         else:
             total = (initial if expired else value) + delta
             if self.model.entry_size(key, total) <= self.model.budget:
-                assert self.cache.incr(key, delta, initial=initial) == total
-                self.model.put(key, total)
+                found = self.cache.incr(key, delta, initial=initial)
+                assert found == total
+                self.model.put(key, found)
 
     @rule(key=KEYS, expected=VALUES, value=VALUES)
     def compare_and_set(self, key: Any, expected: Any, value: Any) -> None:

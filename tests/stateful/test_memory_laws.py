@@ -9,7 +9,6 @@ import errno
 import shutil
 import tempfile
 import time
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, Never
 
@@ -17,7 +16,7 @@ import numpy
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import initialize, invariant, rule
 
 from fastmem import TieredMemorySystem, ValueTooLargeError
 from fastmem._core.clock import boottime_ns
@@ -27,40 +26,11 @@ from fastmem.memory import Durability
 from fastmem.storage import files
 from tests.demotion import archive_warm, reclaim
 from tests.stateful.memory_model import ABSENT, Model, same
+from tests.stateful.memory_values import KEYS, KIB, SMALL, VALUES, noise
+from tests.stateful.verb_rules import VerbRules
 
-KIB, MIB = 1 << 10, 1 << 20
+MIB = 1 << 20
 L1_BYTES = 64 * KIB
-KEYS = st.sampled_from(
-    [
-        "a", "b", "../x", "\0", "k" * 300, "\ud800", b"a", b"", 0, 1, -1, 2**70, (), ("a", 1),
-        (b"a", ("n", 2)), (1,), ("1",),
-    ]
-)  # fmt: skip
-
-
-def noise(seed: int, size: int) -> bytes:
-    return numpy.random.default_rng(seed).bytes(size)
-
-
-SMALL = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(-(2**80), 2**80),
-    st.floats(allow_nan=False),
-    st.text(max_size=20),
-    st.binary(max_size=20),
-    st.sampled_from([b"", "", 0, False, (), [], {}, set(), {"n": [1, {"m": (2, None)}]}]),
-    st.builds(Fraction, st.integers(-9, 9), st.integers(1, 9)),
-    st.builds(lambda n: numpy.arange(n, dtype="i4"), st.integers(0, 40)),
-)
-LARGE = st.one_of(
-    st.builds(noise, st.integers(0, 99), st.just(10 * KIB)),
-    st.builds(noise, st.integers(0, 99), st.just(70 * KIB)),  # more than L1
-    st.builds(noise, st.integers(0, 99), st.just(300 * KIB)),  # a file of its own
-    st.builds(lambda n: "long " * n, st.integers(20_000, 40_000)),  # shrinks in the archive
-    st.builds(lambda n: numpy.full(50_000, n), st.integers(0, 9)),
-)
-VALUES = st.one_of(SMALL, SMALL, LARGE)
 
 
 class Unpicklable:
@@ -79,9 +49,8 @@ def tick() -> None:
             time.sleep(0.0005)
 
 
-class MemoryLaws(RuleBasedStateMachine):
+class MemoryLaws(VerbRules):
     durability: Durability = "process"
-    memory: TieredMemorySystem
 
     def __init__(self) -> None:
         super().__init__()
