@@ -56,7 +56,7 @@ cdef class AsyncMemo(Memo):
 
     cdef object call(self, PyObject** args, size_t count, PyObject* names, bint owned):
         cdef Pending pending
-        key = self.key_of(args, count, names, owned)
+        key = self.key_of(args, count, names, owned, True)
         if key is MISS:
             return PyObject_Vectorcall(self.function, args, count, names)  # says what is wrong
         pending = Pending.__new__(Pending)

@@ -18,11 +18,20 @@ cdef class Calls:
     cdef bint more_positional  # *args
     cdef tuple keywords        # (name, part of its default or MISSING) of keyword-only parameters
     cdef bint more_keywords    # **kwargs
+    cdef tuple scratch         # a key to be filled again, while nobody else holds it; or None
+    cdef object last_owner     # a weak reference, and what stands for whom it refers to
+    cdef object last_instance
     cdef dict owners           # id of an instance -> (weak reference, what stands for it)
 
     # The key of a call; MISSING when the function does not take these arguments. With `owned` the
     # first is the instance that the function is a method of, and does not become part of the key.
-    cdef object key_of(self, PyObject** args, Py_ssize_t count, PyObject* names, bint owned)
+    # Unless it is `lasting`, it is to be handed to `spare` when it was only looked up, else to
+    # `part_with`.
+    cdef object key_of(
+        self, PyObject** args, Py_ssize_t count, PyObject* names, bint owned, bint lasting
+    )
+    cdef void spare(self, object key) noexcept
+    cdef void part_with(self, object key) noexcept
     cdef object key_of_any(self, PyObject** args, Py_ssize_t count, PyObject* names, bint owned)
     cdef object part_of_owner(self, object owner)
     cdef object part_of_default(self, object value)

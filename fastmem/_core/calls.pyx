@@ -31,13 +31,26 @@ cdef extern from *:
         return PyWeakref_GET_OBJECT(weak) == object;
     #endif
     }
+
+    /* Puts an item into a tuple that nobody else has seen. */
+    static inline void fm_refill(PyObject *tuple, Py_ssize_t i, PyObject *item) {
+        PyObject *old = PyTuple_GET_ITEM(tuple, i);
+        Py_INCREF(item);
+        PyTuple_SET_ITEM(tuple, i, item);
+    #if PY_VERSION_HEX >= 0x030E0000
+        ((PyTupleObject *)tuple)->ob_hash = -1;
+    #endif
+        Py_DECREF(old);
+    }
     """
     bint refers_to "fm_refers_to"(PyObject* weak, object instance) noexcept
+    void refill "fm_refill"(object key, Py_ssize_t i, PyObject* item) noexcept
 
 cdef extern from "Python.h":
     void* type_of "Py_TYPE"(object o) noexcept
     object PyLong_FromVoidPtr(PyObject*)
     PyObject* PyTuple_GET_ITEM(object, Py_ssize_t) noexcept
+    Py_ssize_t Py_REFCNT(object) noexcept
     bint Py_EnterRecursiveCall(const char* where) noexcept  # true, not -1, with RecursionError set
     void Py_LeaveRecursiveCall() noexcept
 
@@ -109,6 +122,14 @@ cdef dict dict_of(PyObject** args, Py_ssize_t count, PyObject* names):
     return made
 
 
+cdef inline bint all_exact(PyObject** args, Py_ssize_t count) noexcept:
+    cdef Py_ssize_t i
+    for i in range(count):
+        if not is_exact(type_of(<object>args[i])):
+            return False
+    return True
+
+
 cdef class Calls:
     """The keys of one function's calls."""
 
@@ -145,9 +166,12 @@ cdef class Calls:
             raise KeyTypeError(
                 f"the tiers outlive every {type(owner).__name__}: give memoize a key= that names it"
             )
+        if self.last_owner is not None and refers_to(<PyObject*>self.last_owner, owner):
+            return self.last_instance
         at = PyLong_FromVoidPtr(<PyObject*>owner)
         found = self.owners.get(at)
         if found is not None and refers_to(PyTuple_GET_ITEM(found, 0), owner):
+            self.last_owner, self.last_instance = found
             return found[1]
         try:
             weak = ref(owner, partial(forget, self.owners, at))
@@ -158,28 +182,55 @@ cdef class Calls:
             ) from None
         return self.owners.setdefault(at, (weak, Instance()))[1]
 
-    cdef object key_of(self, PyObject** args, Py_ssize_t count, PyObject* names, bint owned):
+    cdef object key_of(
+        self, PyObject** args, Py_ssize_t count, PyObject* names, bint owned, bint lasting
+    ):
         cdef tuple key
-        cdef Py_ssize_t i = 0
+        cdef Py_ssize_t i, first = 0
         if names != NULL or count != self.plain:
             return self.key_of_any(args, count, names, owned)
+        instance = None
+        if owned and count:
+            instance = self.part_of_owner(<object>args[0])
+            first = 1
+        if not lasting and all_exact(args + first, count - first):
+            key = self.scratch
+            if key is None:
+                key = self.scratch = (self.token, *[None] * count)
+            if Py_REFCNT(key) == 2:  # the attribute's and this one
+                if first:
+                    refill(key, 1, <PyObject*>instance)
+                for i in range(first, count):
+                    refill(key, i + 1, args[i])
+                return key
         key = PyTuple_New(count + 1)
         Py_INCREF(self.token)
         PyTuple_SET_ITEM(key, 0, self.token)
-        if owned and count:
-            part = self.part_of_owner(<object>args[0])
-            Py_INCREF(part)
-            PyTuple_SET_ITEM(key, 1, part)
-            i = 1
-        while i < count:
+        if first:
+            Py_INCREF(instance)
+            PyTuple_SET_ITEM(key, 1, instance)
+        for i in range(first, count):
             if is_exact(type_of(<object>args[i])):
                 part = <object>args[i]
             else:
                 part = part_of(<object>args[i], self.strict)
-            i += 1
             Py_INCREF(part)
-            PyTuple_SET_ITEM(key, i, part)
+            PyTuple_SET_ITEM(key, i + 1, part)
         return key
+
+    cdef void spare(self, object key) noexcept:
+        cdef Py_ssize_t i
+        if key is not self.scratch or key is None:
+            return
+        if Py_REFCNT(key) > 2:  # the attribute's, the caller's, and one of who keeps it
+            self.scratch = None
+        else:
+            for i in range(1, len(<tuple>key)):
+                refill(key, i, <PyObject*>None)
+
+    cdef void part_with(self, object key) noexcept:
+        if key is self.scratch:
+            self.scratch = None
 
     cdef object key_of_any(self, PyObject** args, Py_ssize_t count, PyObject* names, bint owned):
         cdef list key = [self.token]

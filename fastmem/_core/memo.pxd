@@ -18,7 +18,9 @@ cdef class Memo(Loader):
 
     cdef object call(self, PyObject** args, size_t count, PyObject* names, bint owned)
     # The key of a call; MISSING when the function does not take these arguments.
-    cdef object key_of(self, PyObject** args, size_t count, PyObject* names, bint owned)
+    cdef object key_of(
+        self, PyObject** args, size_t count, PyObject* names, bint owned, bint lasting
+    )
     # That of a call made from Python; TypeError when the function does not take these arguments.
     cdef object key_from(self, tuple args, dict kwargs, bint owned)
 

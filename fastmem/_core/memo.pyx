@@ -96,16 +96,19 @@ cdef class Memo(Loader):
         """By its name, like any function."""
         return self.__qualname__
 
-    cdef object key_of(self, PyObject** args, size_t count, PyObject* names, bint owned):
+    cdef object key_of(
+        self, PyObject** args, size_t count, PyObject* names, bint owned, bint lasting
+    ):
         if self.key_function is not None:
             return PyObject_Vectorcall(self.key_function, args, count, names)
-        return self.calls.key_of(args, count, names, owned)
+        return self.calls.key_of(args, count, names, owned, lasting)
 
     cdef object key_from(self, tuple args, dict kwargs, bint owned):
         cdef tuple names = tuple(kwargs)
         cdef tuple values = args + tuple(kwargs.values())
         key = self.key_of(
-            PySequence_Fast_ITEMS(values), len(args), <PyObject*>names if names else NULL, owned
+            PySequence_Fast_ITEMS(values), len(args), <PyObject*>names if names else NULL, owned,
+            True,
         )
         if key is MISS:
             raise TypeError(f"{self.function!r} does not take these arguments")
@@ -113,14 +116,19 @@ cdef class Memo(Loader):
 
     cdef object call(self, PyObject** args, size_t count, PyObject* names, bint owned):
         cdef int64_t due = 0
-        key = self.key_of(args, count, names, owned)
+        key = self.key_of(args, count, names, owned, False)
         if key is MISS:
             return PyObject_Vectorcall(self.function, args, count, names)  # says what is wrong
         value = self.find(key, &due)
+        if value is not MISS and due == 0:
+            if self.calls is not None:
+                self.calls.spare(key)
+            return value
+        if self.calls is not None:
+            self.calls.part_with(key)
         if value is MISS:
             return self.load(key, tuple_of(args, count), dict_of(args, count, names))
-        if due:
-            self.refresh(key, due, tuple_of(args, count), dict_of(args, count, names))
+        self.refresh(key, due, tuple_of(args, count), dict_of(args, count, names))
         return value
 
     # ---------------------------------------------------------------- for callers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import weakref
 from typing import Any
 
@@ -126,6 +127,26 @@ def test_unhashable_arguments_are_an_error_and_such_defaults_are_not(cache: L1Ca
             memo(wrong)
     with pytest.raises(TypeError, match="unhashable"):
         memo(1, {})
+
+
+def test_no_key_that_somebody_holds_is_filled_again(cache: L1Cache) -> None:
+    memo = memoize(cache)(lambda x, y: (x, y))
+    keys = [memo.cache_key(x, "y") for x in range(10)]
+    for _ in range(3):
+        assert [memo(x, "y") for x in range(10)] == [(x, "y") for x in range(10)]
+    assert list(cache) == keys
+    assert len(set(keys)) == 10
+    cache._check()
+
+
+def test_a_hit_keeps_no_argument_alive(cache: L1Cache) -> None:
+    memo = memoize(cache)(lambda x: None)
+    memo("text " * 1)
+    argument = "".join(["te", "xt "])
+    before = sys.getrefcount(argument)
+    for _ in range(3):
+        memo(argument)
+    assert sys.getrefcount(argument) == before
 
 
 def test_functions_share_a_cache_without_meeting(cache: L1Cache) -> None:
