@@ -103,7 +103,7 @@ def test_no_memory_for_reclaim_is_counted_and_tried_again(
 
     with tiers(private_tmp, l3_size_mb=64) as memory:
         with monkeypatch.context() as patch:
-            patch.setattr(ColdWriter, "demote", refuse)
+            patch.setattr(ColdWriter, "stamped", refuse)
             number = 0
             while "MemoryError" not in memory.stats()["l2"]["errors"]:
                 memory.put(number, os.urandom(50_000))

@@ -142,7 +142,7 @@ def test_no_key_that_somebody_holds_is_filled_again(cache: L1Cache) -> None:
 def test_a_hit_keeps_no_argument_alive(cache: L1Cache) -> None:
     memo = memoize(cache)(lambda x: None)
     memo("text " * 1)
-    argument = "".join(["te", "xt "])
+    argument = "".join(list("text "))
     before = sys.getrefcount(argument)
     for _ in range(3):
         memo(argument)
