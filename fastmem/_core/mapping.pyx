@@ -1,5 +1,5 @@
 """What Linux has and the standard library lacks: mappings without a kept descriptor, populate,
-fallocate without glibc's emulation, and the type of a file system.
+fallocate without glibc's emulation, a rename that replaces nothing, and the type of a file system.
 
 Nothing here opens a file: callers hand over descriptors, and a mapping outlives the descriptor.
 """
@@ -14,7 +14,9 @@ cdef extern from * nogil:
     #define _FASTMEM_MAPPING 1
     #include <errno.h>
     #include <fcntl.h>
+    #include <stdio.h>
     #include <sys/mman.h>
+    #include <sys/stat.h>
     #include <sys/vfs.h>
     #ifndef MADV_POPULATE_WRITE
     #define MADV_POPULATE_WRITE 23
@@ -22,6 +24,14 @@ cdef extern from * nogil:
     static long fm_filesystem(int fd) {
         struct statfs facts;
         return fstatfs(fd, &facts) ? -1 : (long)(facts.f_type & 0xffffffffL);
+    }
+    static int fm_rename_new(int folder, const char *old, const char *name) {
+        struct stat facts;
+        if (fstatat(folder, name, &facts, AT_SYMLINK_NOFOLLOW) == 0) {
+            errno = EEXIST;
+            return -1;
+        }
+        return errno == ENOENT ? renameat(folder, old, folder, name) : -1;
     }
     static char *fm_map(int fd, size_t size, int writable) {
         int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
@@ -41,6 +51,7 @@ cdef extern from * nogil:
     int errno
     int EINVAL
     long fm_filesystem(int fd)
+    int fm_rename_new(int folder, const char* old, const char* name)
     char* fm_map(int fd, size_t size, int writable)
 
 
@@ -153,3 +164,13 @@ def filesystem_type(int fd):
     if kind < 0:
         PyErr_SetFromErrno(OSError)
     return kind
+
+
+def rename_new(int folder, bytes old not None, bytes name not None):
+    """Rename a file of a directory unless the new name is taken: FileExistsError.
+
+    One step for all of this process, finalizers and signal handlers included: the GIL is held from
+    the look to the rename. Not every file system has RENAME_NOREPLACE.
+    """
+    if fm_rename_new(folder, old, name) != 0:
+        PyErr_SetFromErrno(OSError)

@@ -86,9 +86,11 @@ cdef class LogReader:
     # -- the files it stands on ----------------------------------------------------------------
 
     def set_room(self, uint64_t buckets, uint64_t overflow):
-        """Tell how many buckets and overflow buckets the files hold by now."""
-        self.state.index.bucket_room = buckets
-        self.state.index.overflow_room = overflow
+        """Tell how many buckets and overflow buckets the files hold by now. They never shrink: of
+        two calls at once, one in the middle of the other, the one that knows of more is right.
+        """
+        self.state.index.bucket_room = max(self.state.index.bucket_room, buckets)
+        self.state.index.overflow_room = max(self.state.index.overflow_room, overflow)
         self.state.chores &= ~CHORE_GROWTH
 
     def add_segment(self, int which, uint64_t number, Mapping mapping not None):

@@ -22,7 +22,6 @@ import atexit
 import errno
 import logging
 import os
-import threading
 import time
 import weakref
 from collections.abc import Callable
@@ -42,6 +41,7 @@ from fastmem.storage.opening import StoreFiles
 from fastmem.storage.prepared import ColdRecord, Stamped, WarmRecord
 from fastmem.storage.reclaim import Reclaimer
 from fastmem.storage.room import Room
+from fastmem.storage.section import Section
 from fastmem.storage.segments import segment_bytes_for
 from fastmem.storage.syncing import Syncer
 
@@ -94,7 +94,8 @@ class Engine:
         self._waits = durability == "disk"
         self.read_only = self._refuses = read_only
         self.counters = (TierCounters(), TierCounters())
-        self.lock = threading.RLock()
+        self.section = Section()
+        self.lock = self.section.lock
         # Keys whose values left the last tier, for an owner that holds copies of them.
         self.dropped_keys: list[bytes] | None = None
         try:
@@ -102,7 +103,7 @@ class Engine:
                 self._refuse_small_budgets()
             self.contents = Contents(self.files, frames, self.authenticator, self.counters)
             self.read = self.contents.read
-            self.syncer = Syncer(self.files, self.lock, each_put=durability == "disk")
+            self.syncer = Syncer(self.files, self.section, each_put=durability == "disk")
             self.cold: ColdWriter | None = None
             self.cold_reclaimer: ColdReclaimer | None = None
             if self.files.cold and self.files.cold_values:
@@ -297,6 +298,8 @@ class Engine:
     def sync(self) -> None:
         """Make everything appended so far survive power loss. See `Syncer.sync`."""
         self.syncer.sync()
+        if self.log.chores:  # of puts that came in the middle of it
+            self.room.do_chores()
 
     def reclaimer_of(self, tier: int) -> Reclaimer | ColdReclaimer:
         if tier == WARM:
@@ -311,6 +314,7 @@ class Engine:
         self.log.seek(b"")  # ClosedError after close
         problems = scan.check_index(self.log)
         with self.lock:
+            self.section.refuse_nested("check")
             for tier in (WARM, COLD):
                 segments, values = self.files.segments(tier), self.files.values(tier)
                 problems += segments.check() if segments else []
@@ -342,6 +346,7 @@ class Engine:
         with self.lock:
             if self.files.closed:
                 return
+            self.section.refuse_nested("close")
             if self.cold is not None:
                 self.cold.close()
             # A closed log: this is a second call, after an interrupt in the first.

@@ -14,7 +14,7 @@ import stat
 import struct
 from pathlib import Path
 
-from fastmem._core.mapping import Mapping, fallocate, filesystem_type
+from fastmem._core.mapping import Mapping, fallocate, filesystem_type, rename_new
 from fastmem.errors import ClosedError, DirectoryRefusedError, StoreLockedError
 
 __all__ = ["Directory", "fallocate", "map_file"]
@@ -160,6 +160,10 @@ class Directory:
     def rename(self, old: str, new: str) -> None:
         os.rename(old, new, src_dir_fd=self._handle, dst_dir_fd=self._handle)
 
+    def publish(self, temporary: str, name: str) -> None:
+        """Let a finished file appear as `name`. FileExistsError when there is one already."""
+        rename_new(self._handle, temporary.encode(), name.encode())
+
     def sync_file(self, name: str) -> None:
         """Make a file's bytes survive power loss; one that is gone already is no error."""
         with contextlib.suppress(FileNotFoundError):
@@ -210,16 +214,17 @@ class Directory:
     def create(self, name: str, size: int, head: bytes) -> Mapping:
         """Create a file of `size` allocated bytes that starts with `head`, mapped for writing.
 
-        It appears under its name only when it is complete. OSError (ENOSPC, EOPNOTSUPP, ...)
-        leaves nothing behind.
+        It appears under its name only when it is complete, and never in place of another
+        (FileExistsError). OSError (ENOSPC, EOPNOTSUPP, ...) leaves nothing behind.
         """
-        temporary = f"new.{name}"
-        fd = self.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+        # A name of this call alone: another may come in the middle of it, from a finalizer.
+        temporary = f"new.{name}.{os.urandom(4).hex()}"
+        fd = self.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
             fallocate(fd, 0, size)
             _write_all(fd, head)
             mapping = map_file(fd, size, True)
-            self.rename(temporary, name)
+            self.publish(temporary, name)
         except OSError as error:
             self.unlink(temporary)
             error.filename = error.filename or str(self.path / name)

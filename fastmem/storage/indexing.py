@@ -277,6 +277,8 @@ class IndexFiles:
                 view[:PAGE_BYTES] = head
         else:
             self._index_name, self._overflow_name = "rebuilt.index", "rebuilt.overflow"
+            for name in (self._index_name, self._overflow_name):
+                self.directory.unlink(name)  # of a rebuild that was cut short
             self.directory.create(
                 self._index_name, PAGE_BYTES + buckets * BUCKET_BYTES, bytes(head)
             ).close()

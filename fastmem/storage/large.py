@@ -35,9 +35,13 @@ class LargeWriter:
         try:
             pointer = values.write(number, key, body, sync=engine.durability == "disk")
             with engine.lock:
-                engine.require_writable()
-                wanted = footprint - self._replaced_bytes(values, key)
-                engine.room.take(tier, wanted, spare=True)
+                engine.section.depth += 1
+                try:
+                    engine.require_writable()
+                    wanted = footprint - self._replaced_bytes(values, key)
+                    engine.room.take(tier, wanted, spare=True)
+                finally:
+                    engine.section.depth -= 1
             word = append(pointer.pack())
             if word:
                 values.publish(number)

@@ -51,9 +51,11 @@ class Room:
         self._engine = engine
         self._files = engine.files
         self._log = engine.log
-        self._lock = engine.lock
+        self._section, self._lock = engine.section, engine.lock
         self._budgets = (warm_budget_bytes, cold_budget_bytes)
         self.unpaid = False  # the device refused the last payment
+        self._again = False  # a put in the middle of the chores has left some of its own
+        self._began_cold = False  # a cold segment, since the last look for dead ones
 
     # -- how much there is -------------------------------------------------------------------
 
@@ -112,28 +114,34 @@ class Room:
         """Give the log what an append needs. OSError when it cannot be had; nothing changed."""
         self._files.require_open()
         with self._lock:
-            self._files.require_open()
-            if need == NEED_OVERFLOW:
-                self._grow("overflow")
-            elif need == NEED_SEGMENT:
-                self.add_segment(WARM)
-            elif need == NEED_COLD_SEGMENT:
-                self.add_segment(COLD)
-            else:
-                raise AssertionError(f"the log needs {need}")
+            self._section.depth += 1
+            try:
+                self._files.require_open()
+                if need == NEED_OVERFLOW:
+                    self._grow("overflow")
+                elif need == NEED_SEGMENT:
+                    self.add_segment(WARM)
+                elif need == NEED_COLD_SEGMENT:
+                    self.add_segment(COLD)
+                else:
+                    raise AssertionError(f"the log needs {need}")
+            finally:
+                self._section.depth -= 1
 
     def take(self, tier: int, wanted_bytes: int, *, spare: bool = False) -> None:
         """Let a writer have `wanted_bytes` of files: room is made now if that loses nothing, else
         after the commit. Call it under the lock. StoreError when there cannot be room.
 
         `spare`: and a segment on top, so that the log can always move on; what is no segment
-        leaves that much free.
+        leaves that much free. A nested call (section.py) reclaims nothing: the outer one pays.
         """
         self.require(tier, wanted_bytes * spare)
-        if self.unpaid or not self._evicts(tier):
-            segments = self._files.segments(tier)
-            assert segments is not None
-            self.make_room(tier, wanted_bytes + spare * segments.segment_bytes)
+        if self._section.depth <= 1 and (self.unpaid or not self._evicts(tier)):
+            segments, cold = self._files.segments(tier), self._files.cold
+            self._drop_dead()
+            if self.unpaid and tier == WARM and cold is not None:
+                self.make_room(COLD, cold.segment_bytes)  # what reclaim of the warm tier takes
+            self.make_room(tier, wanted_bytes + spare * (segments.segment_bytes if segments else 0))
         self.owe()
 
     def owe(self) -> None:
@@ -145,8 +153,8 @@ class Room:
         return tier == COLD or self._engine.cold is None or self.budget(COLD) is not None
 
     def add_segment(self, tier: int) -> None:
-        """Begin a tier's next segment, unless another thread has done so."""
-        engine, segments = self._engine, self._files.segments(tier)
+        """Begin a tier's next segment, unless another call has done so."""
+        segments = self._files.segments(tier)
         assert segments is not None
         number = self._files.tail_segment(tier)
         if self._log.mapping(tier, number) is not None:
@@ -154,19 +162,20 @@ class Room:
             if self._log.mapping(tier, number) is not None:
                 return
         self.take(tier, segments.segment_bytes)
-        if self._log.mapping(tier, number) is not None:
+        if self._log.mapping(tier, number) is not None or number < self._files.tail_segment(tier):
             return  # making room left the tail's segment, and began this one for it
         self._create_segment(tier, number)
-        if tier == COLD and engine.cold_reclaimer is not None:
-            engine.cold_reclaimer.drop_dead()
 
     def _create_segment(self, tier: int, number: int) -> None:
-        segments = self._files.segments(tier)
+        """Begin segment `number`; again, or in the middle of doing so, makes no difference."""
+        segments, archive = self._files.segments(tier), self._files.archive
         assert segments is not None
         mapping = segments.create(number, sync=self._engine.durability == "disk")
         self._log.add_segment(tier, number, mapping)
-        if self._files.archive is not None:
-            self._files.archive.own(self._files.super.uuid, self._files.version_floor())
+        uuid, floor = self._files.super.uuid, self._files.version_floor
+        while archive is not None and archive.owner() < (uuid, floor()):
+            archive.own(uuid, floor())
+        self._began_cold |= tier == COLD
         if tier == WARM:
             self._log.populate_mark = 0
             self.set_pace()
@@ -229,23 +238,35 @@ class Room:
     def do_chores(self) -> None:
         """Do what the log and its writers left for after the commit.
 
-        Nothing here fails the append, which is done: what the device refuses is counted, logged
-        and tried again when it must be.
+        Nothing here fails the append, which is done: what is refused is counted and tried again.
         """
         taken: list[bool] = []
         try:
-            # Another thread at it will do; only what is to be paid must be paid before returning.
-            # One C call takes the lock and notes it: an interrupt comes before both or after both.
+            # Another thread at it will do, but for what is to be paid before returning. One C call
+            # takes the lock and notes it: an interrupt comes before both or after both.
             taken.extend(map(self._lock.acquire, (bool(self._log.chores & CHORE_PAY),)))
-            for step in (self._do_chores, self._pay) if taken[0] else ():
-                try:
-                    if not self._log.closed:  # else the append came before that, and is whole
-                        step()
-                except (OSError, MemoryError) as error:
-                    self.note_failure(error)
+            if taken[0] and self._section.depth:  # nested: the outer one will do it
+                self._again = True
+            elif taken[0]:
+                self._do_all()
         finally:
             if taken and taken[0]:
                 self._lock.release()
+
+    def _do_all(self) -> None:
+        self._section.depth += 1
+        try:
+            self._again = True
+            while self._again:
+                self._again = False
+                for step in (self._do_chores, self._pay):
+                    try:
+                        if not self._log.closed:  # else the append came before that, and is whole
+                            step()
+                    except (OSError, MemoryError) as error:
+                        self.note_failure(error)
+        finally:
+            self._section.depth -= 1
 
     def _do_chores(self) -> None:
         syncer = self._engine.syncer
@@ -268,18 +289,30 @@ class Room:
             return
         try:
             waiting = self.settle_values()
+            self._drop_dead()
+            if self.unpaid:
+                self._pay_cold()
             self.make_room(WARM, 0, beyond=True)
             self._keep_ahead()
-            if self._files.cold is not None:
-                self.make_room(COLD, self._files.cold.segment_bytes, beyond=True)
+            self._drop_dead()
+            self._pay_cold()
         except (OSError, MemoryError):
             if self.unpaid:  # as the last time: counted and logged once
                 return
             self.unpaid = True
             raise
         self.unpaid = False
-        if not waiting:
+        if not waiting and not self._again:
             self._log.chores &= ~CHORE_PAY
+
+    def _pay_cold(self) -> None:
+        if self._files.cold is not None:
+            self.make_room(COLD, self._files.cold.segment_bytes, beyond=True)
+
+    def _drop_dead(self) -> None:  # cold segments in which nothing lives
+        if self._began_cold and self._engine.cold_reclaimer is not None:
+            self._engine.cold_reclaimer.drop_dead()
+        self._began_cold = False
 
     def settle_values(self) -> bool:
         """Count the value files of puts that are done, and unlink those that an interrupted reclaim

@@ -73,25 +73,48 @@ class Segments:
         return problems
 
     def create(self, number: int, *, sync: bool) -> Mapping:
-        """Make segment `number`: allocated, zeroed, headed, mapped. OSError leaves nothing."""
+        """Make segment `number`: allocated, zeroed, headed, mapped. OSError leaves nothing.
+
+        One that is there already is mapped: an interrupt, or a call in the middle of this one,
+        came right after it had been made.
+        """
         head = _HEAD.pack(
             SEGMENT_MAGIC[self.which], FORMAT, self.segment_bytes, self.uuid, number, self.salt, 0
         )
         try:
             if number not in self.numbers:
                 self.numbers.append(number)
-            mapping = self.directory.create(
-                self.name(number), self.segment_bytes, head + _CHECK.pack(digest(head))
-            )
+            try:
+                mapping = self.directory.create(
+                    self.name(number), self.segment_bytes, head + _CHECK.pack(digest(head))
+                )
+            except FileExistsError:
+                mapping = self._own(number)
             if sync:
                 mapping.sync(0, SEGMENT_HEADER_BYTES)
                 self.directory.sync()
-        except BaseException:
-            # An interrupt may come when the file is there: then it counts, and is made anew.
-            if self.name(number) not in self.directory.names():
-                self.numbers.remove(number)
-            raise
+        finally:
+            self._count(number)
         return mapping
+
+    def _own(self, number: int) -> Mapping:
+        mapping = self.open(number)
+        if mapping is None:
+            name = self.name(number)
+            raise FormatError("is no segment of this store", self.directory.path / name)
+        return mapping
+
+    def _count(self, number: int) -> None:
+        """Count segment `number` if its file is there, whatever came in between."""
+        while True:
+            there = self.name(number) in self.directory.names()
+            if there == (number in self.numbers):
+                return
+            # What follows is one step: no call but the last.
+            if there:
+                self.numbers.append(number)
+            else:
+                self.numbers.remove(number)
 
     def open(self, number: int) -> Mapping | None:
         """Map an existing segment; None when it is not one of this store's.

@@ -29,7 +29,8 @@ __all__ = ["leftovers", "refuse_other_tier", "refuse_strangers"]
 
 _NAME = re.compile(
     r"(?:(procs)|(new\.(?:rebuilt\.)?|rebuilt\.)?"
-    r"(?:(super|archive|index|overflow)|(seg|cold)\.\d{1,18}|(dict)\.\d{1,10}|(val)\.[0-9a-f]{16}))"
+    r"(?:(super|archive|index|overflow)|(seg|cold)\.\d{1,18}|(dict)\.\d{1,10}|(val)\.[0-9a-f]{16})"
+    r"(?(2)(?:\.[0-9a-f]{8})?))"
 )
 _BEGINS = {
     "super": STORE_MAGIC,

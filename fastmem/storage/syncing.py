@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from typing import NoReturn
 
 from fastmem._core.layout import LOCATION_MASK, TIER_BIT, UNIT_BYTES
 from fastmem._core.log import COLD, WARM
 from fastmem.errors import StoreError
 from fastmem.storage.opening import StoreFiles
+from fastmem.storage.section import Section
 
 
 class Syncer:
@@ -18,12 +18,13 @@ class Syncer:
     promised from the start.
     """
 
-    def __init__(self, files: StoreFiles, lock: threading.RLock, *, each_put: bool) -> None:
+    def __init__(self, files: StoreFiles, section: Section, *, each_put: bool) -> None:
         self._files = files
         self._log = files.log
-        self._lock = lock
+        self._section = section
         self._each_put = each_put
         self._failed = False
+        self._under_way = False
 
     @property
     def unsynced_bytes(self) -> int:
@@ -41,22 +42,38 @@ class Syncer:
         would lie. Every later call raises until the store is opened anew.
         """
         end, cold_end = self._ends()
-        with self._lock:  # reclaim must not move a record past what is being synced
-            ended = self._ends()
-            super_ = self._files.super
-            if super_.get("synced") >= end and super_.get("cold_synced") >= cold_end:
-                self._reap()
-                return
-            if self._failed:
-                self.refuse()
-            end, cold_end = ended
+        with self._section.lock:  # reclaim must not move a record past what is being synced
+            nested, self._under_way = self._under_way, True
+            self._section.depth += 1
             try:
-                self._sync_range(COLD, super_.get("cold_synced"), cold_end)
-                self._sync_range(WARM, super_.get("synced"), end)
-            except OSError as error:
-                self._failed = True
-                error.filename = error.filename or str(self._files.directory.path)
-                raise
+                self._sync(end, cold_end, nested=nested)
+            finally:
+                self._section.depth -= 1
+                self._under_way = nested
+
+    def _sync(self, end: int, cold_end: int, *, nested: bool) -> None:
+        """Sync up to the tails, unless that was done. A `nested` one leaves the count of what is
+        synced to the call it came in the middle of, which would set it back.
+        """
+        ended = self._ends()
+        super_ = self._files.super
+        if super_.get("synced") >= end and super_.get("cold_synced") >= cold_end:
+            if not nested:
+                self._reap()
+            return
+        if self._failed:
+            self.refuse()
+        end, cold_end = ended
+        try:
+            self._sync_range(COLD, super_.get("cold_synced"), cold_end)
+            self._sync_range(WARM, super_.get("synced"), end)
+        except OSError as error:
+            self._failed = True
+            error.filename = error.filename or str(self._files.directory.path)
+            raise
+        if self._failed:  # a nested one
+            self.refuse()
+        if not nested:
             super_.set("synced", end)
             super_.set("cold_synced", cold_end)
             self._reap()

@@ -25,7 +25,7 @@ from tests.crash.directories import (
     rebuilt_contents,
 )
 
-DOOR = ("open", "unlink", "rename", "sync", "sync_file")
+DOOR = ("open", "unlink", "rename", "publish", "sync", "sync_file")
 CALLS = ("fallocate", "map_file", "_write_all")
 STORES = ("set", "trust", "note_time")
 DIED = 86

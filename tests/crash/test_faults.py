@@ -28,7 +28,7 @@ from tests.crash.directories import (
     open_tiers,
 )
 
-DOOR = ("open", "unlink", "rename", "sync", "sync_file", "extend", "stat")
+DOOR = ("open", "unlink", "rename", "publish", "sync", "sync_file", "extend", "stat")
 CALLS = ("fallocate", "map_file", "_write_all")
 CODES = (errno.ENOSPC, errno.EIO, errno.EMFILE)
 

@@ -20,7 +20,7 @@ from tests.crash.directories import BUDGET, contents, engine_of, linked_bytes, o
 
 MIB = 1 << 20
 DOOR: list[tuple[Any, str]] = [
-    (Directory, name) for name in ("open", "unlink", "rename", "sync", "extend", "stat")
+    (Directory, name) for name in ("open", "unlink", "rename", "publish", "sync", "extend", "stat")
 ]
 DOOR += [(files, name) for name in ("fallocate", "map_file", "_write_all")]
 
