@@ -54,8 +54,7 @@ class Room:
         self._section, self._lock = engine.section, engine.lock
         self._budgets = (warm_budget_bytes, cold_budget_bytes)
         self.unpaid = False  # the device refused the last payment
-        self._again = False  # a put in the middle of the chores has left some of its own
-        self._began_cold = False  # a cold segment, since the last look for dead ones
+        self._again = self._began_cold = False  # a nested put left chores; a cold segment was begun
 
     # -- how much there is -------------------------------------------------------------------
 
