@@ -101,11 +101,12 @@ async def _wait(flight: Flight, loop: asyncio.AbstractEventLoop) -> None:
     landing = loop.create_future()
     try:
         if flight.wake_by(partial(_wake, loop, landing)):
-            foreign = flight.loop is not None and flight.loop is not loop
-            while not landing.done():
-                await asyncio.wait([landing], timeout=LOOK_AGAIN_S if foreign else None)
-                if foreign and flight.loop is not None and flight.loop.is_closed():
+            its = flight.loop
+            while its is not None and its is not loop and not landing.done():
+                await asyncio.wait([landing], timeout=LOOK_AGAIN_S)
+                if its.is_closed():
                     flight.abandon()
+            await landing
     finally:
         if flight.end_wait(outer):
             flight.abandon()

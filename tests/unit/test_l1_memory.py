@@ -50,6 +50,9 @@ OPERATIONS = {{
     "pop": lambda c: c.pop(3, None),
     "items": lambda c: list(c.items()),
     "setdefault": lambda c: c.setdefault(new, wide),
+    "add": lambda c: c.add(new, wide, 60),
+    "incr": lambda c: c.incr(3, 10**30, initial=5) if type(next(iter(c))) is int else c.incr(new),
+    "compare_and_set": lambda c: c.compare_and_set(3, 3, wide, 60),
     "clear": lambda c: c.clear(),
     "too large": lambda c: c.put(new, "x" * 10**7) ,
 }}
