@@ -9,7 +9,7 @@ from cpython.object cimport Py_EQ, PyObject_RichCompareBool
 from libc.stdint cimport int64_t, uint32_t
 
 from fastmem._core.clock cimport deadline_after, ttl_ns
-from fastmem._core.entries cimport is_expired, lookup
+from fastmem._core.entries cimport is_expired, lookup, void_lease
 from fastmem._core.leases cimport Lease
 from fastmem._core.table cimport Displaced
 
@@ -45,7 +45,7 @@ cdef class ConditionalVerbs(Shell):
         cdef Place at
         cdef uint32_t index = self.locate(key, &at)
         if index == 0:
-            self.void_lease(at.fragment)
+            void_lease(self, at.fragment)
             if at.index:
                 self.expire_at(at.index)
         return index

@@ -83,9 +83,6 @@ cdef class Entries:
     cdef int discard(self, object key, uint32_t cause, Displaced* out) except -1
     # ATOMIC. Removes the live entry at `index`.
     cdef void discard_at(self, uint32_t index, uint32_t cause, Displaced* out) noexcept
-    # ATOMIC. Whoever is loading this key may no longer store it. For a change that none of the
-    # methods here makes; what leaves by size or deadline voids nothing.
-    cdef void void_lease(self, uint32_t fragment) noexcept
     # ATOMIC. Displaces everything.
     cdef void discard_all(self, Displaced* out) noexcept
     # Ends a change: calls on_victims if an entry left for a `watched` cause, then drops every
@@ -143,6 +140,13 @@ cdef inline uint32_t lookup(Entries self, object key, uint32_t* fragment) except
 # ATOMIC, all below.
 cdef inline bint is_expired(const Entry* entry) noexcept:
     return entry.deadline_ns != 0 and coarse_now_ns() >= entry.deadline_ns
+
+
+# Whoever is loading the key may no longer store it. The changes above see to it themselves; what
+# leaves by size or deadline voids nothing.
+cdef inline void void_lease(Entries self, uint32_t fragment) noexcept:
+    if self.leases is not None:
+        self.leases.void(fragment)
 
 
 cdef inline void mark_use(Table* t, uint32_t index) noexcept:

@@ -138,7 +138,7 @@ cdef class Entries:
             table_replace(t, index, fresh, cause_of_replacing(t.entries + index), out)
         else:
             table_insert(t, fresh, out)
-        self.void_lease(fragment)
+        void_lease(self, fragment)
         return 0
 
     cdef int overwrite(
@@ -158,7 +158,7 @@ cdef class Entries:
             t, index, <PyObject*>key, <PyObject*>value, size_bytes, deadline_ns,
             cause_of_replacing(t.entries + index),
         )
-        self.void_lease(t.entries[index].fragment)
+        void_lease(self, t.entries[index].fragment)
         try:
             if t.used_bytes > self.budget:
                 table_shrink(t, self.budget, &out)
@@ -174,21 +174,17 @@ cdef class Entries:
             if is_expired(self.table.entries + index):
                 cause = CAUSE_EXPIRED
             table_displace(&self.table, index, cause, out)
-        self.void_lease(fragment)
+        void_lease(self, fragment)
         return index != 0
 
     cdef void discard_at(self, uint32_t index, uint32_t cause, Displaced* out) noexcept:
-        self.void_lease(self.table.entries[index].fragment)
+        void_lease(self, self.table.entries[index].fragment)
         table_displace(&self.table, index, cause, out)
 
     cdef void discard_all(self, Displaced* out) noexcept:
         table_clear(&self.table, CAUSE_CLEARED, out)
         if self.leases is not None:
             self.leases.void_all()
-
-    cdef void void_lease(self, uint32_t fragment) noexcept:
-        if self.leases is not None:
-            self.leases.void(fragment)
 
     cdef int release(self, Displaced* out) except -1:
         if out.causes & self.watched:

@@ -8,7 +8,7 @@ cimport cython
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from fastmem._core.clock cimport coarse_now_ns
-from fastmem._core.entries cimport is_expired, lookup
+from fastmem._core.entries cimport is_expired, lookup, void_lease
 from fastmem._core.keys cimport encode
 from fastmem._core.l1 cimport L1Cache
 from fastmem._core.leases cimport Lease
@@ -365,7 +365,7 @@ cdef class TieredL1(L1Cache):
             self.drop_event(event)
             raise
         self.end_event(event, key, old, cause)
-        self.void_lease(fragment)
+        void_lease(self, fragment)
         if index:
             entry = self.entry_at(index)
             there |= entry.meta & DIRTY and not (
