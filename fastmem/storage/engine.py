@@ -100,7 +100,10 @@ class Engine:
         self.dropped_keys: list[bytes] | None = None
         try:
             if not read_only:
-                self._refuse_small_budgets()
+                for tier, budget in ((WARM, warm_budget_bytes), (COLD, cold_budget_bytes)):
+                    segments = self.files.segments(tier)
+                    if segments is not None and budget is not None:
+                        segments.refuse_small_budget(budget)
             self.contents = Contents(self.files, frames, self.authenticator, self.counters)
             self.read = self.contents.read
             self.syncer = Syncer(self.files, self.section, each_put=durability == "disk")
@@ -124,18 +127,6 @@ class Engine:
             self.files.close(clean=False)
             raise
         _engines.add(self)
-
-    def _refuse_small_budgets(self) -> None:
-        for segments, budget in (
-            (self.files.warm, self.warm_budget_bytes),
-            (self.files.cold, self.cold_budget_bytes),
-        ):
-            if segments and budget is not None and budget < 8 * segments.segment_bytes:
-                raise ValueError(
-                    f"{segments.directory.path} was made with segments of "
-                    f"{segments.segment_bytes:,} bytes; a budget of {budget:,} bytes holds fewer "
-                    f"than 8 of them"
-                )
 
     def require_writable(self) -> None:
         """ReadOnlyError when opened so, ClosedError after close; in "disk", StoreError after a sync
