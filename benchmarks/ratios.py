@@ -4,6 +4,7 @@
     python -m benchmarks.ratios --quick             every row, smaller, about a minute
     python -m benchmarks.ratios --only 'l1.*'       rows by name (shell pattern, or part of a name)
     python -m benchmarks.ratios --json out.json     the raw rounds, versions and machine facts
+    python -m benchmarks.ratios --page docs/ratios.md   the table as a page
 
 Exit status: 0 also when bars are missed (a shared machine must not fail a build), 1 when a row
 could not be measured because something raised, 2 for wrong arguments.
@@ -67,6 +68,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--quick", action="store_true", help="smaller data, fewer rounds")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw rounds here")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="write the table here too")
     parser.add_argument("--only", metavar="PATTERN", help="rows by name")
     parser.add_argument("--list", action="store_true", help="print the row names and bars")
     parser.add_argument(
@@ -96,6 +98,8 @@ def main(argv: Sequence[str] | None = None, *, scale: Scale | None = None) -> in
     print(report.totals(results))
     if arguments.json:
         report.write_json(arguments.json, facts, results)
+    if arguments.page:
+        report.write_page(arguments.page, facts, results)
     return int(any(check.verdict == ERROR for r in results for check in r.checks))
 
 

@@ -6,6 +6,7 @@ import collections
 import json
 import os
 import platform
+import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -17,12 +18,25 @@ SCHEMA: Final = 1
 COLUMNS: Final = ("row", "fastmem", "min-max", "against", "ratio", "bar", "verdict", "peers")
 
 
+def commit() -> str | None:
+    """What is measured: the commit checked out here, and whether files differ from it."""
+    command = ["git", "describe", "--always", "--abbrev=10", "--dirty= with changes"]
+    try:
+        done = subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
 def machine_facts(scale: Scale) -> dict[str, Any]:
     """What a reader needs to judge the numbers; nothing that names the machine."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "schema": SCHEMA,
         "mode": scale.name,
+        "commit": commit(),
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),
         "system": platform.system(),
@@ -40,7 +54,8 @@ def heading(facts: Mapping[str, Any]) -> str:
     return "\n".join(
         [
             f"{facts['implementation']} {facts['python']}, {facts['system']} "
-            f"{facts['architecture']}, {facts['cpus']} cpus, {facts['mode']} run",
+            f"{facts['architecture']}, {facts['cpus']} cpus, {facts['mode']} run, "
+            f"commit {facts['commit'] or 'unknown'}",
             f"Versions: {versions or 'none'}",
             f"Absent: {absent}",
             "",
@@ -157,3 +172,20 @@ def as_json(facts: Mapping[str, Any], results: Sequence[Result]) -> dict[str, An
 
 def write_json(path: Path, facts: Mapping[str, Any], results: Sequence[Result]) -> None:
     path.write_text(json.dumps(as_json(facts, results), indent=1) + "\n")
+
+
+def write_page(path: Path, facts: Mapping[str, Any], results: Sequence[Result]) -> None:
+    """The run as a Markdown page, the misses included."""
+    about, versions, absent, *head = heading(facts).splitlines()
+    text = [
+        "# The ratio table",
+        "",
+        f"Written by `python -m benchmarks.ratios --page FILE`: {about}. {versions}. {absent}.",
+        "",
+        "How it is measured, and what the columns and rows are: [benchmarks.md](benchmarks.md).",
+        "",
+        *head[1:],
+        *map(lines, results),
+        *totals(results).replace("\nMISS", "\n- MISS").splitlines(),
+    ]
+    path.write_text("\n".join(text) + "\n", encoding="utf-8")

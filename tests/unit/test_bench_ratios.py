@@ -45,8 +45,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         why = only_ours(peers.why_absent)
         for module in (peers, rows_footprint, rows_l1, rows_tiered, stores):
             patch.setattr(module, "why_absent", why)
-        status = ratios.main(["--json", str(file), "--dir", str(folder)], scale=TINY)
+        page = folder / "page.md"
+        status = ratios.main(
+            ["--json", str(file), "--page", str(page), "--dir", str(folder)], scale=TINY
+        )
     run: dict[str, Any] = json.loads(file.read_text())
+    run["page"] = page.read_text()
     errors = [
         (row["name"], check["why"])
         for row in run["rows"]
@@ -55,7 +59,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     ]
     assert errors == []
     assert status == 0
-    assert [path.name for path in folder.iterdir()] == ["out.json"]
+    assert sorted(path.name for path in folder.iterdir()) == ["out.json", "page.md"]
     return run
 
 
@@ -64,8 +68,8 @@ def test_every_row_runs_with_no_peer_installed(whole: dict[str, Any]) -> None:
     assert whole["schema"] == 1
     assert whole["mode"] == "tiny"
     assert set(whole) == {
-        *("schema", "mode", "python", "implementation", "system", "architecture", "cpus"),
-        *("versions", "absent", "rows"),
+        *("schema", "mode", "commit", "python", "implementation", "system", "architecture"),
+        *("cpus", "versions", "absent", "rows", "page"),
     }
     for row in whole["rows"]:
         assert set(row) == {"name", "title", "unit", "rounds", "median", "absent", "checks"}
@@ -81,6 +85,16 @@ def test_rounds_are_raw(whole: dict[str, Any]) -> None:
     hot = next(row for row in whole["rows"] if row["name"] == "l1.get.hot")
     assert len(hot["rounds"]["dict.get"]) == TINY.rounds
     assert hot["absent"]["lru-dict"] == "lru-dict is not installed"
+
+
+def test_the_page_has_every_bar_and_says_what_ran(whole: dict[str, Any]) -> None:
+    lines = whole["page"].splitlines()
+    bars = sum(len(row["checks"]) for row in whole["rows"])
+    assert (
+        sum(line.startswith(tuple(f"| {row.name} |" for row in ratios.ROWS)) for line in lines)
+        == bars
+    )
+    assert f"tiny run, commit {whole['commit'] or 'unknown'}" in whole["page"]
 
 
 def test_only_chooses_rows_by_part_and_by_pattern() -> None:
