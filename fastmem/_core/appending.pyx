@@ -20,6 +20,7 @@ from fastmem._core.needs cimport (
     CHORE_PACE, CHORE_POPULATE, DONE, HELD, NEED_COLD_SEGMENT, NEED_OVERFLOW, NEED_SEGMENT, STALE,
 )
 from fastmem._core.record cimport body_offset, record_units, void_record, write_record
+from fastmem._core.skips cimport write_skip
 from fastmem._core.tiers cimport (
     COLD, WARM, locate_at, place_t, segment_begin, segment_end, version_of,
 )
@@ -53,10 +54,10 @@ cdef int put_cold(log_t* log, draft_t* draft) noexcept nogil:
     cdef uint64_t old = find_key(log, draft, &older)
     if draft.conditional and old != draft.expected:
         return STALE
-    draft.cold.origin = (
-        version_of(&older) if draft.conditional and old else log.tier[WARM].tail[0]
-    )
-    return supersede(log, &log.tier[COLD], draft, old, &older)
+    if draft.conditional:
+        draft.cold.origin = version_of(&older) if old else log.tier[WARM].tail[0]
+        return supersede(log, &log.tier[COLD], draft, old, &older)
+    return supersede_below(log, draft, old, &older)
 
 
 cdef int erase(log_t* log, draft_t* draft) noexcept nogil:
@@ -75,8 +76,7 @@ cdef int erase_cold(log_t* log, draft_t* draft) noexcept nogil:
     if old == 0 or expired(log, older.record) or draft.conditional and old != draft.expected:
         return STALE
     draft.conditional = False
-    draft.cold.origin = log.tier[WARM].tail[0]
-    return supersede(log, &log.tier[COLD], draft, old, &older)
+    return supersede_below(log, draft, old, &older)
 
 
 cdef int bury(log_t* log, draft_t* draft) noexcept nogil:
@@ -168,6 +168,26 @@ cdef int roll(tier_t* tier, draft_t* draft) noexcept nogil:
 
 cdef inline uint64_t find_key(log_t* log, draft_t* draft, place_t* older) noexcept nogil:
     return find(log, draft.key, draft.head.klen, draft.digest, &draft.cursor, older)
+
+
+cdef int supersede_below(
+    log_t* log, draft_t* draft, uint64_t old, const place_t* older
+) noexcept nogil:
+    """As supersede, by a cold record that takes the next version: an address of the warm log, if
+    there is one, which notes that no record of its own is lost there.
+    """
+    cdef tier_t* warm = &log.tier[WARM]
+    cdef fm_record least
+    cdef place_t taken
+    cdef int need
+    memset(&least, 0, sizeof(least))
+    if warm.segment_bytes:
+        need = tail_room(warm, &least, &taken)
+        if need:
+            return need
+        write_skip(&taken, 1)  # past the tail until the version is taken
+    draft.cold.origin = warm.tail[0]
+    return supersede(log, &log.tier[COLD], draft, old, older)
 
 
 cdef inline int supersede(

@@ -53,6 +53,11 @@ typedef struct {       /* follows the header of a cold record */
     uint32_t archived_s; /* seconds since 1970 */
 } fm_cold;
 
+typedef struct {       /* in place of a record: addresses that none takes */
+    uint64_t check;    /* XXH3 of what follows, seeded with salt ^ address */
+    uint64_t units;    /* how many, this one included */
+} fm_skip;
+
 typedef struct {
     uint64_t version;  /* bit 0 busy; the rest counts changes */
     uint64_t slot[7];  /* tag:16 | tier:1 | link:1 | location:46; the last may be a link */
@@ -168,6 +173,7 @@ typedef struct {       /* begins a dictionary's file; then the dictionary */
 
 _Static_assert(sizeof(fm_record) == FM_RECORD_HEADER, "record header");
 _Static_assert(sizeof(fm_cold) == FM_COLD_EXTENSION, "cold extension");
+_Static_assert(sizeof(fm_skip) == FM_UNIT, "skip");
 _Static_assert(sizeof(fm_bucket) == 64, "bucket");
 _Static_assert(sizeof(fm_super) == 6 * 64, "super lines");
 _Static_assert(offsetof(fm_super, lock) == 128, "lock line");

@@ -61,6 +61,10 @@ cdef extern from "layout.h" nogil:
         uint32_t raw_len
         uint32_t archived_s
 
+    ctypedef struct fm_skip:
+        uint64_t check
+        uint64_t units
+
     ctypedef struct fm_bucket:
         uint64_t version
         uint64_t[7] slot

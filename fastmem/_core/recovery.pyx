@@ -1,4 +1,4 @@
-"""Finishing what a dead writer had begun, and rebuilding the index from the log."""
+"""Whether an index belongs to its log, and finishing what a dead writer had begun in both."""
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint64_t
@@ -79,27 +79,14 @@ def oldest(Log log not None, int which):
 
 def forget_lost(Log log not None):
     """Clear every slot that leads to no mapped segment."""
-    log.require_open()
-    clear_slots(&log.state, False)
-
-
-def sweep(Log log not None):
-    """End of a rebuild: remove the tombstones from the index."""
-    log.require_open()
-    clear_slots(&log.state, True)
-
-
-cdef void clear_slots(log_t* log, bint mapped) noexcept nogil:
-    """Clear the slots that lead to tombstones (`mapped`), or else to no mapped segment."""
     cdef uint64_t word = 0
     cdef cursor_t cursor
     cdef place_t place
-    first_slot(&log.index, 0, &cursor)
-    while next_entry(&log.index, &cursor, &word):
-        if locate(log.tier, word, &place) == mapped and not (
-            mapped and place.record.kind != FM_TOMBSTONE
-        ):
-            replace_word(&log.index, &cursor, word, 0)
+    log.require_open()
+    first_slot(&log.state.index, 0, &cursor)
+    while next_entry(&log.state.index, &cursor, &word):
+        if not locate(log.state.tier, word, &place):
+            replace_word(&log.state.index, &cursor, word, 0)
 
 
 def index_digest(Log log not None):
@@ -196,100 +183,4 @@ cdef bint redo(log_t* log, const place_t* place, int* need) noexcept nogil:
     elif not old and not insert_word(&log.index, home_of(&log.index, digest), word):
         need[0] = NEED_OVERFLOW
         return False
-    return True
-
-
-def absorb(
-    Log log not None, int which, uint64_t number, uint64_t at, list counts not None, vouch,
-    uint64_t vouched, uint64_t settled, uint64_t tail,
-):
-    """Rebuild: index the records of one segment from address `at` on, newest version wins.
-
-    Return the address to go on from, 0 when the segment is done. It stops early when the index
-    files must grow (`need` or `chores`). `counts` is [records, dropped, end, newest, holes]: whole
-    records seen, runs of bytes that are not zero and no record, the end of the last whole record
-    (0: none), the newest version, and the places in [vouched, tail) where one may be lost.
-    Below address `settled` records are seen and not indexed: reclaim was done with them.
-    Tombstones are indexed too, until `sweep`. Below address `vouched` every record was whole once:
-    one whose body is damaged is indexed all the same, as lost, rather than let an older version
-    return. From there on it counts for nothing, and so does a pointer unless `vouch(key, pointer)`
-    is true: a power loss may have torn either.
-    """
-    cdef log_t* state = &log.state
-    cdef tier_t* tier = &state.tier[which]
-    cdef uint64_t end = (number + 1) << tier.shift
-    cdef place_t place
-    cdef bint in_run = False
-    cdef uint64_t gap = 0
-    cdef bint good
-    log.require_open()
-    log.need = 0
-    if at == 0:
-        at = (number << tier.shift) + FM_HEADER_UNITS
-    while at < end and locate_at(tier, at, &place):
-        if not valid(&place):
-            # Shorter gaps are no lost record: a segment's end, versions that the archive took.
-            gap += 1
-            counts[4] += gap > FM_SEAL_UNITS and vouched <= at < tail
-            if not in_run and not zero_unit(<const uint64_t*>place.record):
-                counts[1] += 1
-                in_run = True
-            at += 1
-            continue
-        in_run = False
-        gap = 0
-        if place.record.kind == FM_SEAL:
-            counts[2] = at
-            return 0
-        good = body_valid(place.record, at)
-        counts[4] += not good and vouched <= at < tail
-        if good and at >= vouched and place.record.kind == FM_POINTER:
-            good = vouch(
-                PyBytes_FromStringAndSize(key_of(place.record), place.record.klen),
-                PyBytes_FromStringAndSize(
-                    <const char*>place.record + body_offset(place.record, at), place.record.vlen
-                ),
-            )
-        if not good:
-            counts[1] += 1
-        if good or at < vouched:
-            if at >= settled and not adopt(state, &place):
-                log.need = NEED_OVERFLOW
-                return at
-            counts[0] += 1
-            counts[3] = max(counts[3], version_of(&place))
-        at += record_units(place.record, at)
-        counts[2] = at
-        if wants_growth(&state.index):
-            state.chores |= split_some(&state.index)
-            if state.chores & CHORE_GROWTH:
-                return at
-    counts[4] += vouched <= at < min(tail, end)  # the file was cut
-    return 0
-
-
-cdef inline bint zero_unit(const uint64_t* unit) noexcept nogil:
-    return unit[0] == 0 and unit[1] == 0
-
-
-cdef bint adopt(log_t* log, const place_t* place) noexcept nogil:
-    """Index a record unless a newer version is there. False when overflow must grow first.
-
-    Of a record and its copy in the archive, the same version, the warm one serves better; unless
-    it points to a value file, which goes as soon as the copy is there. A tombstone of that version
-    says that it left the archive, or was evicted.
-    """
-    cdef const fm_record* record = place.record
-    cdef uint64_t digest = digest_of(log, key_of(record), record.klen)
-    cdef uint64_t word = tag_of(&log.index, digest) | place.tier.bit | place.at
-    cdef cursor_t cursor
-    cdef place_t older
-    cdef uint64_t old = find(log, key_of(record), record.klen, digest, &cursor, &older)
-    if old == 0:
-        return insert_word(&log.index, home_of(&log.index, digest), word)
-    if version_of(place) > version_of(&older) or (
-        version_of(place) == version_of(&older) and older.tier.bit
-        and record.kind != FM_POINTER and older.record.kind != FM_TOMBSTONE
-    ):
-        replace_word(&log.index, &cursor, old, word)
     return True

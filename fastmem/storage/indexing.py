@@ -9,7 +9,7 @@ import errno
 import logging
 import struct
 
-from fastmem._core import recovery, scan
+from fastmem._core import rebuild, recovery, scan
 from fastmem._core.hashing import digest
 from fastmem._core.layout import (
     BUCKET_BYTES,
@@ -130,7 +130,7 @@ class IndexFiles:
             self.log.close()
             return False
         for segments, number in foreign:
-            self._quarantine(segments, number)
+            self._set_aside(segments, number)
         return True
 
     def _settle_index(self, *, whole: bool) -> bool:
@@ -288,7 +288,7 @@ class IndexFiles:
         self.log.set_room(buckets, room)
         newest = self._absorb(COLD)
         newest = max(newest, self._absorb(WARM))
-        recovery.sweep(self.log)
+        rebuild.sweep(self.log)
         self._place_tail(newest)
         self.super.set("lock", 0)
         self._drop_dangling_pointers()
@@ -317,7 +317,7 @@ class IndexFiles:
         settled = head if head <= noted else 0
         bounds = vouched, settled, noted
         for _segments, number in self._add_segments(segments):
-            self._quarantine(segments, number)
+            self._set_aside(segments, number)
         for number in segments.numbers:
             counts = self._absorb_segment(which, number, values, bounds)
             if counts[1]:
@@ -353,7 +353,7 @@ class IndexFiles:
         counts = [0, 0, 0, 0, 0]
         at = 0
         while True:
-            at = recovery.absorb(self.log, which, number, at, counts, values.vouch, *bounds)
+            at = rebuild.absorb(self.log, which, number, at, counts, values.vouch, *bounds)
             if self.log.need == NEED_OVERFLOW or self.log.chores & CHORE_OVERFLOW:
                 self.grow("overflow")
             if self.log.chores & CHORE_BUCKETS:
@@ -361,14 +361,10 @@ class IndexFiles:
             if at == 0:
                 return counts
 
-    def _quarantine(self, segments: Segments, number: int) -> None:
-        """Set a file aside that bears a segment's name but is none of ours."""
-        name = segments.name(number)
+    def _set_aside(self, segments: Segments, number: int) -> None:
+        """Do without a file that bears a segment's name but is none of ours."""
         self.dropped_records += 1
-        log_to.warning("%s is no segment of this store", segments.directory.path / name)
-        if not self.read_only:
-            segments.directory.rename(name, f"foreign.{name}")
-        segments.numbers.remove(number)
+        segments.set_aside(number)
 
     def _place_tail(self, newest: int) -> None:
         """Put the next version above every one ever given out, as far as anything tells."""
@@ -379,7 +375,11 @@ class IndexFiles:
         elif newest > self.super.get("tail") + 1:
             units = self.warm.segment_units
             after = max([-1, *self.warm.numbers]) + 1
+            if not self.read_only:
+                rebuild.pass_rest(self.log)
             self.super.set("tail", max(after, -(-newest // units)) * units)
+            if self._other_boot:  # of another boot all is on the device that will ever be
+                self.super.set("synced", self.super.get("tail"))
             if not self.warm.numbers:
                 self.super.set("head", self.super.get("tail"))
 

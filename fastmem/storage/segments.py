@@ -168,6 +168,17 @@ class Segments:
         self.directory.extend(name, 0, self.segment_bytes)
         return not whole
 
+    def set_aside(self, number: int) -> None:
+        """Rename a file that bears a segment's name but is none of this store's: `foreign.<name>`.
+
+        Read-only it stays where it is.
+        """
+        name = self.name(number)
+        log_to.warning("%s is no segment of this store", self.directory.path / name)
+        if not self.directory.read_only:
+            self.directory.rename(name, f"foreign.{name}")
+        self.numbers.remove(number)
+
     def unlink(self, number: int) -> None:
         """Remove a segment's file. After an interrupt reclaim comes to it again."""
         self._leaving = number

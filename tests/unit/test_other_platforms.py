@@ -6,7 +6,7 @@ import sys
 PROGRAM = """
 import sys
 
-LINUX_ONLY = {"mapping", "reading", "log", "scan", "recovery", "tiered"}
+LINUX_ONLY = {"mapping", "reading", "log", "scan", "recovery", "rebuild", "tiered"}
 
 
 class Absent:
