@@ -169,6 +169,20 @@ def test_a_foreign_segment_is_set_aside(private_tmp: Path) -> None:
         assert contents(store) == found
 
 
+def test_nothing_set_aside_is_overwritten(private_tmp: Path) -> None:
+    fill(private_tmp / "one")
+    fill(private_tmp / "two")
+    folder, theirs = private_tmp / "one/l2", (private_tmp / "two/l2/seg.1").read_bytes()
+    others = {"foreign.seg.1": b"first", "foreign.seg.1.1": b"second"}
+    for name, content in others.items():
+        (folder / name).write_bytes(content)
+    (folder / "seg.1").write_bytes(theirs)
+    open_segments(private_tmp / "one").close()
+    assert not (folder / "seg.1").exists()
+    others["foreign.seg.1.2"] = theirs
+    assert {name: (folder / name).read_bytes() for name in others} == others
+
+
 def test_the_identity_is_that_of_most_segments(private_tmp: Path) -> None:
     fill(private_tmp / "one")
     fill(private_tmp / "two")
