@@ -34,6 +34,7 @@ from fastmem.codecs import ValueCodec
 from fastmem.conditional import TieredVerbs
 from fastmem.entries import TierKey
 from fastmem.protocols import Serializer
+from fastmem.storage.clearing import clear_rest
 from fastmem.storage.engine import LEAST_BUDGET_BYTES, Engine
 
 __all__ = ["TieredMemorySystem"]
@@ -198,12 +199,16 @@ class TieredMemorySystem(TieredVerbs):
         MutableMapping.update(self, other, **more)
 
     def clear(self) -> None:
-        """Delete every entry of every tier, expired ones included: a tombstone each, O(entries)."""
+        """Delete every entry of every tier, expired and damaged ones included: a tombstone each,
+        O(entries). All of the log is read if an entry leads to a damaged record.
+        """
         self._engine.require_writable()
         self._void_leases()
         for key in list(self):
             self._erase_all(key, encode_key(key), MISSING, 0, CAUSE_CLEARED)
-        self._engine.bury_expired()
+        for key in list(self._l1_keys()):  # copies of records that are damaged
+            self._erase_all(key, encode_key(key), MISSING, 0, CAUSE_CLEARED)
+        clear_rest(self._engine)
         self.expire()
 
     # -- the two hooks -----------------------------------------------------------------------

@@ -1,23 +1,20 @@
 """Whether an index belongs to its log, and finishing what a dead writer had begun in both."""
 
-from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint64_t
 from fastmem._core.appending cimport advance
 from fastmem._core.hashing cimport xxh3_seeded
 from fastmem._core.index cimport (
     bucket_count, cursor_t, first_slot, home_of, index_sound, index_t, insert_word, next_entry,
-    recover_index, replace_word, split_some, tag_fits, tag_of, wants_growth,
+    recover_index, replace_word, tag_fits, tag_of,
 )
 from fastmem._core.layout cimport (
-    FM_HEADER_UNITS, FM_LOCATION_MASK, FM_POINTER, FM_SEAL, FM_SEAL_UNITS, FM_TIER_BIT,
-    FM_TOMBSTONE, fm_bucket, fm_load_acquire, fm_record, fm_store_release,
+    FM_HEADER_UNITS, FM_LOCATION_MASK, FM_SEAL, FM_TIER_BIT, FM_TOMBSTONE, fm_bucket,
+    fm_load_acquire, fm_record, fm_store_release,
 )
 from fastmem._core.log cimport Log
 from fastmem._core.lookup cimport digest_of, find, log_t
-from fastmem._core.needs cimport CHORE_GROWTH, NEED_OVERFLOW
-from fastmem._core.record cimport (
-    body_offset, body_valid, cold_of, key_of, record_units, void_record,
-)
+from fastmem._core.needs cimport NEED_OVERFLOW
+from fastmem._core.record cimport cold_of, key_of, record_units, void_record
 from fastmem._core.tiers cimport (
     COLD, WARM, locate, locate_at, place_t, segment_begin, segment_end, tier_t, valid, version_of,
     whole,

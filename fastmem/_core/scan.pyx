@@ -73,6 +73,20 @@ def forget(Log log not None, int which, uint64_t number):
     return cleared
 
 
+def forget_damaged(Log log not None):
+    """Clear every slot that leads to no sound header. Return how many."""
+    cdef draft_t draft
+    cdef place_t place
+    cdef uint64_t cleared = 0
+    log.require_open()
+    first_slot(&log.state.index, 0, &draft.cursor)
+    while next_entry(&log.state.index, &draft.cursor, &draft.expected):
+        if not locate(log.state.tier, draft.expected, &place) or not valid(&place):
+            log.take(clear_slot, &draft)
+            cleared += 1
+    return cleared
+
+
 cdef list heads_of(
     Log log, uint64_t groups, uint64_t level, uint64_t first, uint64_t count, bint only_expired
 ):

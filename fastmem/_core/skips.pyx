@@ -1,5 +1,5 @@
 """Addresses of a log that no record takes: versions that the archive's own puts used up, and the
-rest of a segment that a rebuild leaves. A skip in their place tells them from a record that is lost.
+rest of a segment that a rebuild leaves. A skip there tells them from a record that is lost.
 """
 
 from libc.stdint cimport uint64_t

@@ -27,7 +27,7 @@ import weakref
 from collections.abc import Callable
 
 from fastmem._core import scan
-from fastmem._core.layout import ALIGNED, INLINE_LIMIT_BYTES, MAC_BYTES, POINTER, TIER_BIT, VALUE
+from fastmem._core.layout import ALIGNED, INLINE_LIMIT_BYTES, MAC_BYTES, POINTER, VALUE
 from fastmem._core.log import COLD, WARM, LogNeeds, Record
 from fastmem.codecs import Authenticator, CodecId, FrameCompressor
 from fastmem.errors import ReadOnlyError, ValueTooLargeError
@@ -245,18 +245,6 @@ class Engine:
         if deleted:
             self.settle()
         return deleted
-
-    def bury_expired(self) -> None:
-        """Delete what has expired and still counts as an entry: a tombstone each."""
-        self.require_writable()
-        for record in list(scan.heads(self.log, only_expired=True)):
-            if self.files.warm is None:
-                assert self.cold is not None
-                self.cold.tombstone(record.key)
-            elif not self.provided(self.log.bury, record.key):
-                continue  # replaced meanwhile
-            self.counters[COLD if record.word & TIER_BIT else WARM].expirations += 1
-            self.settle()
 
     def promote(self, record: Record, content: bytes) -> None:
         """Copy a cold record to the warm tail: it is read again and again. A small value only."""

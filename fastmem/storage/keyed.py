@@ -18,6 +18,7 @@ from fastmem.codecs import ValueCodec
 from fastmem.entries import TierKey
 from fastmem.errors import SerializationError
 from fastmem.protocols import Serializer
+from fastmem.storage.clearing import clear_rest
 from fastmem.storage.engine import LEAST_BUDGET_BYTES, Engine
 
 Durability = Literal["process", "disk"]
@@ -105,12 +106,12 @@ class KeyedStore(MutableMapping[TierKey, Any]):
         return self._engine.delete(encode_key(key))
 
     def clear(self) -> None:
-        """Delete every entry, expired ones included: a tombstone each, O(entries). No value is
-        read.
+        """Delete every entry, expired and damaged ones included: a tombstone each, O(entries). No
+        value is read; all of the log is, if an entry leads to a damaged record.
         """
         for key in list(self):
             self.delete(key)
-        self._engine.bury_expired()
+        clear_rest(self._engine)
 
     def pop(self, key: TierKey, default: Any = _ABSENT) -> Any:
         """Remove the key and return its value; `default`, or else KeyError, when it is absent.

@@ -125,7 +125,7 @@ class StoreFiles(IndexFiles):
         if not self.read_only:
             self._claim(boot)
             if not self.was_clean:
-                self._remove_orphans()
+                self.remove_orphans()
         self.log.wall_offset_ns = self.super.wall_offset_ns(
             anchor=not self.read_only and not (self._same_boot and self.super.anchored)
         )
@@ -224,7 +224,7 @@ class StoreFiles(IndexFiles):
         last = max([self.super.get("tail") // self.warm.segment_units, *self.warm.numbers])
         return (last + 1) * self.warm.segment_units
 
-    def _remove_orphans(self) -> None:
+    def remove_orphans(self) -> None:
         """Remove value files that no record leads to: their writer died before it could.
 
         If anything was ever synced, the record that it led to may come back with a power loss, so
