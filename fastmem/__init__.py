@@ -19,6 +19,7 @@ from fastmem.errors import (
     SerializationError,
     StoreError,
     StoreLockedError,
+    StoreNotFoundError,
     UnsupportedPlatformError,
     ValueTooLargeError,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "SerializationError",
     "StoreError",
     "StoreLockedError",
+    "StoreNotFoundError",
     "TieredMemorySystem",
     "UnsupportedPlatformError",
     "ValueTooLargeError",

@@ -11,6 +11,7 @@
     +-- UnsupportedPlatformError    (NotImplementedError)
     +-- MissingSymbolError          (ImportError)  a wheel without the C symbols fastmem binds to
     +-- StoreError                  (OSError)
+        +-- StoreNotFoundError      (FileNotFoundError)  read_only=True, and no store is there
         +-- StoreLockedError                       another process has the directory open
         +-- DirectoryRefusedError                  wrong owner, mode, link, file system, tier
         +-- FormatError                            a foreign file or a newer format
@@ -36,6 +37,7 @@ __all__ = [
     "SerializationError",
     "StoreError",
     "StoreLockedError",
+    "StoreNotFoundError",
     "UnsupportedPlatformError",
     "ValueTooLargeError",
 ]
@@ -100,6 +102,15 @@ class StoreError(FastmemError, OSError):
 
     def __init__(self, message: str, path: str | os.PathLike[str], code: int = errno.EIO) -> None:
         super().__init__(code, message, os.fspath(path))
+
+
+class StoreNotFoundError(StoreError, FileNotFoundError):
+    """Opened with ``read_only=True``, and no store is there: none yet, or not all of it yet."""
+
+    def __init__(
+        self, message: str, path: str | os.PathLike[str], code: int = errno.ENOENT
+    ) -> None:
+        super().__init__(message, path, code)
 
 
 class StoreLockedError(StoreError):

@@ -15,7 +15,7 @@ import struct
 from pathlib import Path
 
 from fastmem._core.mapping import Mapping, fallocate, filesystem_type, rename_new
-from fastmem.errors import ClosedError, DirectoryRefusedError, StoreLockedError
+from fastmem.errors import ClosedError, DirectoryRefusedError, StoreLockedError, StoreNotFoundError
 
 __all__ = ["Directory", "fallocate", "map_file"]
 
@@ -54,7 +54,11 @@ class Directory:
         refuse_path(self.path)
         if not read_only:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            self._fd = os.open(self.path, flags)
+        except FileNotFoundError:
+            raise StoreNotFoundError("there is no such directory", self.path) from None
         try:
             self._refuse_unsafe()
         except BaseException:

@@ -24,7 +24,7 @@ from fastmem._core.layout import (
 )
 from fastmem._core.log import COLD, WARM, Log
 from fastmem._core.mapping import Mapping
-from fastmem.errors import ClosedError, DirectoryRefusedError, FormatError
+from fastmem.errors import ClosedError, DirectoryRefusedError, StoreNotFoundError
 from fastmem.storage import files
 from fastmem.storage.files import Directory
 from fastmem.storage.indexing import IndexFiles, tail_of
@@ -80,8 +80,12 @@ class StoreFiles(IndexFiles):
             self.warm_directory, self.cold_directory = opened.get(WARM), opened.get(COLD)
             self.directory = self._directories[0]
             self._open()
-        except BaseException:
+        except BaseException as error:
             self.close(clean=False)
+            if self.read_only and type(error) is FileNotFoundError:
+                # Without a lock file there was none to take: a writer may be making the store.
+                path = self._directories[0].path
+                raise StoreNotFoundError(f"{error.filename} is not there any more", path) from error
             raise
 
     def _enter(self, paths: dict[int, str | os.PathLike[str] | None]) -> dict[int, Directory]:
@@ -153,7 +157,7 @@ class StoreFiles(IndexFiles):
         if page or known:
             log_to.warning("%s is damaged or missing; identity taken from the segments", path)
         elif self.read_only:
-            raise FormatError("holds no fastmem store", directory.path, errno.ENOENT)
+            raise StoreNotFoundError("holds no fastmem store", directory.path)
         segment_bytes, uuid, salt = known or (self._segment_bytes[own], NO_UUID, 0)
         page = new_identity(magic, segment_bytes, uuid, salt)
         if not self.read_only:

@@ -14,10 +14,10 @@ import pytest
 
 from fastmem import (
     ClosedError,
-    FormatError,
     MemoryTier,
     ReadOnlyError,
     StoreLockedError,
+    StoreNotFoundError,
     TieredMemorySystem,
 )
 from fastmem.memory import Durability
@@ -119,12 +119,13 @@ def test_read_only_refuses_every_change(
 
 def test_read_only_where_nothing_is(private_tmp: Path) -> None:
     places = private_tmp / "l2", private_tmp / "l3"
-    with pytest.raises(FileNotFoundError):
-        TieredMemorySystem(1, *places, read_only=True)
-    for place in places:
-        place.mkdir(mode=0o700)
-    with pytest.raises(FormatError):
-        TieredMemorySystem(1, *places, read_only=True)
+    for made in (None, *places):
+        if made:
+            made.mkdir(mode=0o700)
+        with pytest.raises(StoreNotFoundError) as caught:
+            TieredMemorySystem(1, *places, read_only=True)
+        assert isinstance(caught.value, FileNotFoundError)
+        assert caught.value.filename in map(str, places)
     assert list(private_tmp.rglob("*")) == list(places)
 
 

@@ -16,6 +16,7 @@ import xxhash
 from fastmem import (
     ClosedError,
     FormatError,
+    StoreNotFoundError,
     SegmentStore,
     StoreLockedError,
 )
@@ -337,11 +338,11 @@ def test_read_only_changes_nothing(private_tmp: Path) -> None:
 
 
 def test_read_only_of_nothing_makes_nothing(private_tmp: Path) -> None:
-    with pytest.raises(OSError):
+    with pytest.raises(StoreNotFoundError):
         open_segments(private_tmp, read_only=True)
     assert list(private_tmp.iterdir()) == []
     (private_tmp / "l2").mkdir(mode=0o700)
-    with pytest.raises(FormatError):
+    with pytest.raises(StoreNotFoundError):
         open_segments(private_tmp, read_only=True)
     assert list((private_tmp / "l2").iterdir()) == []
 
