@@ -2,7 +2,7 @@
 
 The map of the classes that make up a memory is in memory.py. Each of these reads the entry,
 decides, and hands what it saw to the compiled step that makes the change (``allows`` in
-tiered.pyx): when that finds another value, record or deadline in its place nothing happens, and the
+guards.pxd): when that finds another value, record or deadline in its place nothing happens, and the
 verb starts anew.
 """
 

@@ -4,6 +4,8 @@ It has to inherit the compiled cache: a hit in L1 is that class's own `get` and 
 its methods stand in a chain of classes, each in one file, by what they do::
 
     _core/l1.L1Cache          get, [], peek and the rest of a cache: the hits
+    _core/writeback.WriteBack L1 over a log: dirty entries, victims on their way down
+    _core/guards.Guarded      what a change looks at first
     _core/tiered.TieredL1     steps on L1 and the log that must be one step (_commit, _erase, ...)
     lookup.TieredLookup       looks below, moves nothing: peek, entry, in, len, iteration, stats
     writing.TieredWriting     bytes on their way down: _store, spilling, write-back

@@ -30,7 +30,7 @@ log_to = logging.getLogger("fastmem")
 Commit = Callable[[bool, Any], int]
 
 # What must be true of the entry when a step changes it: (value, word, deadline_ns or -1), or a
-# lease that must be held. See `allows` in tiered.pyx.
+# lease that must be held. See `allows` in guards.pxd.
 Guard = tuple[Any, int, int] | Lease
 # A key and value on their way down: (key, bytes that L1 counts, codec, body); codec 0 and b"" when
 # the value stays in L1 alone.

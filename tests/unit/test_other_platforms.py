@@ -6,7 +6,10 @@ import sys
 PROGRAM = """
 import sys
 
-LINUX_ONLY = {"mapping", "reading", "log", "scan", "recovery", "rebuild", "tiered"}
+LINUX_ONLY = {
+    *("mapping", "reading", "log", "scan", "recovery", "rebuild"),
+    *("writeback", "guards", "tiered"),
+}
 
 
 class Absent:

@@ -1,0 +1,34 @@
+from collections.abc import Hashable
+from typing import Any
+
+from fastmem._core.l1 import L1Cache
+from fastmem._core.log import Log
+
+class WriteBack(L1Cache[Any, Any]):
+    log: Log
+    limbo: dict[Any, Any]
+    limbo_deadline: dict[Any, int]
+    demoted: int
+    raised: int
+    def _join(self, log: Log) -> None: ...
+    def _write_victim(
+        self,
+        key: Hashable,
+        value: object,
+        deadline_ns: int,
+        encoded: bytes,
+        cold: bool,
+        record: tuple[Any, ...],
+    ) -> int: ...
+    def _clean(
+        self,
+        key: Hashable,
+        value: object,
+        deadline_ns: int,
+        encoded: bytes,
+        cold: bool,
+        record: tuple[Any, ...],
+    ) -> int: ...
+    def _dirty(self) -> list[Any]: ...
+    def _seal(self, sealed: bool) -> None: ...
+    def _check(self) -> None: ...

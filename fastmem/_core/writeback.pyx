@@ -1,0 +1,133 @@
+"""`WriteBack`: L1 over a log, with what no lower tier holds yet. See writeback.pxd."""
+
+cimport cython
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from fastmem._core.entries cimport is_expired
+from fastmem._core.keys cimport encode
+from fastmem._core.l1 cimport L1Cache
+from fastmem._core.log cimport Log
+from fastmem._core.table cimport CAUSE_EXPIRED, CAUSE_SIZE, DIRTY, LIVE, Displaced, Entry
+
+from fastmem._core.l1 import MISSING
+from fastmem.errors import ClosedError
+
+cdef object MISS = MISSING
+
+
+@cython.auto_pickle(False)  # L1Cache refuses it
+cdef class WriteBack(L1Cache):
+    """Dirty entries, and victims on their way down."""
+
+    def _join(self, Log log not None):
+        """Give the cache its log; once, before first use."""
+        self.log = log
+        self.limbo = {}
+        self.limbo_deadline = {}
+        self.strict_keys = True
+        self.watched = self.causes_watched(False)
+
+    cdef uint32_t causes_watched(self, bint listening) noexcept:
+        # What is replaced or removed in L1 may be a copy of what stays: the steps tell of those.
+        return 1 << CAUSE_SIZE | (1 << CAUSE_EXPIRED if listening else 0)
+
+    cdef int require_open(self) except -1:
+        if self.closed_:
+            raise ClosedError(f"the memory is closed: {self.log.path!r}")
+        return 0
+
+    cdef int on_victims(self, Displaced* out) except -1:
+        """Dirty victims go to limbo; clean ones mark their record below as lately used."""
+        cdef uint32_t index = out.head
+        cdef Entry* entry
+        cdef bint dirty = False
+        while index:
+            entry = self.entry_at(index)
+            index = entry.next
+            if entry.prev != CAUSE_SIZE:
+                continue
+            self.demoted += 1
+            key = <object>entry.key
+            if entry.meta & DIRTY:
+                # Neither step makes a container: no collection, so no finalizer, comes between.
+                self.limbo_deadline[key] = entry.deadline_ns
+                self.limbo[key] = <object>entry.value
+                dirty = True
+            elif not self.log.closed:
+                self.log.touch(encode(key))
+        self.post_displaced(out, self.watched & ~<uint32_t>(1 << CAUSE_SIZE))
+        try:
+            if dirty:
+                self._spill()
+        finally:
+            if self._listening:
+                self.tell()
+        return 0
+
+    cdef uint64_t append_record(self, bytes encoded, bint cold, record) except? 1:
+        if cold:
+            return self.log.put_cold(encoded, *record)
+        body, codec, wall_ns, written_ms, kind, flags, mac_key = record
+        return self.log.put(encoded, body, codec, wall_ns, written_ms, kind, flags, mac_key)
+
+    def _write_victim(
+        self, key, value, int64_t deadline_ns, bytes encoded not None, bint cold, record
+    ):
+        """ATOMIC. Append a victim's record if it is still the one in limbo.
+
+        Return the word, 0 when it was superseded. Raises LogNeeds.
+        """
+        cdef uint64_t word
+        if self.limbo.get(key, MISS) is not value or self.limbo_deadline[key] != deadline_ns:
+            return 0
+        word = self.append_record(encoded, cold, record)
+        _written = self.limbo_take(key)
+        return word
+
+    cdef object limbo_take(self, object key):
+        if not self.limbo:
+            return None
+        self.limbo_deadline.pop(key, None)
+        return self.limbo.pop(key, None)
+
+    def _clean(self, key, value, int64_t deadline_ns, bytes encoded not None, bint cold, record):
+        """ATOMIC. Append a dirty entry's record and mark it clean, if it still holds `value`.
+
+        Return as `_write_victim` does.
+        """
+        cdef uint64_t word
+        cdef uint32_t index = self.find(key)
+        cdef Entry* entry = self.entry_at(index)
+        if index == 0 or not entry.meta & DIRTY or <object>entry.value is not value:
+            return 0
+        if entry.deadline_ns != deadline_ns:
+            return 0
+        word = self.append_record(encoded, cold, record)
+        entry = self.entry_at(index)
+        entry.version = word
+        entry.meta &= ~<uint32_t>DIRTY
+        return word
+
+    def _dirty(self):
+        """Return the keys of the live dirty entries, O(entries). ATOMIC but for the list."""
+        cdef uint32_t index
+        cdef Entry* entry
+        cdef list keys = []
+        for index in range(1, self.table.entry_high):
+            entry = self.entry_at(index)
+            if entry.meta & LIVE and entry.meta & DIRTY and not is_expired(entry):
+                keys.append(<object>entry.key)
+        return keys
+
+    def _seal(self, bint sealed):
+        """From here on a dirty put raises ClosedError (or, unsealed, is taken again)."""
+        self.sealed = sealed
+
+    def _check(self):
+        """L1's own invariants, and that no lower place holds what is dirty or in limbo."""
+        L1Cache._check(self)
+        assert self.limbo.keys() == self.limbo_deadline.keys(), "limbo without its deadlines"
+        for key in self.limbo:
+            assert self.find(key) == 0, f"{key!r} is in limbo and in L1"
+        for key in [*self.limbo, *self._dirty()]:
+            assert self.log.seek(encode(key)) == 0, f"{key!r} is dirty, and has a record below"
