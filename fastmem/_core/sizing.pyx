@@ -47,11 +47,12 @@ cdef int expand_array(Walk* w, PyObject* o) except -1:
 
 cdef int expand_object(Walk* w, PyObject* o) except -1:
     """Anything but a leaf or an exact list, tuple or dict."""
-    cdef PyTypeObject* type = type_of(o)
+    cdef PyTypeObject* type
     cdef Py_ssize_t at = 0
     cdef PyObject* key = NULL
     cdef PyObject* value = NULL
     add(w, own_size(o))
+    type = type_of(o)  # now: a `__sizeof__` may give the object another, and end the one it had
     if type is &PySet_Type or type is &PyFrozenSet_Type:
         w.needs |= NEEDS_PLAIN
         type.tp_traverse(o, <visitproc>visit_traversed, w)

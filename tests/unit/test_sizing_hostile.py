@@ -5,6 +5,7 @@ import logging
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, Never
 
@@ -58,7 +59,8 @@ def test_the_value_of_an_int_counts_not_what_it_claims() -> None:
 
 
 def test_a_size_is_believed() -> None:
-    assert deep_size(sized(lambda: 10_000)) == 10_000 + 16
+    value = sized(lambda: 10_000)
+    assert deep_size(value) == sys.getsizeof(value) >= 10_000
 
 
 def test_a_huge_size_saturates_and_fits_no_budget() -> None:
@@ -101,6 +103,35 @@ def test_a_size_that_empties_the_containers_being_measured() -> None:
     outer = [mapping, values, [mapping]]
     assert deep_size(outer) > 0
     assert outer == []
+
+
+def test_a_size_that_gives_the_object_another_class_and_ends_its_own() -> None:
+    gone: list[bool] = []
+
+    class Other:
+        pass
+
+    class Collects(int):
+        def __del__(self) -> None:
+            gc.collect()
+            gone.append(own() is None)
+            ballast.extend(bytes(size) for size in range(800, 2_000, 8))  # where it was
+
+    def doomed() -> tuple[object, "weakref.ref[type]"]:
+        class Doomed:
+            def __init__(self) -> None:
+                self.part = bytes(50_000)
+
+            def __sizeof__(self) -> int:
+                self.__class__ = Other  # type: ignore[assignment]
+                return Collects(10_000)
+
+        return Doomed(), weakref.ref(Doomed)
+
+    ballast: list[bytes] = []
+    value, own = doomed()
+    assert 60_000 <= deep_size(value) < 62_000
+    assert gone == [True]
 
 
 def test_a_size_that_measures_and_stores() -> None:
