@@ -4,9 +4,8 @@ each step.
 Time is the test's own: an entry expires when its deadline is moved into the past.
 """
 
-import os
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import pytest
 from hypothesis import settings
@@ -45,14 +44,12 @@ VALUES = st.one_of(
 
 
 class L1Machine(RuleBasedStateMachine):
-    @initialize(
-        budget=st.integers(200, 4000),
-        policy=st.sampled_from(sorted(MODELS)),
-        listens=st.booleans(),
-    )
-    def start(self, budget: int, policy: Any, listens: bool) -> None:
-        self.model: Model = MODELS[policy](budget)
-        self.cache = L1Cache(budget, policy=policy)
+    policy: ClassVar[Literal["lru", "s3fifo"]]
+
+    @initialize(budget=st.integers(200, 4000), listens=st.booleans())
+    def start(self, budget: int, listens: bool) -> None:
+        self.model: Model = MODELS[self.policy](budget)
+        self.cache = L1Cache(budget, policy=self.policy)
         self.told: list[tuple[Any, Any, str]] | None = None
         if listens:  # else what is replaced goes another way
             self.told = []
@@ -244,6 +241,15 @@ class L1Machine(RuleBasedStateMachine):
         self.model.events.clear()
 
 
-TestL1Machine = L1Machine.TestCase
-if os.environ.get("FASTMEM_PROFILE") == "nightly":
-    TestL1Machine.settings = settings(max_examples=10_000)
+class LruMachine(L1Machine):
+    policy = "lru"
+
+
+class S3FifoMachine(L1Machine):
+    policy = "s3fifo"
+
+
+TestLruMachine = LruMachine.TestCase
+TestS3FifoMachine = S3FifoMachine.TestCase
+if settings().max_examples >= settings.get_profile("nightly").max_examples:
+    TestLruMachine.settings = TestS3FifoMachine.settings = settings(max_examples=10_000)

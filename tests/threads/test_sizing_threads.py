@@ -1,4 +1,4 @@
-"""Values measured while other threads change them: every size is one that a moment had."""
+"""Values measured while other threads change them: no crash, and a size within bounds."""
 
 from __future__ import annotations
 
@@ -85,11 +85,11 @@ def test_a_container_is_measured_while_threads_change_it(case: str) -> None:
 
     def mutate(seed: int) -> None:
         random = Random(seed)
-        for _ in range(1_500):
+        for _ in range(4_000):
             change(box, random.randrange(ITEMS))
 
     def measure(key: int) -> None:
-        for _ in range(200):
+        for _ in range(800):
             assert FIXED < deep_size(value) < most
             cache[key] = value
 
