@@ -20,7 +20,15 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.register_profile("nightly", settings.get_profile("ci"), max_examples=1_000)
-settings.load_profile(os.environ.get("FASTMEM_PROFILE", "ci"))
+PROFILE = os.environ.get("FASTMEM_PROFILE", "ci")
+settings.load_profile(PROFILE)
+NIGHTLY_TIMEOUT_S = 4 * 3600  # a hang ends too; on a busy machine the counts take an hour
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if PROFILE == "nightly":
+        for item in items:
+            item.add_marker(pytest.mark.timeout(NIGHTLY_TIMEOUT_S))
 
 
 def find_shared(environ: Mapping[str, str]) -> Path:
