@@ -19,6 +19,7 @@ from fastmem import (
     StoreNotFoundError,
     SegmentStore,
     StoreLockedError,
+    StoreNotFoundError,
 )
 from tests.crash.directories import (
     BUDGET,
