@@ -214,6 +214,11 @@ class TieredMemorySystem(TieredVerbs):
         clear_rest(self._engine)
         self.expire()
 
+    def __repr__(self) -> str:
+        if self.closed:
+            return f"<{type(self).__name__} closed, {str(self.l2_path)!r}>"
+        return super().__repr__()
+
     # -- the two hooks -----------------------------------------------------------------------
 
     def _load(self, key: TierKey) -> Any:

@@ -2,7 +2,5 @@
 
 from libc.stdint cimport int64_t
 
-# KeyTypeError unless the key is exact str, bytes, int or an exact tuple of these. No user code.
-cdef int require_plain(object key) except -1
 # A count of bytes: an int from 0, saturated at 2**61; TypeError or ValueError naming `what`.
 cdef int64_t whole_number(object number, str what) except -1

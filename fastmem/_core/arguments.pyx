@@ -4,32 +4,7 @@ from cpython.bool cimport PyBool_Check
 from cpython.long cimport PyLong_AsLongLongAndOverflow
 from cpython.number cimport PyIndex_Check, PyNumber_Index
 
-from fastmem._core.table cimport is_exact
-
-from fastmem.errors import KeyTypeError
-
-cdef extern from "Python.h":
-    void* type_of "Py_TYPE"(object o) noexcept
-    bint Py_EnterRecursiveCall(const char* where) noexcept  # true, not -1, with RecursionError set
-    void Py_LeaveRecursiveCall() noexcept
-
 cdef int64_t SIZE_MAX = <int64_t>1 << 61  # two of them still add up
-
-
-cdef int require_plain(object key) except -1:
-    """KeyTypeError unless the key is exact str, bytes, int or an exact tuple of these."""
-    if is_exact(type_of(key)):
-        return 0
-    if type(key) is not tuple:
-        raise KeyTypeError(f"keys are str, bytes, int or tuples of these, not {type(key).__name__}")
-    if Py_EnterRecursiveCall(" in a tuple key"):
-        return -1
-    try:
-        for part in <tuple>key:
-            require_plain(part)
-    finally:
-        Py_LeaveRecursiveCall()
-    return 0
 
 
 cdef int64_t whole_number(object number, str what) except -1:

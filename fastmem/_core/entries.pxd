@@ -15,8 +15,8 @@ cimport cython
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from fastmem._core.arguments cimport require_plain
 from fastmem._core.clock cimport coarse_now_ns
+from fastmem._core.key_types cimport require_exact
 from fastmem._core.leases cimport Leases
 from fastmem._core.slots cimport Slot
 from fastmem._core.table cimport (
@@ -132,7 +132,7 @@ cdef inline uint32_t lookup_from(
 cdef inline uint32_t lookup(Entries self, object key, uint32_t* fragment) except? 4294967295:
     """`find`, giving the key's fragment too."""
     if not is_exact(type_of(key)) and self.strict_keys:
-        require_plain(key)
+        require_exact(key)
     fragment[0] = fragment_of(self.table.seed, key_hash(key))
     return lookup_from(self, key, fragment[0], first_slot(&self.table, fragment[0]))
 

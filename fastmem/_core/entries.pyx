@@ -213,7 +213,7 @@ cdef class Entries:
 
     cdef int require_open(self) except -1:
         if self.closed_:
-            raise ClosedError("the cache is closed")
+            raise ClosedError(f"the {type(self).__name__} is closed")
         return 0
 
     cdef int empty(self) except -1:

@@ -102,22 +102,34 @@ class Superblock:
         try:
             return int(_U64.unpack_from(self._view, _FIELDS[field])[0])
         except ValueError:  # the view was released, by another thread just now
-            raise ClosedError(f"the store is closed: {str(self._place)!r}") from None
+            raise self._closed() from None
 
     def set(self, field: str, value: int) -> None:
+        self._write(_FIELDS[field], _U64.pack(value))
+
+    def _read(self, at: int, layout: struct.Struct) -> bytes:
         try:
-            _U64.pack_into(self._view, _FIELDS[field], value)
+            return bytes(self._view[at : at + layout.size])
         except ValueError:
-            raise ClosedError(f"the store is closed: {str(self._place)!r}") from None
+            raise self._closed() from None
+
+    def _write(self, at: int, line: bytes) -> None:
+        try:
+            self._view[at : at + len(line)] = line
+        except ValueError:
+            raise self._closed() from None
+
+    def _closed(self) -> ClosedError:
+        return ClosedError(f"the store is closed: {str(self._place)!r}")
 
     @property
     def clean(self) -> bool:
         """True between a clean close and the next open."""
-        return bool(_U64.unpack_from(self._view, _CLEAN_AT)[0])
+        return any(self._read(_CLEAN_AT, _U64))
 
     @clean.setter
     def clean(self, value: bool) -> None:
-        _U64.pack_into(self._view, _CLEAN_AT, value)
+        self._write(_CLEAN_AT, _U64.pack(value))
 
     # The second line: of a store, where its index may be trusted; of an archive, whose it is.
 
@@ -127,8 +139,8 @@ class Superblock:
 
     def owner(self) -> tuple[bytes, int]:
         """Archive: (uuid of the store whose index covers it, bound of its versions)."""
-        line = bytes(self._view[_TRUST_AT : _TRUST_AT + _TRUST.size])
-        (check,) = _U64.unpack_from(self._view, _TRUST_CHECK_AT)
+        line = self._read(_TRUST_AT, _TRUST)
+        (check,) = _U64.unpack(self._read(_TRUST_CHECK_AT, _U64))
         if check != digest(line):
             return NO_UUID, 0
         store_uuid, floor, _, _ = _TRUST.unpack(line)
@@ -136,22 +148,22 @@ class Superblock:
 
     def partner(self) -> bytes:
         """Store: the archive whose slots its index holds; NO_UUID for none, or a damaged line."""
-        line = bytes(self._view[_TRUST_AT : _TRUST_AT + _TRUST.size])
-        (check,) = _U64.unpack_from(self._view, _TRUST_CHECK_AT)
+        line = self._read(_TRUST_AT, _TRUST)
+        (check,) = _U64.unpack(self._read(_TRUST_CHECK_AT, _U64))
         return bytes(_TRUST.unpack(line)[3]) if check == digest(line) else NO_UUID
 
     def trust(self, boot: bytes, device: int, inode: int, partner: bytes) -> None:
         line = _TRUST.pack(boot, device, inode, partner)
-        self._view[_TRUST_AT : _TRUST_AT + _TRUST.size] = line
-        _U64.pack_into(self._view, _TRUST_CHECK_AT, digest(line))
+        self._write(_TRUST_AT, line)
+        self._write(_TRUST_CHECK_AT, _U64.pack(digest(line)))
 
     def same_boot(self, boot: bytes) -> bool:
         """True when this page was last claimed during the boot named `boot`."""
         return self.owner()[0] == boot
 
     def trusts(self, boot: bytes, device: int, inode: int, partner: bytes) -> bool:
-        line = bytes(self._view[_TRUST_AT : _TRUST_AT + _TRUST.size])
-        (check,) = _U64.unpack_from(self._view, _TRUST_CHECK_AT)
+        line = self._read(_TRUST_AT, _TRUST)
+        (check,) = _U64.unpack(self._read(_TRUST_CHECK_AT, _U64))
         return check == digest(line) and line == _TRUST.pack(boot, device, inode, partner)
 
     def wall_offset_ns(self, *, anchor: bool) -> int:
@@ -175,16 +187,16 @@ class Superblock:
 
     def _clock(self) -> tuple[int, int, int]:
         """(wall anchor, boot anchor, latest time seen); zeros for what is damaged."""
-        wall, boot, latest = _CLOCK.unpack_from(self._view, _CLOCK_AT)
-        (check,) = _U64.unpack_from(self._view, _CLOCK_CHECK_AT)
+        wall, boot, latest = _CLOCK.unpack(self._read(_CLOCK_AT, _CLOCK))
+        (check,) = _U64.unpack(self._read(_CLOCK_CHECK_AT, _U64))
         if check != digest(_ANCHOR.pack(wall, boot)):
             wall = boot = 0
         return wall, boot, latest if 0 <= latest < _LATEST_LIMIT_NS else 0
 
     def _set_clock(self, wall: int, boot: int, latest: int) -> None:
         # The log moves `latest` by itself, so the check leaves it out.
-        _CLOCK.pack_into(self._view, _CLOCK_AT, wall, boot, latest)
-        _U64.pack_into(self._view, _CLOCK_CHECK_AT, digest(_ANCHOR.pack(wall, boot)))
+        self._write(_CLOCK_AT, _CLOCK.pack(wall, boot, latest))
+        self._write(_CLOCK_CHECK_AT, _U64.pack(digest(_ANCHOR.pack(wall, boot))))
 
     @property
     def anchored(self) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from fastmem import Archive, ClosedError, KeyTypeError, L1Cache, SegmentStore, TieredMemorySystem
-from tests.crash.directories import open_archive, open_segments, open_tiers
+from tests.crash.directories import engine_of, open_archive, open_segments, open_tiers
 
 
 def open_cache(_at: Path) -> L1Cache[str, int]:
@@ -59,6 +59,33 @@ def test_a_closed_memory_names_itself_and_its_directory(private_tmp: Path) -> No
     for use in uses:
         with pytest.raises(ClosedError, match=f"the memory is closed: '{private_tmp / 'l2'}'"):
             use()
+    assert repr(memory) == f"<TieredMemorySystem closed, '{private_tmp / 'l2'}'>"
+
+
+def test_a_closed_cache_names_itself() -> None:
+    class Mine(L1Cache[str, int]):
+        pass
+
+    for kind in (L1Cache, Mine):
+        cache = kind(1 << 20)
+        cache.close()
+        with pytest.raises(ClosedError, match=f"the {kind.__name__} is closed"):
+            cache.get("k")
+
+
+def test_a_released_first_page_names_its_directory(private_tmp: Path) -> None:
+    store = open_segments(private_tmp)
+    page = engine_of(store).files.super
+    store.close()
+    uses: list[Callable[[], object]] = [
+        lambda: page.get("tail"), lambda: page.set("tail", 1), lambda: page.clean,
+        lambda: setattr(page, "clean", False), page.owner, page.partner, page.check,
+        lambda: page.trust(bytes(16), 0, 0, bytes(16)), lambda: page.note_time(1),
+        lambda: page.anchored,
+    ]  # fmt: skip
+    for use in uses:
+        with pytest.raises(ClosedError, match=f"the store is closed: '{private_tmp / 'l2'}'"):
+            use()
 
 
 def test_a_wrong_key_is_refused_in_the_same_words_everywhere(private_tmp: Path) -> None:
@@ -73,10 +100,12 @@ def test_a_wrong_key_is_refused_in_the_same_words_everywhere(private_tmp: Path) 
             with pytest.raises(KeyTypeError) as caught:
                 use()
             assert str(caught.value) == words
-        key = ("a", 1.5)
-        for use in uses:
-            with pytest.raises(KeyTypeError, match=words):
-                use()
+        for nested, place in ((("a", 1.5), "[1]"), (("a", ("b", 1, 1.5)), "[1][2]")):
+            key = nested
+            for use in uses:
+                with pytest.raises(KeyTypeError) as caught:
+                    use()
+                assert str(caught.value) == f"{words} at key{place}"
 
 
 @pytest.mark.parametrize("kind", [L1Cache, SegmentStore, Archive, TieredMemorySystem])
