@@ -16,7 +16,6 @@ import xxhash
 from fastmem import (
     ClosedError,
     FormatError,
-    StoreNotFoundError,
     SegmentStore,
     StoreLockedError,
     StoreNotFoundError,
