@@ -94,18 +94,21 @@ class Segments:
         try:
             if number not in self.numbers:
                 self.numbers.append(number)
-            try:
-                mapping = self.directory.create(
-                    self.name(number), self.segment_bytes, head + _CHECK.pack(digest(head))
-                )
-            except FileExistsError:
-                mapping = self._own(number)
+            mapping = self._made(number, head + _CHECK.pack(digest(head)))
             if sync:
                 mapping.sync(0, SEGMENT_HEADER_BYTES)
                 self.directory.sync()
         finally:
             self._count(number)
         return mapping
+
+    def _made(self, number: int, head: bytes) -> Mapping:
+        name = self.name(number)
+        # Looked for first: an interrupt while a second file is taken back would leave that behind.
+        if name not in self.directory.names():
+            with contextlib.suppress(FileExistsError):
+                return self.directory.create(name, self.segment_bytes, head)
+        return self._own(number)
 
     def _own(self, number: int) -> Mapping:
         mapping = self.open(number)
