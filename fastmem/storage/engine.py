@@ -341,7 +341,7 @@ class Engine:
         """Unlink the value files that wait for it. False: the next open has to look for them."""
         waiting = True
         try:
-            waiting = self.room.settle_values()
+            waiting = self.large.settle()
             self.syncer.free_values()
             if self.syncer.has_doomed:
                 self.syncer.sync()

@@ -47,9 +47,35 @@ class LargeWriter:
                 values.publish(number)
         finally:
             # By the index, not by `word`: an interrupt may come when the append is done already.
-            if not word and not engine.log.closed and not self._files.leads_to(key, number):
-                values.remove(number)
+            if not word:
+                values.abandon(number)  # first: what fails from here on, the next `settle` does
+                if not engine.log.closed and not self._files.leads_to(key, number):
+                    values.remove(number)
         return word
+
+    def settle(self) -> bool:
+        """Count the value files of puts that are done, and unlink those that a put which gave up, or
+        an interrupted reclaim, left without a record. True while some puts are still under way.
+        Call it under the lock.
+        """
+        waiting = False
+        for values in (self._files.warm_values, self._files.cold_values):
+            if values is None:
+                continue
+            for number, key in values.pending.items():
+                given_up = values.is_abandoned(number)  # first: before that it may still append
+                if self._files.leads_to(key, number):
+                    values.publish(number)
+                elif given_up:
+                    values.remove(number)
+                else:
+                    waiting = True
+            for number, key in list(values.leaving.items()):
+                if self._files.leads_to(key, number):
+                    del values.leaving[number]
+                else:
+                    values.remove(number)
+        return waiting
 
     def _replaced_bytes(self, values: ValueFiles, key: bytes) -> int:
         """Bytes of the value file that goes when the key's record is replaced."""

@@ -287,7 +287,7 @@ class Room:
         if not self._log.chores & CHORE_PAY:
             return
         try:
-            waiting = self.settle_values()
+            waiting = self._engine.large.settle()
             self._drop_dead()
             if self.unpaid:
                 self._pay_cold()
@@ -312,26 +312,6 @@ class Room:
         if self._began_cold and self._engine.cold_reclaimer is not None:
             self._engine.cold_reclaimer.drop_dead()
         self._began_cold = False
-
-    def settle_values(self) -> bool:
-        """Count the value files of puts that are done, and unlink those that an interrupted reclaim
-        left without a record. True while some are still under way. Call it under the lock.
-        """
-        waiting = False
-        for values in (self._files.warm_values, self._files.cold_values):
-            if values is None:
-                continue
-            for number, (key, _size) in list(values.pending.items()):
-                if self._files.leads_to(key, number):
-                    values.publish(number)
-                else:
-                    waiting = True
-            for number, key in list(values.leaving.items()):
-                if self._files.leads_to(key, number):
-                    del values.leaving[number]
-                else:
-                    values.remove(number)
-        return waiting
 
     def _keep_ahead(self) -> None:
         """Work towards a free segment a little at a time, so that no one put pays for all of it.

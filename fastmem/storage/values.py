@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from fastmem._core.hashing import digest
 from fastmem._core.layout import BODY_ALIGNMENT_BYTES, FORMAT, KEY_LIMIT_BYTES, form
+from fastmem._core.tally import Tally
 from fastmem.errors import CorruptRecordError
 from fastmem.storage.files import Directory
 
@@ -51,10 +52,9 @@ class ValueFiles:
 
     def __init__(self, directory: Directory) -> None:
         self.directory = directory
-        self._bytes = {number: directory.allocated_bytes(name) for number, name in self._listed()}
-        self.linked_bytes = sum(self._bytes.values())
-        # Written, or about to be, for a record that is not appended yet: number -> key, bytes.
-        self.pending: dict[int, tuple[bytes, int]] = {}
+        self._tally = Tally()
+        for number, name in self._listed():
+            self._tally.add(number, directory.allocated_bytes(name))
         # About to lose their record, and then to be unlinked: number -> key.
         self.leaving: dict[int, bytes] = {}
         self._doomed: list[tuple[int, int]] = []
@@ -67,15 +67,32 @@ class ValueFiles:
                 yield int(match[1], 16), name
 
     def numbers(self) -> list[int]:
-        return list(self._bytes)
+        """The files that count."""
+        return list(self._tally.counted())
+
+    @property
+    def linked_bytes(self) -> int:
+        """Bytes of the files that count."""
+        return self._tally.total_bytes
+
+    @property
+    def pending(self) -> dict[int, bytes]:
+        """Files written, or about to be, for a record that is not appended yet: number -> key."""
+        return self._tally.pending()
 
     def check(self) -> list[str]:
         """Return what is wrong with the count of files and bytes, as sentences."""
-        there = self._found()
+        pending = self.pending
+        there = {
+            number: self.directory.allocated_bytes(name)
+            for number, name in self._listed()
+            if number not in pending
+        }
+        counted = self._tally.counted()
         problems = []
-        if there != self._bytes:
-            problems.append(f"value files counted as {self._bytes}, found as {there}")
-        if self.linked_bytes != sum(self._bytes.values()):
+        if there != counted:
+            problems.append(f"value files counted as {counted}, found as {there}")
+        if self.linked_bytes != sum(counted.values()):
             problems.append(f"value files take {sum(there.values()):,}, not {self.linked_bytes:,}")
         return problems
 
@@ -89,7 +106,7 @@ class ValueFiles:
 
         It is pending, and counts from `publish` on. After an exception it may be there or not.
         """
-        self.pending[number] = key, 0
+        self._tally.begin(number, key)
         pointer = Pointer(number, len(content), digest(content))
         head = _HEAD.pack(VALUE_MAGIC, FORMAT, len(key), *pointer)
         head += _CHECK.pack(digest(head)) + key
@@ -98,7 +115,7 @@ class ValueFiles:
         self.directory.write(name, [head, padding, content], sync=sync)
         if not sync:
             self.unsynced.add(number)  # not before: a sync meanwhile would find no file
-        self.pending[number] = key, self.directory.allocated_bytes(name)
+        self._tally.measure(number, self.directory.allocated_bytes(name))
         return pointer
 
     @staticmethod
@@ -106,18 +123,22 @@ class ValueFiles:
         return int.from_bytes(os.urandom(8), "little")
 
     def publish(self, number: int) -> None:
-        """Count a pending file: a record leads to it now."""
-        # No call before the last line, so no other thread comes between (it may unlink the file,
-        # whose record was replaced already), and no interrupt.
-        if number in self.pending and number not in self._bytes:
-            _key, size = self.pending[number]
-            self._bytes[number] = size
-            self.linked_bytes += size
-        self.pending.pop(number, None)
+        """Count a pending file: a record leads to it now. One step, which needs no memory; no
+        effect when another thread has removed it, because its record was replaced already.
+        """
+        self._tally.publish(number)
+
+    def abandon(self, number: int) -> None:
+        """Note that the writer of a pending file gave up. See `LargeWriter.settle`."""
+        self._tally.abandon(number)
+
+    def is_abandoned(self, number: int) -> bool:
+        """True for a pending file whose writer gave up."""
+        return self._tally.is_abandoned(number)
 
     def bytes_of(self, number: int) -> int:
         """Bytes on disk of a counted file, 0 when there is none."""
-        return self._bytes.get(number, 0)
+        return self._tally.bytes_of(number)
 
     def read(self, key: bytes, pointer: Pointer) -> bytes:
         """Return a value, its checksum verified.
@@ -186,40 +207,28 @@ class ValueFiles:
 
     def remove(self, number: int) -> None:
         """Unlink a value file now; one that cannot be is doomed, and tried again with the next."""
+        name = self._name(number)
         try:
-            if number in self.pending:  # perhaps not renamed yet, and not to be unlinked just then
-                self.directory.unlink(f"new.{self._name(number)}")
-            self.directory.unlink(self._name(number))
+            if self._tally.is_pending(number):  # perhaps not renamed yet, and not to be unlinked just then
+                self.directory.unlink(f"new.{name}")
+            self.directory.unlink(name)
             self.unsynced.discard(number)
-            self.pending.pop(number, None)
+            self._tally.drop(number)
             self.leaving.pop(number, None)
-            gone = self._bytes.pop(number, 0)  # a call, so not in the sum: another thread may come
-            self.linked_bytes -= gone
         except OSError as error:
-            log_to.warning("%s: %s", self.directory.path / self._name(number), error)
+            log_to.warning("%s: %s", self.directory.path / name, error)
             self.doom(number, 0)
-        except BaseException:
-            self.recount()
+        except BaseException:  # of an interrupt between the file and its count
+            self._tally.measure(number, self.directory.allocated_bytes(name))
             raise
 
     def recount(self) -> bool:
-        """Count the files that are there: an interrupt may have come between a file and its count.
-
-        True when the count was wrong.
-        """
-        there = self._found()
-        wrong = there != self._bytes or self.linked_bytes != sum(there.values())
-        self._bytes = there
-        self.linked_bytes = sum(there.values())
-        return wrong
-
-    def _found(self) -> dict[int, int]:
-        """The files that are there and not pending, with their bytes."""
-        return {
-            number: self.directory.allocated_bytes(name)
-            for number, name in self._listed()
-            if number not in self.pending
-        }
+        """Measure the files that count, and forget those that are gone. True when that is news."""
+        news = [
+            self._tally.measure(number, self.directory.allocated_bytes(self._name(number)))
+            for number in self.numbers()
+        ]
+        return any(news)
 
     def sync(self) -> None:
         """Make every value written so far survive power loss."""
