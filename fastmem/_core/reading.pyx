@@ -6,7 +6,7 @@ from libc.stdlib cimport free
 from fastmem._core.hashing cimport xxh3
 from fastmem._core.index cimport bucket_count, cursor_t
 from fastmem._core.layout cimport (
-    FM_COLD, FM_PAGE, FM_TIER_BIT, fm_bucket, fm_index, fm_record, fm_super,
+    FM_COLD, FM_PAGE, FM_POINTER, FM_TIER_BIT, fm_bucket, fm_index, fm_record, fm_super,
 )
 from fastmem._core.lookup cimport (
     digest_of, find_live, find_word, mark_touched, take_touched, touch_init,
@@ -152,6 +152,22 @@ cdef class LogReader:
             return None
         record.read_before = mark_touched(&self.state, digest)
         return record
+
+    def pointer(self, bytes key not None):
+        """Return the body of the key's record if that points to a value file, else None.
+
+        A look of the store's own: the key does not count as read.
+        """
+        cdef place_t place
+        cdef uint64_t word
+        self.require_open()
+        word = find_live(
+            &self.state, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key),
+            digest_of(&self.state, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key)), &place,
+        )
+        if word == 0 or place.record.kind != FM_POINTER:
+            return None
+        return read_record(word, &place, True).body
 
     def seek(self, bytes key not None):
         """Return the key's word, 0 when absent or expired. Reads the header, not the body."""

@@ -388,12 +388,12 @@ class IndexFiles:
         numbers = [values.numbers() if values else [] for values in self._both_values]
         held = [set(listed) for listed in numbers]
         for head in scan.heads(self.log):
-            record = self.log.get(head.key) if head.kind == POINTER else None
-            if record is None:
+            pointer = self.log.pointer(head.key) if head.kind == POINTER else None
+            if pointer is None:
                 continue
-            number = Pointer.unpack(record.body).number
-            if number not in held[COLD if record.word & TIER_BIT else WARM]:
-                self.log.remove(record.key, record.word)
+            number = Pointer.unpack(pointer).number
+            if number not in held[COLD if head.word & TIER_BIT else WARM]:
+                self.log.remove(head.key, head.word)
 
     @property
     def _both_values(self) -> tuple[ValueFiles | None, ValueFiles | None]:

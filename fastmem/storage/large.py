@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from fastmem._core.layout import POINTER
 from fastmem.storage.values import Pointer, ValueFiles
 
 if TYPE_CHECKING:
@@ -19,8 +18,8 @@ class LargeWriter:
         self._engine = engine
         self._files = engine.files
 
-    def append(self, tier: int, key: bytes, body: bytes, append: Callable[[bytes], int]) -> int:
-        """Write a value to a file of its own, then ``append(pointer)`` its record. Return the word.
+    def append(self, tier: int, key: bytes, body: bytes, append: Callable[[bytes], bool]) -> bool:
+        """Write a value to a file of its own, then ``append(pointer)`` its record. True when done.
 
         The file is beyond the budget until the append has made it count; then `settle` makes room
         for it (see room.py). So nothing else has changed when writing it fails.
@@ -31,7 +30,7 @@ class LargeWriter:
         engine.room.require(tier, footprint)
         engine.room.owe()
         number = values.new_number()
-        word = 0
+        done = False
         try:
             pointer = values.write(number, key, body, sync=engine.durability == "disk")
             with engine.lock:
@@ -42,20 +41,20 @@ class LargeWriter:
                     engine.room.take(tier, wanted, spare=True)
                 finally:
                     engine.section.depth -= 1
-            word = append(pointer.pack())
-            if word:
+            done = append(pointer.pack())
+            if done:
                 values.publish(number)
         finally:
-            # By the index, not by `word`: an interrupt may come when the append is done already.
-            if not word:
+            # By the index, not by `done`: an interrupt may come when the append is done already.
+            if not done:
                 values.abandon(number)  # first: what fails from here on, the next `settle` does
                 if not engine.log.closed and not self._files.leads_to(key, number):
                     values.remove(number)
-        return word
+        return done
 
     def settle(self) -> bool:
-        """Count the value files of puts that are done, and unlink those that a put which gave up, or
-        an interrupted reclaim, left without a record. True while some puts are still under way.
+        """Count the value files of puts that are done, and unlink those that a put which gave up,
+        or an interrupted reclaim, left without a record. True while some puts are still under way.
         Call it under the lock.
         """
         waiting = False
@@ -79,7 +78,5 @@ class LargeWriter:
 
     def _replaced_bytes(self, values: ValueFiles, key: bytes) -> int:
         """Bytes of the value file that goes when the key's record is replaced."""
-        record = self._engine.log.get(key)
-        if record is None or record.kind != POINTER:
-            return 0
-        return values.bytes_of(Pointer.unpack(record.body).number)
+        pointer = self._engine.log.pointer(key)
+        return 0 if pointer is None else values.bytes_of(Pointer.unpack(pointer).number)

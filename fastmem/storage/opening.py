@@ -18,10 +18,7 @@ import logging
 import os
 from pathlib import Path
 
-from fastmem._core.layout import (
-    PAGE_BYTES,
-    POINTER,
-)
+from fastmem._core.layout import PAGE_BYTES
 from fastmem._core.log import COLD, WARM, Log
 from fastmem._core.mapping import Mapping
 from fastmem.errors import ClosedError, DirectoryRefusedError, StoreNotFoundError
@@ -262,12 +259,8 @@ class StoreFiles(IndexFiles):
 
     def leads_to(self, key: bytes, number: int) -> bool:
         """True when a key's record is the pointer to value file `number`."""
-        record = self.log.get(key)
-        return (
-            record is not None
-            and record.kind == POINTER
-            and Pointer.unpack(record.body).number == number
-        )
+        pointer = self.log.pointer(key)
+        return pointer is not None and Pointer.unpack(pointer).number == number
 
     # -- by tier -----------------------------------------------------------------------------
 
