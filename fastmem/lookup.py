@@ -205,8 +205,8 @@ class TieredLookup(TieredL1):
         l1["promotions"] = 0
         l1["demotions"] = self.demoted
         l1["expirations"] += self._expired_in_limbo
-        if self._spill_failed:
-            l1["evictions"]["spill_failed"] = self._spill_failed
+        if lost := self._spill_failed + self.unspilled:
+            l1["evictions"]["spill_failed"] = lost
         return {"l1": l1, "l2": self._engine.stats(WARM), "l3": self._engine.stats(COLD)}
 
     def get_stats(self) -> dict[str, Any]:

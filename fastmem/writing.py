@@ -27,7 +27,7 @@ log_to = logging.getLogger("fastmem")
 
 # A compiled step that appends, its first arguments bound: takes whether the record is a cold one,
 # and the record.
-Commit = Callable[[bool, Any], int]
+Commit = Callable[[bool, Any], bool]
 
 # What must be true of the entry when a step changes it: (value, word, deadline_ns or -1), or a
 # lease that must be held. See `allows` in guards.pxd.
@@ -64,7 +64,7 @@ class TieredWriting(TieredLookup):
         if engine.read_only or self.log.closed:
             engine.require_writable()
         encoded, size_bytes, codec_id, body = coded or self._coded(key, value)
-        done: int = 0
+        done = False
         try:
             if codec_id == 0:
                 try:
@@ -83,7 +83,7 @@ class TieredWriting(TieredLookup):
         finally:
             if self._listening:
                 self._tell()
-        return done != 0
+        return done
 
     def _erase_all(
         self, key: TierKey, encoded: bytes, value: Any, word: int, cause: int = CAUSE_DELETED
@@ -101,9 +101,9 @@ class TieredWriting(TieredLookup):
 
     def _write_below(
         self, encoded: bytes, codec_id: int, body: bytes, deadline: int, commit: Commit
-    ) -> int:
-        """Write bytes below by ``commit(cold, record)``. Return the word; 0, and nothing has
-        changed, when that returned 0: not after all.
+    ) -> bool:
+        """Write bytes below by ``commit(cold, record)``. True when done; False, and nothing has
+        changed, when that returned False: not after all.
         """
         engine = self._engine
         if len(body) > engine.warm_value_limit:
@@ -118,7 +118,11 @@ class TieredWriting(TieredLookup):
                 encoded = dropped.pop()
             except IndexError:  # another thread was faster
                 return
-            self._forget(decode_key(encoded), encoded)
+            try:
+                self._forget(decode_key(encoded), encoded)
+            except MemoryError:  # the call is done: the next one does it
+                dropped.append(encoded)
+                break
         if self._listening:
             self._tell()
 
@@ -155,7 +159,7 @@ class TieredWriting(TieredLookup):
                 self._note_spill_failed(key, error)
 
     def _write_value(
-        self, key: TierKey, value: Any, deadline: int, commit: Callable[..., int]
+        self, key: TierKey, value: Any, deadline: int, commit: Callable[..., bool]
     ) -> None:
         """Write one dirty value below by `commit`, unless it was superseded meanwhile."""
         codec_id, body = self._codec.encode(value, measure(value)[1])

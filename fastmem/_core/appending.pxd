@@ -12,8 +12,9 @@ ctypedef struct draft_t:  # what a step is about
     const char* key
     const char* body
     uint64_t digest       # of the key
-    bint conditional      # only while `expected` is the key's word
+    bint conditional      # only while `expected` is the key's word; 0: it has no live record
     uint64_t expected
+    bint moved            # by `put_cold`: the expected record's value, and so its version
     uint64_t passed       # by `remove`: the tier's head goes there
     cursor_t cursor       # where the step found the key
     uint64_t word         # what its slot leads to, once DONE

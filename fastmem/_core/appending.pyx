@@ -40,7 +40,7 @@ cdef int put_warm(log_t* log, draft_t* draft) noexcept nogil:
     """Append a warm record and point the key's slot at it."""
     cdef place_t older
     cdef uint64_t old = find_key(log, draft, &older)
-    if draft.conditional and old != draft.expected:
+    if is_stale(log, draft, old, &older):
         return STALE
     return supersede(log, &log.tier[WARM], draft, old, &older)
 
@@ -48,15 +48,16 @@ cdef int put_warm(log_t* log, draft_t* draft) noexcept nogil:
 cdef int put_cold(log_t* log, draft_t* draft) noexcept nogil:
     """Append a cold record and point the key's slot at it, or clear it for a tombstone.
 
-    A conditional one keeps the version of what it replaces; else it takes the next one.
+    One that is moved keeps the version of what it replaces; else it takes the next one.
     """
     cdef place_t older
     cdef uint64_t old = find_key(log, draft, &older)
-    if draft.conditional and old != draft.expected:
+    if is_stale(log, draft, old, &older):
         return STALE
-    if draft.conditional:
-        draft.cold.origin = version_of(&older) if old else log.tier[WARM].tail[0]
+    if draft.moved and old:
+        draft.cold.origin = version_of(&older)
         return supersede(log, &log.tier[COLD], draft, old, &older)
+    draft.moved = False
     return supersede_below(log, draft, old, &older)
 
 
@@ -75,7 +76,6 @@ cdef int erase_cold(log_t* log, draft_t* draft) noexcept nogil:
     cdef uint64_t old = find_key(log, draft, &older)
     if old == 0 or expired(log, older.record) or draft.conditional and old != draft.expected:
         return STALE
-    draft.conditional = False
     return supersede_below(log, draft, old, &older)
 
 
@@ -170,6 +170,13 @@ cdef inline uint64_t find_key(log_t* log, draft_t* draft, place_t* older) noexce
     return find(log, draft.key, draft.head.klen, draft.digest, &draft.cursor, older)
 
 
+cdef inline bint is_stale(log_t* log, draft_t* draft, uint64_t old, place_t* older) noexcept nogil:
+    """Whether a put may not go on that finds `old`, 0 for none, in the key's slot."""
+    if not draft.conditional or old == draft.expected:
+        return False
+    return draft.expected != 0 or not expired(log, older.record)
+
+
 cdef int supersede_below(
     log_t* log, draft_t* draft, uint64_t old, const place_t* older
 ) noexcept nogil:
@@ -213,7 +220,7 @@ cdef inline int supersede(
     ):
         void_record(<fm_record*>room.record)
         return NEED_OVERFLOW
-    if tier.bit and not draft.conditional:
+    if tier.bit and not draft.moved:
         # Its version is taken before the cold tail passes it: no other record may get it.
         fm_store_release(versions, versions[0] + 1)
     advance(log, tier, record_units(room.record, room.at))

@@ -162,7 +162,10 @@ cdef class Announcer(Cache):
         cdef Displaced one = [0, 0, 0]
         cdef Entry* entry
         cdef object interrupt = None
-        process = process_id()
+        try:
+            process = process_id()
+        except MemoryError:
+            return 0  # the next change tells it
         if self.telling and self.teller == process:
             return 0
         self.telling = True

@@ -71,38 +71,38 @@ cdef class Log(LogReader):
         self, bytes key not None, bytes body not None, int codec, int64_t deadline_ns,
         uint64_t written_ms, int kind=FM_VALUE, int flags=0, int mac_key=0, expected=None,
     ):
-        """Append a warm record and point the index at it. Return its word.
+        """Append a warm record and point the index at it. True when done.
 
-        0, and nothing has changed, when `expected` is given and is not the key's word any more.
-        O(1): one memcpy, two hashes. Raises LogNeeds.
+        False, and nothing has changed, when `expected` is given and is not the key's word any
+        more; 0 is that of a key which is absent or expired. O(1): one memcpy, two hashes. Raises
+        LogNeeds. Here as in the other steps: what is done needs no memory any more, not even for
+        a number that tells of it.
         """
         cdef draft_t draft
         self.fill(
             &draft, key, body, codec, deadline_ns, written_ms, kind, flags, mac_key, 0, expected
         )
-        return 0 if self.take(appending.put_warm, &draft) else draft.word
+        return self.take(appending.put_warm, &draft) == needs.DONE
 
     def put_cold(
         self, bytes key not None, bytes body not None, int codec, int64_t deadline_ns,
         uint64_t written_ms, int kind, int flags, int mac_key, uint32_t dictionary,
-        uint32_t raw_len, uint32_t archived_s, expected=None,
+        uint32_t raw_len, uint32_t archived_s, expected=None, bint moved=False,
     ):
         """Append a cold record and point the index at it, as put() does for a warm one.
 
-        With `expected` (the key's word, 0 for a key that is absent) the record keeps that word's
-        version; without, it takes the next version. A tombstone clears the key's slot. Return the
-        word, 1 for a tombstone, 0 when `expected` is not current. Raises LogNeeds.
+        It takes the next version, or, `moved`, keeps that of the expected record, whose value it
+        is. A tombstone clears the key's slot.
         """
         cdef draft_t draft
         self.fill(
             &draft, key, body, codec, deadline_ns, written_ms, kind, flags | FM_COLD, mac_key,
             dictionary, expected,
         )
+        draft.moved = moved
         draft.cold.raw_len = raw_len
         draft.cold.archived_s = archived_s
-        if self.take(appending.put_cold, &draft):
-            return 0
-        return draft.word if draft.word else 1
+        return self.take(appending.put_cold, &draft) == needs.DONE
 
     def shadow(self, bytes key not None, uint64_t version, uint32_t archived_s):
         """Append a cold tombstone of a version. The index stays as it is.
@@ -112,7 +112,6 @@ cdef class Log(LogReader):
         cdef draft_t draft
         self.fill_tombstone(&draft, key, FM_COLD, None)
         draft.cold.origin = version
-        draft.cold.raw_len = 0
         draft.cold.archived_s = archived_s
         self.take(appending.shadow, &draft)
 
@@ -141,7 +140,6 @@ cdef class Log(LogReader):
         """As delete(), by a cold tombstone: for a store without warm segments. Raises LogNeeds."""
         cdef draft_t draft
         self.fill_tombstone(&draft, key, FM_COLD, expected)
-        draft.cold.raw_len = 0
         draft.cold.archived_s = archived_s
         return self.take(appending.erase_cold, &draft) == needs.DONE
 
@@ -151,25 +149,31 @@ cdef class Log(LogReader):
         self.fill_tombstone(&draft, key, 0, None)
         return self.take(appending.bury, &draft) == needs.DONE
 
-    def remove(self, bytes key not None, uint64_t expected, uint64_t passed=0):
+    def remove(self, bytes key not None, uint64_t expected, uint64_t passed=0, list dropped=None):
         """Clear the key's slot without a tombstone, if it still holds `expected`.
 
         Only for the oldest record of its log: the tier's head moves on to `passed`, the address
-        after it, if it is not there yet, and a rebuild leaves out what lies below its head.
+        after it, if it is not there yet, and a rebuild leaves out what lies below its head. In the
+        same step the key is noted in `dropped`.
         """
         cdef draft_t draft
         self.aim(&draft, key, expected)
         draft.passed = passed
-        return self.take(appending.remove, &draft) == needs.DONE
+        if dropped is not None:
+            dropped.append(key)  # first: it may need memory
+        removed = self.take(appending.remove, &draft) == needs.DONE
+        if dropped is not None and not removed:
+            dropped.pop()
+        return removed
 
     def forward(self, bytes key not None, uint64_t expected):
         """Copy a live warm record to the tail, so that its old segment can go.
 
-        Return the new word, 0 when `expected` is not current any more. Raises LogNeeds.
+        Returns and raises as put().
         """
         cdef draft_t draft
         self.aim(&draft, key, expected)
-        return 0 if self.take(appending.forward, &draft) else draft.word
+        return self.take(appending.forward, &draft) == needs.DONE
 
     def roll(self, int which):
         """Seal a tier's last segment and begin the next. Raises LogNeeds when there is none yet.
@@ -210,6 +214,7 @@ cdef class Log(LogReader):
             raise ValueError(f"body of {length} bytes, inline limit {FM_INLINE_LIMIT}")
         self.aim(draft, key, 0 if expected is None else expected)
         draft.conditional = expected is not None
+        draft.moved = False
         draft.body = PyBytes_AS_STRING(body)
         draft.head.bcheck = xxh3(draft.body, PyBytes_GET_SIZE(body))
         draft.head.deadline_ns = deadline_ns
@@ -224,6 +229,7 @@ cdef class Log(LogReader):
         return 0
 
     cdef int fill_tombstone(self, draft_t* draft, bytes key, int flags, expected) except -1:
+        draft.cold.raw_len = 0
         return self.fill(draft, key, b"", 0, 0, 0, FM_TOMBSTONE, flags, 0, 0, expected)
 
     # -- what the engine does after a step -------------------------------------------------------

@@ -16,3 +16,4 @@ cdef enum:
     CHORE_GROWTH = 3       # either
     CHORE_PACE = 4         # reclaim a little
     CHORE_POPULATE = 8     # fault in the pages ahead of the tail
+    # 16 is the engine's own (room.py). All of them make a number under 257, which takes no memory.

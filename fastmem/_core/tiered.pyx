@@ -49,7 +49,7 @@ cdef class TieredL1(Guarded):
         """ATOMIC. Append the record (the arguments of Log.put or Log.put_cold after the key), then
         hold the value in L1 as that version.
 
-        Only while `allows` says so of `guard`, else return 0. Raises LogNeeds, and nothing has
+        True when done; only while `allows` says so of `guard`. Raises LogNeeds, and nothing has
         changed.
         """
         cdef uint64_t word
@@ -57,7 +57,7 @@ cdef class TieredL1(Guarded):
         # Looked up first: a tuple key may be a RecursionError, which must come before any change.
         cdef uint32_t index = self.find(key)
         if not self.allows(guard, index, key, encoded):
-            return 0
+            return False
         event = self.take_event()
         old = MISS
         try:
@@ -70,7 +70,7 @@ cdef class TieredL1(Guarded):
         self.end_event(event, key, old, cause)
         _superseded = self.limbo_take(key)
         self.hold(key, value, size_bytes, deadline_ns, 0, word)
-        return word
+        return True
 
     def _admit(
         self, key, value, int64_t size_bytes, int64_t deadline_ns, int64_t put_ns,
@@ -115,7 +115,7 @@ cdef class TieredL1(Guarded):
             raise ClosedError(f"the memory is closing: {self.log.path!r}")
         index = self.find(key)
         if not self.allows(guard, index, key, encoded):
-            return 0
+            return False
         below = self.log.seek(encoded) != 0
         if below:
             self.log.ready_to_erase(encoded)
@@ -136,7 +136,7 @@ cdef class TieredL1(Guarded):
                 self.log.erase(encoded)
         finally:
             self.release(&out)
-        return 1
+        return True
 
     def _erase(
         self, key, bytes encoded not None, value=MISS, uint64_t word=0,

@@ -2,14 +2,14 @@
 
 Each method marked ATOMIC, here and in the classes on top, runs no user code between its first look
 and its last change and never releases the GIL. References are dropped (which may run ``__del__``)
-when everything is whole.
+when everything is whole. What is appended is done: from then on nothing fails for want of memory.
 
 In write-back mode an entry may be dirty: no lower tier holds it. A dirty victim waits in `limbo`,
 where reads find it, until ``_spill``, which the subclass provides, has written it. Every key is in
 at most one of L1 (dirty), limbo and below.
 """
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint64_t
 
 from fastmem._core.l1 cimport L1Cache
 from fastmem._core.log cimport Log
@@ -20,14 +20,18 @@ cdef class WriteBack(L1Cache):
     cdef readonly dict limbo           # key -> value of dirty victims
     cdef readonly dict limbo_deadline  # key -> deadline_ns
     cdef readonly uint64_t demoted
+    cdef readonly uint64_t unspilled   # dirty victims for which there was no memory
     # Times a key went from below or limbo up to L1. Every other way leads down, so a reader that
     # goes through L1, limbo and below in this order and finds nothing has missed nothing if this
     # stayed the same.
     cdef readonly uint64_t raised
     cdef bint sealed                   # no more dirty entries: the memory is closing
 
-    # ATOMIC. Appends a record, returns its word. Raises LogNeeds, and nothing has changed.
-    cdef uint64_t append_record(self, bytes encoded, bint cold, record) except? 1
+    cdef int note_use(self, object key) except -1
+    cdef bint send_to_limbo(self, object key, object value, int64_t deadline_ns) except -1
+    # ATOMIC. As Log.put, or Log.put_cold, of the record; returns its word, 0 where that returns
+    # False. Raises LogNeeds, and nothing has changed.
+    cdef uint64_t append_record(self, bytes encoded, bint cold, tuple record) except? 1
     # Takes a key out of limbo. The caller keeps the value, whose ``__del__`` may run any code,
     # until everything is whole.
     cdef object limbo_take(self, object key)

@@ -3,9 +3,12 @@
 cimport cython
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from fastmem._core cimport appending, needs
+from fastmem._core.appending cimport draft_t
 from fastmem._core.entries cimport is_expired
 from fastmem._core.keys cimport encode
 from fastmem._core.l1 cimport L1Cache
+from fastmem._core.layout cimport FM_COLD
 from fastmem._core.log cimport Log
 from fastmem._core.table cimport CAUSE_EXPIRED, CAUSE_SIZE, DIRTY, LIVE, Displaced, Entry
 
@@ -49,40 +52,83 @@ cdef class WriteBack(L1Cache):
             self.demoted += 1
             key = <object>entry.key
             if entry.meta & DIRTY:
-                # Neither step makes a container: no collection, so no finalizer, comes between.
-                self.limbo_deadline[key] = entry.deadline_ns
-                self.limbo[key] = <object>entry.value
-                dirty = True
+                dirty |= self.send_to_limbo(key, <object>entry.value, entry.deadline_ns)
             elif not self.log.closed:
-                self.log.touch(encode(key))
+                self.note_use(key)
         self.post_displaced(out, self.watched & ~<uint32_t>(1 << CAUSE_SIZE))
         try:
             if dirty:
                 self._spill()
+        except MemoryError:
+            pass  # what it has not written is still in limbo, where reads find it, for the next
         finally:
             if self._listening:
                 self.tell()
         return 0
 
-    cdef uint64_t append_record(self, bytes encoded, bint cold, record) except? 1:
+    cdef int note_use(self, object key) except -1:
+        """Mark the record of a clean victim as lately used: a hint to reclaim, no more."""
+        try:
+            self.log.touch(encode(key))
+        except MemoryError:
+            return 0
+        return 1
+
+    cdef bint send_to_limbo(self, object key, object value, int64_t deadline_ns) except -1:
+        """Keep a dirty victim until it is written. False when there is no memory for that: it is
+        lost, and counted.
+        """
+        cdef uint32_t event
+        try:
+            # Neither step makes a container: no collection, so no finalizer, comes between.
+            self.limbo_deadline[key] = deadline_ns
+            self.limbo[key] = value
+        except MemoryError:
+            self.limbo_deadline.pop(key, None)
+            self.unspilled += 1
+            try:
+                event = self.take_event()
+                if event:
+                    self.post_event(event, key, value, 0, CAUSE_SIZE)
+            except MemoryError:
+                pass  # listeners are not told of it
+            return False
+        return True
+
+    cdef uint64_t append_record(self, bytes encoded, bint cold, tuple record) except? 1:
+        cdef draft_t draft
+        cdef int outcome
         if cold:
-            return self.log.put_cold(encoded, *record)
-        body, codec, wall_ns, written_ms, kind, flags, mac_key = record
-        return self.log.put(encoded, body, codec, wall_ns, written_ms, kind, flags, mac_key)
+            (body, codec, wall_ns, written_ms, kind, flags, mac_key, dictionary, raw_len,
+             archived_s, expected, moved) = record
+            self.log.fill(
+                &draft, encoded, body, codec, wall_ns, written_ms, kind, flags | FM_COLD, mac_key,
+                dictionary, expected,
+            )
+            draft.moved = moved
+            draft.cold.raw_len = raw_len
+            draft.cold.archived_s = archived_s
+            outcome = self.log.take(appending.put_cold, &draft)
+        else:
+            body, codec, wall_ns, written_ms, kind, flags, mac_key = record
+            self.log.fill(
+                &draft, encoded, body, codec, wall_ns, written_ms, kind, flags, mac_key, 0, None
+            )
+            outcome = self.log.take(appending.put_warm, &draft)
+        return draft.word if outcome == needs.DONE else 0
 
     def _write_victim(
         self, key, value, int64_t deadline_ns, bytes encoded not None, bint cold, record
     ):
         """ATOMIC. Append a victim's record if it is still the one in limbo.
 
-        Return the word, 0 when it was superseded. Raises LogNeeds.
+        True when done, False when it was superseded. Raises LogNeeds.
         """
-        cdef uint64_t word
         if self.limbo.get(key, MISS) is not value or self.limbo_deadline[key] != deadline_ns:
-            return 0
-        word = self.append_record(encoded, cold, record)
+            return False
+        self.append_record(encoded, cold, record)
         _written = self.limbo_take(key)
-        return word
+        return True
 
     cdef object limbo_take(self, object key):
         if not self.limbo:
@@ -99,14 +145,14 @@ cdef class WriteBack(L1Cache):
         cdef uint32_t index = self.find(key)
         cdef Entry* entry = self.entry_at(index)
         if index == 0 or not entry.meta & DIRTY or <object>entry.value is not value:
-            return 0
+            return False
         if entry.deadline_ns != deadline_ns:
-            return 0
+            return False
         word = self.append_record(encoded, cold, record)
         entry = self.entry_at(index)
         entry.version = word
         entry.meta &= ~<uint32_t>DIRTY
-        return word
+        return True
 
     def _dirty(self):
         """Return the keys of the live dirty entries, O(entries). ATOMIC but for the list."""

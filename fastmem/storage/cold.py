@@ -58,12 +58,13 @@ class ColdWriter:
         key: bytes,
         stamped: Stamped,
         *,
-        expected: int | None = None,
-        commit: Callable[[ColdRecord], int] | None = None,
-    ) -> int:
-        """Append a value to the archive. Return its word; 0 when `expected` is not current.
+        moved_from: int | None = None,
+        commit: Callable[[ColdRecord], bool] | None = None,
+    ) -> bool:
+        """Append a value to the archive. True when done.
 
-        `commit`: as for `Engine.archive_put`.
+        `moved_from`: the word of the record whose value it is. Its version stays; False when it is
+        not current. `commit`: as for `Engine.archive_put`.
         """
         content, mac = stamped.content, stamped.mac
         dictionary = self.dictionaries.current
@@ -72,28 +73,34 @@ class ColdWriter:
         flags = 0 if frame is None else COMPRESSED
         body = content if frame is None else frame
 
-        def append(inline: bytes, kind: int) -> int:
+        def append(inline: bytes, kind: int) -> bool:
             record = (
                 inline + mac, stamped.codec, stamped.deadline_ns, stamped.written_ms, kind, flags,
                 stamped.mac_key, dictionary if flags else 0, min(len(content), 0xFFFFFFFF),
-                _now_s(), expected,
+                _now_s(), moved_from, moved_from is not None,
             )  # fmt: skip
             return self._append(key, record, commit)
 
         if len(body) > INLINE_LIMIT_BYTES:
-            word = self._engine.large.append(
+            done = self._engine.large.append(
                 COLD, key, body, lambda pointer: append(pointer, POINTER)
             )
         else:
-            word = append(body, VALUE)
-        if word:
-            self.raw_bytes += len(content)
-            self.stored_bytes += len(body)
-        return word
+            done = append(body, VALUE)
+        if done:
+            self._count(content, body)
+        return done
+
+    def _count(self, content: bytes, body: bytes) -> None:
+        try:
+            raw, stored = len(content), len(body)
+            self.raw_bytes, self.stored_bytes = self.raw_bytes + raw, self.stored_bytes + stored
+        except MemoryError:
+            return  # the value is archived, whatever the figures say
 
     def _append(
-        self, key: bytes, record: ColdRecord, commit: Callable[[ColdRecord], int] | None
-    ) -> int:
+        self, key: bytes, record: ColdRecord, commit: Callable[[ColdRecord], bool] | None
+    ) -> bool:
         engine = self._engine
         if commit is not None:
             return engine.room.provided(commit, record)
@@ -105,7 +112,7 @@ class ColdWriter:
 
     def tombstone(self, key: bytes) -> None:
         """Bury an expired record, so that neither it nor an older one returns at a rebuild."""
-        self._append(key, (b"", 0, 0, 0, TOMBSTONE, 0, 0, 0, 0, _now_s(), None), None)
+        self._append(key, (b"", 0, 0, 0, TOMBSTONE, 0, 0, 0, 0, _now_s(), None, False), None)
 
     def shadow(self, key: bytes, version: int) -> None:
         """Append a tombstone of an old version, so that none older returns at a rebuild."""

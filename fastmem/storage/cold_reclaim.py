@@ -102,12 +102,13 @@ class ColdReclaimer:
             pointer = Pointer.unpack(record.body)
             self._values.leaving[pointer.number] = record.key
         self._keep_shadow(record)
-        if not engine.log.remove(record.key, record.word, after):
+        evictions = engine.counters[COLD].evictions
+        evictions["size"] += 1  # before it is done, as it may need memory
+        if not engine.log.remove(record.key, record.word, after, engine.dropped_keys):
+            evictions["size"] -= 1
             if pointer is not None:  # replaced meanwhile, and the file with it
                 del self._values.leaving[pointer.number]
             return 0
-        engine.counters[COLD].evictions["size"] += 1
-        engine.note_dropped(record.key)
         if pointer is None:
             return 0
         self._values.remove(pointer.number)

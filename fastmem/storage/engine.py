@@ -147,12 +147,12 @@ class Engine:
         codec: int,
         body: bytes,
         deadline_ns: int,
-        commit: Callable[[WarmRecord], int] | None = None,
-    ) -> int:
-        """Put encoded bytes into the warm tier. Return the word.
+        commit: Callable[[WarmRecord], bool] | None = None,
+    ) -> bool:
+        """Put encoded bytes into the warm tier. True when done.
 
         `deadline_ns` is CLOCK_BOOTTIME, 0 = never. ``commit(record)`` takes the place of
-        ``log.put(key, *record)`` and may return 0: not after all. No lock is held while it runs.
+        ``log.put(key, *record)`` and may return False: not after all. No lock is held meanwhile.
         A large body goes to a file of its own first; ValueTooLargeError when it exceeds half of the
         budget, OSError when there is no room: nothing has changed.
         """
@@ -161,34 +161,34 @@ class Engine:
         wall, written_ms, mac, mac_key = self._stamp(key, codec, body, deadline_ns)
         if len(body) > INLINE_LIMIT_BYTES:
             record = mac, codec, wall, written_ms, POINTER, 0, mac_key
-            word = self._put_large(key, body, record, commit)
+            done = self._put_large(key, body, record, commit)
         else:
             flags = ALIGNED if codec in _ALIGNED_CODECS else 0
             record = body + mac, codec, wall, written_ms, VALUE, flags, mac_key
             while True:  # as `provided` does, without a call
                 try:
-                    word = self.log.put(key, *record) if commit is None else commit(record)
+                    done = self.log.put(key, *record) if commit is None else commit(record)
                     break
                 except LogNeeds as missing:
                     self.room.provide(missing.what)
-        if word and (self.log.chores or self.log.freed or self._waits):
+        if done and (self.log.chores or self.log.freed or self._waits):
             self.settle()
-        return word
+        return done
 
     def _put_large(
         self,
         key: bytes,
         body: bytes,
         record: WarmRecord,
-        commit: Callable[[WarmRecord], int] | None,
-    ) -> int:
+        commit: Callable[[WarmRecord], bool] | None,
+    ) -> bool:
         """Put a value with a file of its own; `record` lacks the pointer before its MAC."""
         if len(body) > self.warm_value_limit:
             raise ValueTooLargeError(len(body), self.warm_value_limit)
         mac, *rest = record
         step = commit or (lambda record: self.log.put(key, *record))
 
-        def append(pointer: bytes) -> int:
+        def append(pointer: bytes) -> bool:
             return self.provided(step, (pointer + mac, *rest))
 
         return self.large.append(WARM, key, body, append)
@@ -215,9 +215,9 @@ class Engine:
         codec: int,
         body: bytes,
         deadline_ns: int,
-        commit: Callable[[ColdRecord], int] | None = None,
-    ) -> int:
-        """Put encoded bytes straight into the archive. Return the word.
+        commit: Callable[[ColdRecord], bool] | None = None,
+    ) -> bool:
+        """Put encoded bytes straight into the archive. True when done.
 
         `commit` as for `put`, in place of ``log.put_cold(key, *record)``.
         """
@@ -227,10 +227,10 @@ class Engine:
             raise ValueTooLargeError(len(body), self.cold.value_limit)
         wall, written_ms, mac, mac_key = self._stamp(key, codec, body, deadline_ns)
         stamped = Stamped(body, codec, wall, written_ms, mac, mac_key)
-        word = self.cold.put(key, stamped, commit=commit)
-        if word:
+        done = self.cold.put(key, stamped, commit=commit)
+        if done:
             self.settle()
-        return word
+        return done
 
     def delete(self, key: bytes, expected: int | None = None) -> bool:
         """Delete a key, if `expected` (when given) is its word. True when it was there, and is not
@@ -253,11 +253,11 @@ class Engine:
         mac = record.body[-MAC_BYTES:] if record.mac_key else b""
         flags = ALIGNED if record.codec in _ALIGNED_CODECS else 0
         try:
-            word = self.provided(
+            done = self.provided(
                 self.log.put, record.key, content + mac, record.codec, record.deadline_ns,
                 record.written_ms, VALUE, flags, record.mac_key, record.word,
             )  # fmt: skip
-            if word:
+            if done:
                 self.settle()
         except OSError as error:
             self.counters[COLD].errors[errno.errorcode.get(error.errno or 0, "OSError")] += 1
@@ -269,7 +269,7 @@ class Engine:
             self.room.do_chores()
         if self._waits:
             try:
-                self.syncer.sync()
+                self.syncer.sync_done()
             except OSError:
                 self._refuses = True
                 raise
@@ -348,11 +348,6 @@ class Engine:
         except OSError as error:
             self.room.note_failure(error)
         return not waiting and not self.syncer.has_doomed and not self.log.freed
-
-    def note_dropped(self, key: bytes) -> None:
-        """Tell the owner that a key's value left the last tier."""
-        if self.dropped_keys is not None:
-            self.dropped_keys.append(key)
 
     def __del__(self) -> None:
         # log is missing when the constructor failed, closed after a close and in a forked child.

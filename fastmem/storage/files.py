@@ -203,11 +203,13 @@ class Directory:
         temporary = f"new.{name}"
         fd = self.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         try:
-            with open(fd, "wb", buffering=0) as file:
+            try:
                 for part in parts:
-                    _write_all(file.fileno(), part)
+                    _write_all(fd, part)
                 if sync:
-                    os.fsync(file.fileno())
+                    os.fsync(fd)
+            finally:
+                os.close(fd)
             self.rename(temporary, name)
         except BaseException:
             self.unlink(temporary)

@@ -9,8 +9,8 @@ from typing import NamedTuple
 WarmRecord = tuple[bytes, int, int, int, int, int, int]
 
 # The arguments of `Log.put_cold` after the key: as above, then
-# dictionary, raw_len, archived_s, expected word.
-ColdRecord = tuple[bytes, int, int, int, int, int, int, int, int, int, int | None]
+# dictionary, raw_len, archived_s, expected word, moved.
+ColdRecord = tuple[bytes, int, int, int, int, int, int, int, int, int, int | None, bool]
 
 
 class Stamped(NamedTuple):

@@ -104,7 +104,7 @@ class Reclaimer:
                 engine.contents.note_lost(record, str(error))
                 self._drop(record, after)
             else:
-                if engine.cold.put(record.key, stamped, expected=record.word):
+                if engine.cold.put(record.key, stamped, moved_from=record.word):
                     counters.demotions += 1
         else:
             counters.evictions["size"] += 1
@@ -144,7 +144,7 @@ class Reclaimer:
         assert segments is not None
         while True:
             try:
-                return engine.log.forward(record.key, record.word) != 0
+                return engine.log.forward(record.key, record.word)
             except LogNeeds as missing:
                 if engine.warm_bytes + segments.segment_bytes > engine.warm_budget_bytes:
                     return False
@@ -159,11 +159,10 @@ class Reclaimer:
         if record.kind == POINTER and record.body and values:
             pointer = Pointer.unpack(record.body)
             values.leaving[pointer.number] = record.key
-        if not engine.log.remove(record.key, record.word, after):
+        if not engine.log.remove(record.key, record.word, after, engine.dropped_keys):
             if pointer is not None and values:  # replaced meanwhile, and the file with it
                 del values.leaving[pointer.number]
             return
-        engine.note_dropped(record.key)
         if pointer is not None and values:
             values.remove(pointer.number)
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 log_to = logging.getLogger("fastmem.storage")
 
-CHORE_PAY = 1 << 8  # a bit of Log.chores that is set and cleared here alone
+CHORE_PAY = 1 << 4  # a bit of Log.chores that is set and cleared here alone
 POPULATE_BYTES = 512 << 10
 PACE_LIMIT_BYTES = 1 << 20  # what one put may have to reclaim: about half a millisecond
 STEP_BYTES = 64 << 10  # of the log that are reclaimed at a time when room is needed
@@ -239,6 +239,14 @@ class Room:
 
         Nothing here fails the append, which is done: what is refused is counted and tried again.
         """
+        try:
+            self._take_turn()
+        except MemoryError as error:
+            self._log.chores |= CHORE_PAY
+            self.unpaid = True
+            self.note_failure(error)
+
+    def _take_turn(self) -> None:
         taken: list[bool] = []
         try:
             # Another thread at it will do, but for what is to be paid before returning. One C call
@@ -365,8 +373,11 @@ class Room:
         kind = "MemoryError"
         if isinstance(error, OSError):
             kind = errno.errorcode.get(error.errno or 0, "OSError")
-        self._engine.counters[self._files.first_tier].errors[kind] += 1
-        log_to.warning("%s: %s", self._files.directory.path, error)
+        try:
+            self._engine.counters[self._files.first_tier].errors[kind] += 1
+            log_to.warning("%s: %s", self._files.directory.path, error)
+        except MemoryError:
+            return  # there is none for that either: it goes uncounted
 
     # -- checks ------------------------------------------------------------------------------
 

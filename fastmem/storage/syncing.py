@@ -51,6 +51,13 @@ class Syncer:
                 self._section.depth -= 1
                 self._under_way = nested
 
+    def sync_done(self) -> None:
+        """Sync what a call has appended just now: it is done, so memory is asked for twice."""
+        try:
+            self.sync()
+        except MemoryError:  # no device has refused anything
+            self.sync()
+
     def _sync(self, end: int, cold_end: int, *, nested: bool) -> None:
         """Sync up to the tails, unless that was done. A `nested` one leaves the count of what is
         synced to the call it came in the middle of, which would set it back.

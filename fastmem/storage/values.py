@@ -209,7 +209,9 @@ class ValueFiles:
         """Unlink a value file now; one that cannot be is doomed, and tried again with the next."""
         name = self._name(number)
         try:
-            if self._tally.is_pending(number):  # perhaps not renamed yet, and not to be unlinked just then
+            if self._tally.is_pending(
+                number
+            ):  # perhaps not renamed yet, and not to be unlinked just then
                 self.directory.unlink(f"new.{name}")
             self.directory.unlink(name)
             self.unsynced.discard(number)

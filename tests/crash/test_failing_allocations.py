@@ -1,0 +1,159 @@
+"""An operation that lacks memory is done or not done; one that is done does not raise."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fastmem import Archive, SegmentStore, TieredMemorySystem
+from tests.crash.allocations import Outcome, failing
+from tests.crash.directories import BUDGET, engine_of, open_archive, open_segments, open_tiers
+from tests.crash.test_interrupts import free, newest, values, verify_files
+
+LARGE = 300_000
+BODY = 150_000
+MANY = 5_000  # allocations in one operation: more is an endless loop
+Operation = Callable[[Any, Iterator[bytes]], tuple[Callable[[], Any], Any]]
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """No handler makes lines of what is logged: pytest's own would lack memory too."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+def synced(at: Path) -> SegmentStore:
+    return open_segments(at, durability="disk")
+
+
+def bounded_archive(at: Path) -> Archive:
+    return open_archive(at, budget_bytes=BUDGET)
+
+
+def bounded_tiers(at: Path) -> TieredMemorySystem:
+    return open_tiers(at, l3_size_mb=16)
+
+
+def write_back(at: Path) -> TieredMemorySystem:
+    return open_tiers(at, durability="cache")
+
+
+def puts(store: Any, fresh: Iterator[bytes]) -> tuple[Callable[[], Any], Any]:
+    value = next(fresh)
+    return lambda: store.put("k", value), value
+
+
+def sets_default(store: Any, fresh: Iterator[bytes]) -> tuple[Callable[[], Any], Any]:
+    store.delete("k")
+    value = next(fresh)
+    return lambda: store.setdefault("k", value), value
+
+
+def deletes(store: Any, _fresh: Iterator[bytes]) -> tuple[Callable[[], Any], Any]:
+    return lambda: store.delete("k"), None
+
+
+def pops(store: Any, _fresh: Iterator[bytes]) -> tuple[Callable[[], Any], Any]:
+    return lambda: store.pop("k"), None
+
+
+def try_at(nth: int, store: Any, operation: Operation, fresh: Iterator[bytes]) -> Outcome:
+    """Do it, without the `nth` allocation, and verify that it was whole."""
+    store.put("k", next(fresh))
+    step, new = operation(store, fresh)
+    old, before = store.get("k"), newest(store)
+    outcome = failing(nth, step)
+    done = newest(store) != before
+    assert done == (outcome.error is None), (nth, "it raised and was done, or the other way round")
+    assert store.get("k") == (new if done else old), nth
+    assert free(engine_of(store).lock), nth
+    store.check()
+    store.put("settles", nth)
+    verify_files(store, f"allocation {nth}")
+    store.check()
+    return outcome
+
+
+@pytest.mark.parametrize(
+    "opener", [open_segments, synced, open_archive, bounded_archive, open_tiers, write_back]
+)
+@pytest.mark.parametrize("operation", [puts, deletes, pops, sets_default])
+@pytest.mark.parametrize("size", [100, LARGE])
+def test_one_failing_allocation(private_tmp: Path, opener: Any, operation: Any, size: int) -> None:
+    fresh = values(size)
+    with opener(private_tmp) as store:
+        failed = 0
+        for nth in range(MANY):
+            outcome = try_at(nth, store, operation, fresh)
+            if not outcome.reached:
+                break
+            failed += outcome.error is not None
+        assert failed > 1, "no allocation failed"
+        assert nth < MANY - 1
+        store.put("k", last := next(fresh))
+    with opener(private_tmp) as store:
+        assert (store.get("k"), store.get("settles")) == (last, nth)
+        store.check()
+
+
+@pytest.mark.parametrize("opener", [open_segments, bounded_archive, open_tiers, bounded_tiers])
+@pytest.mark.parametrize("size", [BODY, LARGE])
+def test_one_failing_allocation_while_room_is_made(
+    private_tmp: Path, opener: Any, size: int
+) -> None:
+    """Eviction and demotion come after the commit: they fail no put, and lose nothing unseen."""
+    draw = random.Random(size)
+    fresh = values(size)
+    reached = 0
+    with opener(private_tmp) as store:
+        for number in range(130):
+            store.put(("fill", number), draw.randbytes(BODY))
+        for nth in range(0, 480, 3):
+            for _ in range(draw.randrange(3)):
+                store.put(("fill", draw.randrange(130)), draw.randbytes(BODY))
+            reached += try_at(nth, store, puts, fresh).reached
+        assert reached > 20
+        held = set(store)
+        if opener is open_tiers:
+            assert held == {"k", "settles", *(("fill", number) for number in range(130))}
+        assert all(store.get(key) is not None for key in held)
+        store.check()
+
+
+def test_a_victim_is_written_or_waits_or_counts_as_lost(private_tmp: Path) -> None:
+    """Write-back: the put that evicts is done, whatever the victim lacks."""
+    fresh = values(BODY)
+    with write_back(private_tmp) as memory:
+        kept = {("before", number): next(fresh) for number in range(7)}
+        for key, value in kept.items():
+            memory.put(key, value, 3_600)  # a deadline in limbo takes memory too
+        lost = waited = 0
+        for nth in range(MANY):
+            key, value = ("dirty", nth), next(fresh)
+            outcome = failing(nth, partial(memory.put, key, value, 3_600))
+            assert (key in memory) == (outcome.error is None), nth
+            if outcome.error is None:
+                kept[key] = value
+            memory.check()
+            waited += len(memory.limbo)
+            gone = [key for key in kept if key not in memory]
+            lost += len(gone)
+            assert memory.stats()["l1"]["evictions"].get("spill_failed", 0) == lost, nth
+            for key in gone:
+                del kept[key]
+            if not outcome.reached:
+                break
+        assert nth > 15
+        assert 0 < lost < 6
+        assert waited > 5
+        memory.flush()
+        assert not memory.limbo
+        assert {key: memory.peek(key) for key in kept} == kept
