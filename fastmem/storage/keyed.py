@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Literal, NoReturn, Self
@@ -20,6 +20,7 @@ from fastmem.errors import SerializationError
 from fastmem.protocols import Serializer
 from fastmem.storage.clearing import clear_rest
 from fastmem.storage.engine import LEAST_BUDGET_BYTES, Engine
+from fastmem.storage.prepared import ColdRecord, WarmRecord
 
 Durability = Literal["process", "disk"]
 _ABSENT = object()
@@ -122,13 +123,45 @@ class KeyedStore(MutableMapping[TierKey, Any]):
         encoded = encode_key(key)
         while (found := self._read(encoded)) is not None:
             value = self._decode(*found)
+            self._counters.hits += 1  # before it is gone: a number takes memory
             if self._engine.delete(encoded, found[0].word):
-                self._counters.hits += 1
                 return value
         if default is _ABSENT:
             raise KeyError(key)
         self._counters.misses += 1
         return default
+
+    def setdefault(self, key: TierKey, default: Any = None) -> Any:
+        """Return a fresh copy of the key's value; put `default` and return it when there is none,
+        as `get` would find.
+
+        Of several threads that find none one puts, and all return what that one put. Raises as
+        `get` and `put`.
+        """
+        encoded = encode_key(key)
+        while True:
+            word = self._engine.log.seek(encoded)  # first: not 0 for a record that is damaged
+            found = self._read(encoded)
+            if found is not None:
+                value = self._decode(*found)
+                self._counters.hits += 1
+                return value
+            self._counters.misses += 1
+            codec_id, body = self._codec.encode(default, measure(default)[1])
+            if self._write(encoded, codec_id, body, 0, self._only_if(encoded, word)):
+                return default
+
+    def _only_if(self, encoded: bytes, word: int) -> Callable[[Any], bool]:
+        """A step that puts a record only while `word` (0: no live record) is the key's."""
+        log = self._engine.log
+
+        def put(record: WarmRecord) -> bool:
+            return log.put(encoded, *record, word)
+
+        def put_cold(record: ColdRecord) -> bool:
+            return log.put_cold(encoded, *record[:-2], word)
+
+        return put if self._tier == WARM else put_cold
 
     def popitem(self) -> tuple[TierKey, Any]:
         """Remove and return some entry, passing over damaged ones; KeyError when there is none."""
