@@ -59,8 +59,9 @@ class TieredVerbs(TieredWriting):
             if value is MISSING:
                 if initial is None:
                     raise KeyError(key)
-                if self._store(key, initial + delta, new_deadline, ABSENT):
-                    return initial + delta
+                first = initial + delta  # before it is put: afterwards nothing may want memory
+                if self._store(key, first, new_deadline, ABSENT):
+                    return first
                 continue
             if type(value) is not int:
                 raise TypeError(f"{key!r} holds no int but {type(value).__name__}: no incr")

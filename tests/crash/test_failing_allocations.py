@@ -132,6 +132,38 @@ def test_one_failing_allocation_while_room_is_made(
         store.check()
 
 
+VERBS: dict[str, Callable[[Any], object]] = {
+    "incr": lambda memory: memory.incr("k", 10**6),
+    "incr of none": lambda memory: memory.incr("new", 10**6, initial=10**6),
+    "add": lambda memory: memory.add("new", 10**6),
+    "compare_and_set": lambda memory: memory.compare_and_set("k", 10**6, 10**7),
+    "touch": lambda memory: memory.touch("k", 3_600),
+    "put with ttl": lambda memory: memory.put("k", 10**8, 3_600),
+}
+
+
+@pytest.mark.parametrize("opener", [open_tiers, write_back])
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_of_the_memory_is_done_or_raises(private_tmp: Path, opener: Any, verb: str) -> None:
+    with opener(private_tmp) as memory:
+        memory.add_listener(lambda key, value, cause: None)
+        failed = 0
+        for nth in range(MANY):
+            memory.delete("new")
+            memory.put("k", 10**6)
+            before = memory.entry("k"), memory.peek("new")
+            outcome = failing(nth, partial(VERBS[verb], memory))
+            done = (memory.entry("k"), memory.peek("new")) != before
+            assert done == (outcome.error is None), (nth, outcome.error)
+            memory.check()
+            memory.put("settles", nth)
+            memory.check()
+            failed += outcome.error is not None
+            if not outcome.reached:
+                break
+        assert failed > 1
+
+
 def test_a_victim_is_written_or_waits_or_counts_as_lost(private_tmp: Path) -> None:
     """Write-back: the put that evicts is done, whatever the victim lacks."""
     fresh = values(BODY)
