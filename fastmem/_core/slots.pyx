@@ -71,7 +71,7 @@ cdef void slots_clear(Slots* s) noexcept nogil:
 
 
 cdef inline bint is_last(const Slots* s, const Slot* slot) noexcept nogil:
-    return slot == s.slots + s.total - 1 or slot == s.old_slots + s.old_total - 1
+    return slot + 1 == s.slots + s.total or slot + 1 == s.old_slots + s.old_total
 
 
 cdef inline Slot* end_of_run(Slot* slot) noexcept nogil:
