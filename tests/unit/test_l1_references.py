@@ -83,19 +83,23 @@ def listen(cache: L1Cache, key: Any, value: Any) -> None:
     cache.remove_listener(on_evict)
 
 
-def nested(cache: L1Cache, key: Any, value: Any) -> None:
+class Dying:
     """A size and a destructor that use the cache while it works for them."""
 
-    class Dying:
-        def __del__(self) -> None:
-            if not cache.closed:
-                cache.peek("inner")
+    def __init__(self, cache: L1Cache, value: Any) -> None:
+        self.cache, self.value = cache, value
 
-        def __sizeof__(self) -> int:
-            cache.put("inner", value)
-            return 40
+    def __del__(self) -> None:
+        if not self.cache.closed:
+            self.cache.peek("inner")
 
-    cache.put("outer", Dying())
+    def __sizeof__(self) -> int:
+        self.cache.put("inner", self.value)
+        return 40
+
+
+def nested(cache: L1Cache, key: Any, value: Any) -> None:
+    cache.put("outer", Dying(cache, value))
     cache.compare_and_set("outer", cache.peek("outer"), value)
 
 
