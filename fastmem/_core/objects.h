@@ -7,12 +7,17 @@
 #include <stdint.h>
 
 #define FM_HUGE ((int64_t)1 << 61) /* sizes saturate here; two of them still add up */
+#ifdef Py_GIL_DISABLED /* the collector finds objects through their pages */
+#define FM_COLLECTOR_HEADER 0
+#else
+#define FM_COLLECTOR_HEADER 16
+#endif
 #define FM_HEADER_FLAGS ((1UL << 3) | (1UL << 4)) /* managed dict or weakrefs: 16 */
 
 static inline int64_t fm_header_bytes(PyObject *o) {
     PyTypeObject *type = Py_TYPE(o);
     if (!PyType_HasFeature(type, Py_TPFLAGS_HAVE_GC)) return 0;
-    return 16 + (type->tp_flags & FM_HEADER_FLAGS ? 16 : 0);
+    return FM_COLLECTOR_HEADER + (type->tp_flags & FM_HEADER_FLAGS ? 16 : 0);
 }
 
 /* 0 when only str.__sizeof__ knows (a non-compact string) */

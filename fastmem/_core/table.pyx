@@ -5,6 +5,7 @@ from libc.stdint cimport uintptr_t
 from libc.string cimport memcpy, memmove, memset
 
 from fastmem._core.ghosts cimport ghosts_add, ghosts_check, ghosts_free, ghosts_take
+from fastmem._core.objects cimport refcount
 from fastmem._core.pages cimport array_filled, array_free, array_grow, array_new
 from fastmem._core.slots cimport (
     slots_bytes, slots_check, slots_clear, slots_free, slots_init, slots_insert,
@@ -371,7 +372,7 @@ cdef int check_ring(const Table* t) except -1:
         assert (e.meta & SMALL != 0) == in_small, f"entry {before} is in the wrong queue"
         assert t.policy != LRU or not e.meta & USES_MASK, f"entry {before} counts uses"
         assert e.key != NULL and e.value != NULL, f"entry {before} lost its references"
-        assert e.key.ob_refcnt > 0 and e.value.ob_refcnt > 0, f"entry {before}: reference stolen"
+        assert refcount(e.key) > 0 and refcount(e.value) > 0, f"entry {before}: reference stolen"
         assert e.size_bytes >= 0, f"entry {before} has size {e.size_bytes}"
         size += e.size_bytes
         small += e.size_bytes if in_small else 0
