@@ -131,6 +131,7 @@ cdef class Entries:
                 table_give_back(t, fresh)
                 raise
         entry_fill(t.entries + fresh, <PyObject*>key, <PyObject*>value, size_bytes, deadline_ns)
+        t.entries[fresh].put_ns = coarse_now_ns()
         t.entries[fresh].version = version
         t.entries[fresh].fragment = fragment
         t.entries[fresh].meta = flags & FLAG_MASK

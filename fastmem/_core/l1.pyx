@@ -28,6 +28,7 @@ cdef extern from "Python.h":
 # They return NULL with an exception set, which the caller passes on as it is.
 ctypedef PyObject* (*fastcall)(PyObject*, PyObject**, Py_ssize_t, PyObject*) noexcept
 ctypedef PyObject* (*rest)(PyObject*, PyObject**, Py_ssize_t, uint32_t, const Slot*) noexcept
+ctypedef PyObject* (*timed)(PyObject*, PyObject**, Py_ssize_t, uint32_t) noexcept
 
 POLICIES = ("lru", "s3fifo")
 
@@ -241,13 +242,13 @@ cdef PyObject* get_rest(
 
 
 cdef PyObject* get_timed(
-    PyObject* self, PyObject** arguments, Py_ssize_t count, uint32_t fragment, const Slot* slot
+    PyObject* self, PyObject** arguments, Py_ssize_t count, uint32_t index
 ) noexcept:
+    """Few arguments: what is needed after the call to the clock has to be saved across it."""
     cdef Table* t = &(<L1Cache><void*>self).table
-    cdef uint32_t index = slot.entry
     cdef PyObject* value
     if coarse_now_ns() >= t.entries[index].deadline_ns:
-        return finish(self, arguments, count, fragment, slot)
+        return finish(self, arguments, count, 0, NULL)
     value = used(<L1Cache><void*>self, index)
     new_reference(value)
     return value
@@ -256,7 +257,7 @@ cdef PyObject* get_timed(
 # Called through variables, or the compiler would take them in and `get_positional` would save
 # registers that it does not use.
 cdef rest finish = <rest>get_rest
-cdef rest check_time = get_timed
+cdef timed check_time = get_timed
 
 
 cdef PyObject* get_positional(
@@ -270,20 +271,21 @@ cdef PyObject* get_positional(
     cdef const Entry* entry
     cdef PyObject* value
     cdef uint32_t fragment = 0
-    if names != NULL or count < 1 or count > 2:
+    if names != NULL or <size_t>(count - 1) > 1:
         return get_wrapper(self, arguments, count, names)
     slot = slot_at_hand(t, arguments[0], &fragment)
     if slot == NULL:
         return finish(self, arguments, count, 0, NULL)
-    # An empty slot, even one with this fragment, leads to the sentinel, which has no key.
-    entry = t.entries + slot.entry
-    if slot.fragment != fragment or entry.key != arguments[0]:
-        return finish(self, arguments, count, fragment, slot)
-    if entry.deadline_ns:
-        return check_time(self, arguments, count, fragment, slot)
-    value = used(<L1Cache><void*>self, slot.entry)
-    new_reference(value)
-    return value
+    if slot.fragment == fragment:
+        # An empty slot, even one with this fragment, leads to the sentinel, which has no key.
+        entry = t.entries + slot.entry
+        if entry.key == arguments[0]:
+            if entry.deadline_ns:
+                return check_time(self, arguments, count, slot.entry)
+            value = used(<L1Cache><void*>self, slot.entry)
+            new_reference(value)
+            return value
+    return finish(self, arguments, count, fragment, slot)
 
 
 get_method.ml_meth = <void*>get_positional

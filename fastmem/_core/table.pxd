@@ -20,7 +20,6 @@ marked `except -1` (MemoryError, before anything is changed) can fail.
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from fastmem._core.clock cimport coarse_now_ns
 from fastmem._core.ghosts cimport Ghosts
 from fastmem._core.slots cimport Slot, Slots, slots_first
 
@@ -139,7 +138,7 @@ cdef struct Entry:
     int64_t deadline_ns    # CLOCK_BOOTTIME; 0: never
     int64_t size_bytes     # key, value and ENTRY_OVERHEAD
     uint64_t version       # of the record below; 0 in plain L1
-    int64_t put_ns         # coarse CLOCK_BOOTTIME
+    int64_t put_ns         # coarse CLOCK_BOOTTIME; 0 in plain L1 once replaced in place
     uint32_t prev
     uint32_t next
     uint32_t fragment      # finds the entry's slot without asking the key for its hash
@@ -182,7 +181,6 @@ cdef inline void entry_fill(
     entry.value = value
     entry.deadline_ns = deadline_ns
     entry.size_bytes = size_bytes
-    entry.put_ns = coarse_now_ns()
 
 
 cdef inline void ring_insert(Entry* entries, uint32_t sentinel, uint32_t index) noexcept nogil:
@@ -240,7 +238,7 @@ cdef void table_replace(
 # Whether table_overwrite may be called instead.
 cdef bint table_fits(const Table* t, uint32_t index, int64_t size_bytes) noexcept nogil
 # table_replace in place, for one who takes over the references that the entry held: no entry is
-# needed to carry them. No version, no flags, and displaces nothing.
+# needed to carry them. No version, no put time, no flags, and displaces nothing.
 cdef void table_overwrite(
     Table* t, uint32_t index, PyObject* key, PyObject* value, int64_t size_bytes,
     int64_t deadline_ns, uint32_t cause,
