@@ -6,8 +6,9 @@ from libc.stdint cimport int64_t, uint32_t
 
 from fastmem._core.arguments cimport whole_number
 from fastmem._core.entries cimport is_expired
+from fastmem._core.policies cimport table_victim
 from fastmem._core.table cimport (
-    CAUSE_DELETED, CAUSE_EXPIRED, Displaced, Entry, table_displace, table_shrink, table_victim,
+    CAUSE_DELETED, CAUSE_EXPIRED, Displaced, Entry, table_displace, table_shrink,
 )
 
 from fastmem._core.cache import MISSING

@@ -11,7 +11,7 @@ policy   who leaves first. `lru`: the ring is in order of use, `next` of the sen
          `prev` the least recent. `s3fifo`: the ring is two queues in order of arrival: from
          sentinel 0 along `next` the main queue, youngest first, then sentinel 1, then the small
          queue. New entries come to the small queue, those still remembered as ghosts to the main
-         one; a hit raises a counter up to 3 and links nothing. `table_victim` has the rest.
+         one; a hit raises a counter up to 3 and links nothing. policies.pyx has the rest.
 
 No function here runs user code except `table_release`, none releases the GIL, and none but those
 marked `except -1` (MemoryError, before anything is changed) can fail.
@@ -243,9 +243,6 @@ cdef void table_overwrite(
     Table* t, uint32_t index, PyObject* key, PyObject* value, int64_t size_bytes,
     int64_t deadline_ns, uint32_t cause,
 ) noexcept
-# The entry that has to leave next, 0 when there is none. O(1): under `s3fifo` at most CHANCES
-# entries that were used move on before it.
-cdef uint32_t table_victim(Table* t) noexcept nogil
 # Displaces victims until `used_bytes` is at most `budget_bytes`.
 cdef void table_shrink(Table* t, int64_t budget_bytes, Displaced* out) noexcept nogil
 # Displaces everything.
@@ -260,8 +257,6 @@ cdef void table_trim(Table* t) noexcept
 # no reference count, allocates and waits for nothing.
 cdef int table_visit(const Table* t, visitproc visit, void* arg) noexcept
 
-# Walks every invariant; AssertionError with details.
-cdef int table_check(const Table* t) except -1
 # What slots and entries occupy, used or not.
 cdef uint64_t table_bytes(const Table* t) noexcept nogil
 # The most slots a search walks from a home.

@@ -1,14 +1,14 @@
-"""Slots, arena and policies of L1; table.pxd describes them."""
+"""Arena, ring and changes of L1; table.pxd describes them. policies.pyx says who leaves first."""
 
 from cpython.ref cimport Py_XDECREF
 from libc.stdint cimport uintptr_t
 from libc.string cimport memcpy, memmove, memset
 
-from fastmem._core.ghosts cimport ghosts_add, ghosts_check, ghosts_free, ghosts_take
-from fastmem._core.objects cimport refcount
+from fastmem._core.ghosts cimport ghosts_free, ghosts_take
 from fastmem._core.pages cimport array_filled, array_free, array_grow, array_new
+from fastmem._core.policies cimport table_remember, table_victim
 from fastmem._core.slots cimport (
-    slots_bytes, slots_check, slots_clear, slots_free, slots_init, slots_insert,
+    slots_bytes, slots_clear, slots_free, slots_init, slots_insert,
     slots_longest_probe, slots_remove, slots_reserve,
 )
 
@@ -16,9 +16,6 @@ cdef enum:
     FIRST_ENTRIES = 8
     LINE = 64
     HUGE_PAGE_ENTRIES = 32768
-    CHANCES = 128            # second chances that one eviction gives
-    FEW = 64                 # entries: below, the small queue gets a larger share
-    PROMOTED_AT = 2 * USES_ONE
 
 assert sizeof(Entry) == LINE
 
@@ -209,59 +206,12 @@ cdef void table_overwrite(
     t.counts[cause] += 1
 
 
-cdef inline int64_t small_share(const Table* t) noexcept nogil:
-    return max(t.budget_bytes // (4 if t.live < FEW else 10), 1)
-
-
-cdef void requeue(Table* t, uint32_t index) noexcept nogil:
-    """A second chance: to the young end of the main queue."""
-    ring_remove(t.entries, index)
-    ring_insert(t.entries, 0, index)
-
-
-cdef uint32_t table_victim(Table* t) noexcept nogil:
-    """S3-FIFO (Yang et al., SOSP 2023), weighed in bytes.
-
-    The main queue gives once the small one is below its share: a tenth of the budget, a quarter
-    while there are few entries. An entry at the old end of the small queue moves to the main one if
-    it was used at least twice, and has to leave if not; at the old end of the main queue it goes
-    round again for every use, up to three.
-    """
-    cdef Entry* entries = t.entries
-    cdef Entry* entry
-    cdef uint32_t index
-    cdef int chances
-    if t.policy == LRU or t.live == 0:
-        return entries[0].prev if t.live else 0
-    for chances in range(CHANCES + 1):
-        if entries[0].prev == 1 or (t.small_bytes < small_share(t) and entries[1].prev):
-            index = entries[1].prev
-            entry = entries + index
-            if entry.meta & USES_MASK == 0 or chances == CHANCES:
-                break
-            entry.meta -= USES_ONE
-        else:
-            index = entries[0].prev
-            entry = entries + index
-            if entry.meta & USES_MASK < PROMOTED_AT or chances == CHANCES:
-                break
-            entry.meta &= ~<uint32_t>(USES_MASK | SMALL)
-            t.small_bytes -= entry.size_bytes
-        requeue(t, index)
-    return index
-
-
 cdef void table_shrink(Table* t, int64_t budget_bytes, Displaced* out) noexcept nogil:
     cdef uint32_t index
-    cdef const Entry* entry
     while t.used_bytes > budget_bytes and t.live:
         index = table_victim(t)
-        entry = t.entries + index
-        if entry.meta & SMALL:
-            ghosts_add(
-                &t.ghosts, entry.fragment, entry.size_bytes,
-                t.budget_bytes - t.budget_bytes // 10, 2 * t.live,
-            )
+        if t.entries[index].meta & SMALL:
+            table_remember(t, index)
         table_displace(t, index, CAUSE_SIZE, out)
 
 
@@ -327,73 +277,6 @@ cdef int table_visit(const Table* t, visitproc visit, void* arg) noexcept:
             if stop:
                 break
     return stop
-
-
-cdef int check_free(const Table* t) except -1:
-    cdef uint32_t walked = 0, index = t.free_head
-    cdef const Entry* e
-    while index:
-        e = t.entries + index
-        assert walked < t.entry_high, "the free list is a ring"
-        assert e.key == NULL and e.value == NULL and not e.meta, f"free entry {index} is in use"
-        walked += 1
-        index = e.next
-    assert 1 + (t.policy != LRU) + walked + t.live + t.displaced == t.entry_high, (
-        f"{t.entry_high} entries: {t.live} live, {walked} free, {t.displaced} displaced"
-    )
-    return 0
-
-
-cdef bint has_slot(const Table* t, uint32_t index) noexcept nogil:
-    cdef uint32_t fragment = t.entries[index].fragment
-    cdef const Slot* slot = first_slot(t, fragment)
-    while slot.fragment == fragment and slot.entry:
-        if slot.entry == index:
-            return True
-        slot += 1
-    return False
-
-
-cdef int check_ring(const Table* t) except -1:
-    cdef uint32_t before = 0, index = t.entries[0].next, walked = 0
-    cdef int64_t size = 0, small = 0
-    cdef bint in_small = False
-    cdef const Entry* e
-    while index:
-        e = t.entries + index
-        assert walked <= t.live, "the ring is longer than the table, or never ends"
-        assert e.prev == before, f"entry {index}: prev is {e.prev}, not {before}"
-        before, index = index, e.next
-        if before == 1 and t.policy != LRU:
-            assert not in_small and e.key == NULL, "the second sentinel is none"
-            in_small = True
-            continue
-        assert e.meta & LIVE, f"entry {before} is in the ring but not live"
-        assert has_slot(t, before), f"entry {before} has no slot"
-        assert (e.meta & SMALL != 0) == in_small, f"entry {before} is in the wrong queue"
-        assert t.policy != LRU or not e.meta & USES_MASK, f"entry {before} counts uses"
-        assert e.key != NULL and e.value != NULL, f"entry {before} lost its references"
-        assert refcount(e.key) > 0 and refcount(e.value) > 0, f"entry {before}: reference stolen"
-        assert e.size_bytes >= 0, f"entry {before} has size {e.size_bytes}"
-        size += e.size_bytes
-        small += e.size_bytes if in_small else 0
-        walked += 1
-    assert t.entries[0].prev == before, "the ring does not end where it should"
-    assert in_small == (t.policy != LRU), "the second sentinel is not in the ring"
-    assert walked == t.live, f"{walked} entries in the ring, {t.live} live"
-    assert size == t.used_bytes, f"entries add up to {size} bytes, counted {t.used_bytes}"
-    assert small == t.small_bytes, f"the small queue has {small} bytes, not {t.small_bytes}"
-    return 0
-
-
-cdef int table_check(const Table* t) except -1:
-    cdef int64_t used = slots_check(
-        &t.slots, &t.entries[0].fragment, sizeof(Entry), t.entry_high
-    )
-    assert used == t.live, f"{used} slots for {t.live} live entries"
-    check_ring(t)
-    check_free(t)
-    return ghosts_check(&t.ghosts)
 
 
 cdef uint64_t table_bytes(const Table* t) noexcept nogil:
