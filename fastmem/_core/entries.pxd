@@ -20,7 +20,7 @@ from fastmem._core.key_types cimport require_exact
 from fastmem._core.leases cimport Leases
 from fastmem._core.slots cimport Slot
 from fastmem._core.table cimport (
-    Displaced, Entry, Table, first_slot, fragment_of, is_exact, key_hash, same_key,
+    HIT_SHIFT, Displaced, Entry, Table, first_slot, fragment_of, is_exact, key_hash, same_key,
     table_use,
 )
 
@@ -28,7 +28,7 @@ cdef extern from "Python.h":
     void* type_of "Py_TYPE"(object o) noexcept
 
 cdef enum:
-    ONE_HIT = 256          # 1 << HIT_SHIFT
+    HITS_FULL = 0xFFFFFF00
 
 # Lookups return 4294967295 when they raise; no entry has that index.
 
@@ -150,7 +150,6 @@ cdef inline void void_lease(Entries self, uint32_t fragment) noexcept:
 
 
 cdef inline void mark_use(Table* t, uint32_t index) noexcept:
-    cdef uint32_t meta = t.entries[index].meta + ONE_HIT
-    if meta >= ONE_HIT:  # else the count was full
-        t.entries[index].meta = meta
+    if t.entries[index].meta < HITS_FULL:
+        t.entries[index].meta += 1 << HIT_SHIFT
     table_use(t, index)

@@ -271,21 +271,20 @@ cdef PyObject* get_positional(
     cdef const Entry* entry
     cdef PyObject* value
     cdef uint32_t fragment = 0
-    if names != NULL or <size_t>(count - 1) > 1:
+    if names != NULL or count < 1 or count > 2:
         return get_wrapper(self, arguments, count, names)
     slot = slot_at_hand(t, arguments[0], &fragment)
     if slot == NULL:
         return finish(self, arguments, count, 0, NULL)
-    if slot.fragment == fragment:
-        # An empty slot, even one with this fragment, leads to the sentinel, which has no key.
-        entry = t.entries + slot.entry
-        if entry.key == arguments[0]:
-            if entry.deadline_ns:
-                return check_time(self, arguments, count, slot.entry)
-            value = used(<L1Cache><void*>self, slot.entry)
-            new_reference(value)
-            return value
-    return finish(self, arguments, count, fragment, slot)
+    # An empty slot, even one with this fragment, leads to the sentinel, which has no key.
+    entry = t.entries + slot.entry
+    if slot.fragment != fragment or entry.key != arguments[0]:
+        return finish(self, arguments, count, fragment, slot)
+    if entry.deadline_ns:
+        return check_time(self, arguments, count, slot.entry)
+    value = used(<L1Cache><void*>self, slot.entry)
+    new_reference(value)
+    return value
 
 
 get_method.ml_meth = <void*>get_positional
