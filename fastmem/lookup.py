@@ -21,6 +21,7 @@ from fastmem.codecs import ValueCodec
 from fastmem.entries import MemoryEntry, MemoryTier, TierKey
 from fastmem.errors import SerializationError
 from fastmem.storage.engine import Engine
+from fastmem.views import PresentItems, PresentValues
 
 __all__ = ["TieredLookup"]
 
@@ -46,15 +47,18 @@ class TieredLookup(TieredL1):
             raise
 
     def _look(
-        self, key: TierKey, encoded: bytes
+        self, key: TierKey, encoded: bytes, *, mark: bool
     ) -> tuple[Held | None, tuple[Record, bytes] | None]:
-        """What L1 or limbo holds of a key, or else its record below and the record's content."""
+        """What L1 or limbo holds of a key, or else its record below and the record's content.
+
+        With `mark` it counts as read there, so that reclaim keeps it and a cold one comes up.
+        """
         while True:
             raised = self.raised
             held = self._held(key) or self._in_limbo(key)
             if held is not None:
                 return held, None
-            found = self._engine.read(encoded)
+            found = self._engine.read(encoded, mark=mark)
             if found is not None or raised == self.raised:
                 return None, found
 
@@ -65,9 +69,9 @@ class TieredLookup(TieredL1):
             return None
         return value, boottime_ns(), deadline, 0, 0, True
 
-    def _find(self, key: TierKey, encoded: bytes) -> tuple[Any, int, int]:
+    def _find(self, key: TierKey, encoded: bytes, *, mark: bool = True) -> tuple[Any, int, int]:
         """(value, word of its record or 0, deadline_ns) wherever the key is; it is not promoted."""
-        held, found = self._look(key, encoded)
+        held, found = self._look(key, encoded, mark=mark)
         if held is not None:
             return held[0], held[4], held[2]
         if found is None:
@@ -75,7 +79,7 @@ class TieredLookup(TieredL1):
         return self._decode(*found), found[0].word, self._engine.contents.deadline_of(found[0])
 
     def _deadline(self, key: Any) -> int:
-        held, found = self._look(key, encode_key(key))
+        held, found = self._look(key, encode_key(key), mark=False)
         if held is not None:
             return held[2]
         if found is None:
@@ -83,13 +87,14 @@ class TieredLookup(TieredL1):
         return self._engine.contents.deadline_of(found[0])
 
     def peek(self, key: Any, default: Any = None) -> Any:
-        """Return the key's value from whatever tier, promoting and counting nothing."""
-        value, _word, _deadline = self._find(key, encode_key(key))
+        """Return the key's value from whatever tier, counting nothing and moving nothing, neither
+        now nor later: it is no read."""
+        value, _word, _deadline = self._find(key, encode_key(key), mark=False)
         return default if value is MISSING else value
 
     def entry(self, key: Any) -> MemoryEntry | None:
-        """Return what is known of a key, its value included, or None; it is not promoted."""
-        held, found = self._look(key, encode_key(key))
+        """Return what is known of a key, its value included, or None. A look, as `peek` is."""
+        held, found = self._look(key, encode_key(key), mark=False)
         if held is not None:
             return self._l1_entry(key, held)
         if found is None:
@@ -161,11 +166,11 @@ class TieredLookup(TieredL1):
 
     def values(self) -> ValuesView[Any]:
         """A view of the values of all tiers; iterating promotes nothing."""
-        return _Values(self)
+        return PresentValues(self)
 
     def items(self) -> ItemsView[Any, Any]:
         """A view of the entries of all tiers; iterating promotes nothing."""
-        return _Items(self)
+        return PresentItems(self)
 
     # -- attributes and counts ---------------------------------------------------------------
 
@@ -251,40 +256,18 @@ class _HeldByL1(Mapping[Any, MemoryEntry]):
             raise KeyError(key)
         return self._memory._l1_entry(key, held)
 
+    def peek(self, key: Any, default: Any = None) -> Any:
+        """As `get`: a look at L1 moves nothing."""
+        return self.get(key, default)
+
+    def values(self) -> ValuesView[MemoryEntry]:
+        return PresentValues(self)
+
+    def items(self) -> ItemsView[Any, MemoryEntry]:
+        return PresentItems(self)
+
     def __iter__(self) -> Iterator[Any]:
         return self._memory._l1_keys()
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
-
-
-class _Values(ValuesView[Any]):
-    _mapping: TieredLookup
-
-    def __init__(self, memory: TieredLookup) -> None:
-        super().__init__(memory)
-
-    def __iter__(self) -> Iterator[Any]:
-        return (value for _key, value in self._mapping.items())
-
-    def __contains__(self, value: object) -> bool:
-        return any(held is value or held == value for held in self)
-
-
-class _Items(ItemsView[Any, Any]):
-    _mapping: TieredLookup
-
-    def __init__(self, memory: TieredLookup) -> None:
-        super().__init__(memory)
-
-    def __iter__(self) -> Iterator[tuple[Any, Any]]:
-        for key in self._mapping:
-            value = self._mapping.peek(key, MISSING)
-            if value is not MISSING:
-                yield key, value
-
-    def __contains__(self, item: object) -> bool:
-        if not isinstance(item, tuple) or len(item) != 2:
-            return False
-        held = self._mapping.peek(item[0], MISSING)
-        return held is not MISSING and bool(held is item[1] or held == item[1])

@@ -226,7 +226,7 @@ class TieredMemorySystem(TieredVerbs):
         encoded = encode_key(key)
         engine = self._engine
         if self._write_back:
-            held, found = self._look(key, encoded)
+            held, found = self._look(key, encoded, mark=True)
             if held is not None:
                 return held[0]
         else:  # all of L1 is below as well

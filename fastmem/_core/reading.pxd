@@ -31,6 +31,7 @@ cdef class LogReader:
     cdef readonly bint closed
 
     cdef int require_open(self) except -1
+    cdef Record sound_record(self, bytes key, uint64_t digest)
     cdef int note_corrupt(self, uint64_t word) except -1
     cdef bint holds(self, bytes key, uint64_t word) except -1
     cdef void touch(self, bytes key) noexcept

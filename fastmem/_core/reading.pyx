@@ -135,20 +135,11 @@ cdef class LogReader:
 
     def get(self, bytes key not None):
         """Return the key's Record, checksums verified, or None: absent, expired or corrupt."""
-        cdef place_t place
-        cdef uint64_t digest
-        cdef uint64_t word
-        cdef Record record
-        self.require_open()
-        digest = digest_of(&self.state, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key))
-        word = find_live(
-            &self.state, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key), digest, &place
+        cdef uint64_t digest = digest_of(
+            &self.state, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key)
         )
-        if word == 0:
-            return None
-        record = read_record(word, &place, True)
-        if record.body is None:
-            self.note_corrupt(word)
+        cdef Record record = self.sound_record(key, digest)
+        if record is None:
             return None
         record.read_before = mark_touched(&self.state, digest)
         return record
@@ -177,6 +168,29 @@ cdef class LogReader:
             &self.state, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key),
             digest_of(&self.state, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key)), &place,
         )
+
+    def peek(self, bytes key not None):
+        """As get(), but the key does not count as read."""
+        return self.sound_record(
+            key, digest_of(&self.state, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key))
+        )
+
+    cdef Record sound_record(self, bytes key, uint64_t digest):
+        """The key's record, None when it is absent, expired or, which is noted, damaged."""
+        cdef place_t place
+        cdef uint64_t word
+        cdef Record record
+        self.require_open()
+        word = find_live(
+            &self.state, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key), digest, &place
+        )
+        if word == 0:
+            return None
+        record = read_record(word, &place, True)
+        if record.body is None:
+            self.note_corrupt(word)
+            return None
+        return record
 
     cdef bint holds(self, bytes key, uint64_t word) except -1:
         """True while `word` is the current record of the key."""

@@ -41,14 +41,15 @@ class Contents:
         self._counters = counters
         self._corrupt_reported: set[int] = set()
 
-    def read(self, key: bytes) -> tuple[Record, bytes] | None:
+    def read(self, key: bytes, *, mark: bool = True) -> tuple[Record, bytes] | None:
         """Return a key's record and its content (the encoded value), or None.
 
-        None is also what a corrupt record gives: counted, and logged once for each place.
+        None is also what a corrupt record gives: counted, and logged once for each place. Without
+        `mark` the key does not count as read.
         """
         last_word = 0
         while True:
-            record = self._log.get(key)
+            record = self._log.get(key) if mark else self._log.peek(key)
             if record is None:
                 if len(self._log.corrupt_places) != len(self._corrupt_reported):
                     self._report_corrupt()

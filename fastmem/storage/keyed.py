@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, ItemsView, Iterator, MutableMapping, ValuesView
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Literal, NoReturn, Self
@@ -21,6 +21,7 @@ from fastmem.protocols import Serializer
 from fastmem.storage.clearing import clear_rest
 from fastmem.storage.engine import LEAST_BUDGET_BYTES, Engine
 from fastmem.storage.prepared import ColdRecord, WarmRecord
+from fastmem.views import PresentItems, PresentValues
 
 Durability = Literal["process", "disk"]
 _ABSENT = object()
@@ -94,6 +95,11 @@ class KeyedStore(MutableMapping[TierKey, Any]):
         value = self._decode(*found)
         self._counters.hits += 1
         return value
+
+    def peek(self, key: TierKey, default: Any = None) -> Any:
+        """As `get`, but it counts neither as a hit or a miss nor, for reclaim, as a read."""
+        found = self._read(encode_key(key), mark=False)
+        return default if found is None else self._decode(*found)
 
     def _decode(self, record: Record, content: bytes) -> Any:
         try:
@@ -226,6 +232,17 @@ class KeyedStore(MutableMapping[TierKey, Any]):
         """Entries, those expired but not yet reclaimed included."""
         log = self._engine.log
         return int(log.warm_entries + log.cold_entries)
+
+    def values(self) -> ValuesView[Any]:
+        """A view of the values that can be read: those of `items`."""
+        return PresentValues(self)
+
+    def items(self) -> ItemsView[TierKey, Any]:
+        """A view of the entries that can be read, each looked at as by `peek`.
+
+        An entry that goes, expires or is found damaged meanwhile is passed over.
+        """
+        return PresentItems(self)
 
     def __repr__(self) -> str:
         engine, name = self._engine, type(self).__name__

@@ -25,6 +25,7 @@ PART_OF = {
         ("__main__", "demo", "holdings", "replay", "terminal", "trace", "workplace"), "cli"
     ),
     "arguments": "protocols",
+    "views": "protocols",
     **dict.fromkeys(("lookup", "writing", "conditional", "elsewhere"), "memory"),
     **dict.fromkeys(("memoize", "tasks"), "memory"),
 }
