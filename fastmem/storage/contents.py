@@ -23,6 +23,8 @@ from fastmem.storage.values import Pointer, ValueFiles
 
 log_to = logging.getLogger("fastmem.storage")
 
+MISSING_FILE = "record whose value file is missing"
+
 
 class Contents:
     """Reads what records stand for. It takes no lock and changes nothing but counters."""
@@ -39,7 +41,8 @@ class Contents:
         self._frames = frames
         self._authenticator = authenticator
         self._counters = counters
-        self._corrupt_reported: set[int] = set()
+        self._reported: set[int] = set()  # words, which never come back
+        self._places_seen = 0
 
     def read(self, key: bytes, *, mark: bool = True) -> tuple[Record, bytes] | None:
         """Return a key's record and its content (the encoded value), or None.
@@ -51,7 +54,7 @@ class Contents:
         while True:
             record = self._log.get(key) if mark else self._log.peek(key)
             if record is None:
-                if len(self._log.corrupt_places) != len(self._corrupt_reported):
+                if len(self._log.corrupt_places) != self._places_seen:
                     self._report_corrupt()
                 return None
             if record.kind == VALUE and not (
@@ -60,19 +63,19 @@ class Contents:
                 return record, record.body
             try:
                 return record, self.content(record)
-            except FileNotFoundError:
+            except FileNotFoundError as error:
                 if record.word == last_word:
-                    self.note_lost(record, "its value file is missing")
+                    self.note_lost(record.word, error)
                     return None
                 last_word = record.word  # replaced between the two steps, surely: look again
-            except (CorruptRecordError, SerializationError) as error:
-                self.note_lost(record, str(error))
+            except CorruptRecordError as error:
+                self.note_lost(record.word, error)
                 return None
 
     def content(self, record: Record) -> bytes:
         """The encoded value of a record: fetched, decompressed, authenticated.
 
-        CorruptRecordError, SerializationError (a damaged frame) or FileNotFoundError.
+        CorruptRecordError, of the record or of its value file, or FileNotFoundError.
         """
         body = record.body
         if record.mac_key:
@@ -81,15 +84,17 @@ class Contents:
             values = self._values(record)
             body = values.read(record.key, Pointer.unpack(body))
         if record.flags & COMPRESSED:
-            body = self._frames.decompress(body, record.dictionary, record.raw_len)
+            try:
+                body = self._frames.decompress(body, record.dictionary, record.raw_len)
+            except SerializationError as error:
+                raise self.corrupt(record.word, error.message) from error
         if self._authenticator is not None and not (
             record.mac_key == self._authenticator.key_id
             and self._authenticator.verify(
                 mac, record.codec, record.deadline_ns, record.written_ms, record.key, body
             )
         ):
-            path, offset = self.place(record.word)
-            raise CorruptRecordError("record without a valid MAC", path, offset)
+            raise self.corrupt(record.word, "record without a valid MAC")
         return body
 
     def _values(self, record: Record) -> ValueFiles:
@@ -105,12 +110,19 @@ class Contents:
         number, units = divmod(word & LOCATION_MASK, segments.segment_units)
         return segments.directory.path / segments.name(number), units * UNIT_BYTES
 
-    def note_lost(self, record: Record, reason: str) -> None:
-        """Count and log a record whose value cannot be had."""
-        tier = COLD if record.word & TIER_BIT else WARM
-        self._counters[tier].errors["corrupt"] += 1
-        path, offset = self.place(record.word)
-        log_to.warning("%s", CorruptRecordError(reason, path, offset))
+    def corrupt(self, word: int, reason: str = "record does not validate") -> CorruptRecordError:
+        """The error of what a word leads to, to be raised, noted or handed on."""
+        return CorruptRecordError(reason, *self.place(word))
+
+    def note_lost(self, word: int, error: CorruptRecordError | FileNotFoundError) -> None:
+        """Count and log, once for each word, that the value it leads to cannot be had."""
+        if word in self._reported:
+            return
+        if isinstance(error, FileNotFoundError):
+            error = self.corrupt(word, MISSING_FILE)
+        self._reported.add(word)
+        self._counters[COLD if word & TIER_BIT else WARM].errors["corrupt"] += 1
+        log_to.warning("%s", error)
 
     def note_undecodable(self, record: Record, error: SerializationError) -> None:
         """Count a record whose bytes are sound and do not become a value; tell the error where."""
@@ -120,12 +132,10 @@ class Contents:
         error.add_note(f"in the record at offset {offset:,} of {path}")
 
     def _report_corrupt(self) -> None:
-        for word in self._log.corrupt_places - self._corrupt_reported:
-            self._corrupt_reported.add(word)
-            tier = COLD if word & TIER_BIT else WARM
-            self._counters[tier].errors["corrupt"] += 1
-            path, offset = self.place(word)
-            log_to.warning("%s", CorruptRecordError("record does not validate", path, offset))
+        places = self._log.corrupt_places
+        self._places_seen = len(places)
+        for word in places - self._reported:
+            self.note_lost(word, self.corrupt(word))
 
     def deadline_of(self, record: Record) -> int:
         """A record's deadline as CLOCK_BOOTTIME nanoseconds, 0 = never."""

@@ -16,7 +16,7 @@ from fastmem._core.layout import (
     UNIT_BYTES,
 )
 from fastmem._core.log import WARM, LogNeeds, Record
-from fastmem.errors import CorruptRecordError, SerializationError
+from fastmem.errors import CorruptRecordError
 from fastmem.storage.values import Pointer
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Reclaimer:
             if record.kind == TOMBSTONE or not engine.log.seek(record.key):
                 self._shadow(record)
         elif record.body is None:
-            engine.contents.note_lost(record, "record does not validate")
+            engine.contents.note_lost(record.word, engine.contents.corrupt(record.word))
             self._drop(record, after)
         elif record.deadline_ns and record.deadline_ns <= self._now_ns():
             counters.expirations += 1
@@ -100,8 +100,8 @@ class Reclaimer:
         elif engine.cold is not None and self._fits_archive(record, engine.cold):
             try:
                 stamped = engine.cold.stamped(record)
-            except (CorruptRecordError, SerializationError, FileNotFoundError) as error:
-                engine.contents.note_lost(record, str(error))
+            except (CorruptRecordError, FileNotFoundError) as error:
+                engine.contents.note_lost(record.word, error)
                 self._drop(record, after)
             else:
                 if engine.cold.put(record.key, stamped, moved_from=record.word):
