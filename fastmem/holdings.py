@@ -8,25 +8,42 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastmem.terminal import bytes_text, print_table
 from fastmem.workplace import ARCHIVE, CACHE, OpenError, open_memory
 
-__all__ = ["HELP", "add_arguments", "locate", "run_command"]
+if TYPE_CHECKING:
+    from fastmem.memory import TieredMemorySystem
+
+__all__ = [
+    "HELP",
+    "READ_ONLY",
+    "add_arguments",
+    "add_directories",
+    "locate",
+    "open_found",
+    "run_command",
+]
 
 ALWAYS_SHOWN = ("entries", "bytes", "files", "format")
 HELP = "print what a directory holds, without changing it"
 TIERS = {"l2": "L2 warm", "l3": "L3 cold"}
+READ_ONLY = (
+    "The directory is opened read-only: no byte and no time stamp changes. DIR may also be the "
+    "directory around both, when they are called cache and archive in it."
+)
 ANY_SIZE_MB = 1 << 20  # budgets are those of the process that writes; a directory holds none
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.description = (
-        "Print what the L2 directory DIR and its archive hold. The directory is opened read-only: "
-        "no byte and no time stamp changes. DIR may also be the directory around both, when they "
-        "are called cache and archive in it."
-    )
+    parser.description = f"Print what the L2 directory DIR and its archive hold. {READ_ONLY}"
+    add_directories(parser)
+    parser.add_argument("--json", action="store_true", help="print everything as one JSON object")
+
+
+def add_directories(parser: argparse.ArgumentParser) -> None:
+    """The arguments that `locate` and `open_found` take."""
     parser.add_argument(
         "dir", type=Path, metavar="DIR", help="the directory of L2, or the one around it"
     )
@@ -36,7 +53,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="the directory of L3 (default: the one called archive beside L2)",
     )
-    parser.add_argument("--json", action="store_true", help="print everything as one JSON object")
 
 
 def locate(directory: Path, archive: Path | None) -> tuple[Path, Path]:
@@ -58,9 +74,14 @@ def locate(directory: Path, archive: Path | None) -> tuple[Path, Path]:
     return warm, cold
 
 
+def open_found(l2_path: Path, l3_path: Path) -> TieredMemorySystem:
+    """Open two directories for looking alone. Raises as `open_memory`."""
+    return open_memory(1, l2_path, l3_path, l2_size_mb=ANY_SIZE_MB, read_only=True)
+
+
 def run_command(args: argparse.Namespace) -> int:
     l2_path, l3_path = locate(args.dir, args.l3)
-    with open_memory(1, l2_path, l3_path, l2_size_mb=ANY_SIZE_MB, read_only=True) as memory:
+    with open_found(l2_path, l3_path) as memory:
         stats = {tier: memory.stats()[tier] for tier in TIERS}
     for tier in stats.values():
         del tier["budget"]

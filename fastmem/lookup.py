@@ -21,6 +21,7 @@ from fastmem.codecs import ValueCodec
 from fastmem.entries import MemoryEntry, MemoryTier, TierKey
 from fastmem.errors import SerializationError
 from fastmem.storage.engine import Engine
+from fastmem.storage.verification import OnCorrupt, verify
 from fastmem.views import PresentItems, PresentValues
 
 __all__ = ["TieredLookup"]
@@ -228,6 +229,14 @@ class TieredLookup(TieredL1):
                 else:
                     flat[f"{tier}_{name}"] = count
         return flat
+
+    def verify(self, *, on_corrupt: OnCorrupt | None = None) -> int:
+        """Read every record of L2 and L3 to the last byte. Return how many there are.
+
+        As `SegmentStore.verify`: the first that is damaged raises its CorruptRecordError, or each
+        is handed to `on_corrupt`. What only L1 holds ("cache") is no record yet.
+        """
+        return verify(self._engine, on_corrupt)
 
     def check(self) -> None:
         """Walk L1, the index with every record it leads to, and the files.

@@ -82,7 +82,7 @@ class TieredMemorySystem(TieredVerbs):
         resize, expire     L1 alone: victims stay below ("cache": are written there first)
         flush              writes what only L1 holds, then waits for the device
         close              writes what only L1 holds; power loss may take what was not flushed
-        stats, get_stats, check                  all tiers
+        stats, get_stats, check, verify          all tiers
         add_listener       hears what leaves the hierarchy; going down a tier is no leaving
 
     A listener gets the value that L1 held, or ``fastmem.NOT_LOADED`` when only lower tiers held it.

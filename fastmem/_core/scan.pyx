@@ -21,6 +21,11 @@ from fastmem._core.tiers cimport (
 cdef enum:
     GROUPS_A_STEP = 64
 
+cdef enum:  # what `records_of` returns
+    HEADS    # the live records' headers
+    EXPIRED  # the headers of those that expired
+    WHOLE    # the live records and their bodies, and what is damaged
+
 
 def next_record(Log log not None, int which, uint64_t at):
     """Return (record, address after it) for the first whole record at or after `at`.
@@ -87,12 +92,12 @@ def forget_damaged(Log log not None):
     return cleared
 
 
-cdef list heads_of(
-    Log log, uint64_t groups, uint64_t level, uint64_t first, uint64_t count, bint only_expired
+cdef list records_of(
+    Log log, uint64_t groups, uint64_t level, uint64_t first, uint64_t count, int which
 ):
-    """Return the headers of the live (or the expired) records in groups [first, first + count).
+    """Return what the groups [first, first + count) hold.
 
-    A group is what was one bucket when the iteration took (groups, level) from `heads`, so
+    A group is what was one bucket when the iteration took (groups, level), so
     that a key present throughout is seen exactly once however the table grows meanwhile.
     """
     cdef log_t* state = &log.state
@@ -115,11 +120,32 @@ cdef list heads_of(
                 if word == 0:
                     continue
                 if not locate(state.tier, word, &place) or not valid(&place):
-                    log.note_corrupt(word)
-                elif expired(state, place.record) == only_expired:
-                    found.append(read_record(word, &place, False))
+                    if which == WHOLE:
+                        found.append(lost_record(word))
+                    else:
+                        log.note_corrupt(word)
+                elif expired(state, place.record) == (which == EXPIRED):
+                    found.append(read_record(word, &place, which == WHOLE))
             home += stride
     return found
+
+
+cdef Record lost_record(uint64_t word):
+    """What stands for a word that leads to nothing valid: it has neither key nor body."""
+    cdef Record record = Record.__new__(Record)
+    record.word = word
+    return record
+
+
+def _walk(Log log, uint64_t groups_a_step, int which):
+    cdef uint64_t groups
+    cdef uint64_t level
+    cdef uint64_t first
+    log.require_open()
+    groups = bucket_count(&log.state.index)
+    level = fm_load_acquire(&log.state.index.head.directory) >> 56
+    for first in range(0, groups, groups_a_step):
+        yield from records_of(log, groups, level, first, groups_a_step, which)
 
 
 def heads(Log log not None, bint only_expired=False):
@@ -129,14 +155,14 @@ def heads(Log log not None, bint only_expired=False):
     A key that is there throughout comes exactly once, however the table grows meanwhile; one that
     comes or goes may be met or not. Changes never raise.
     """
-    cdef uint64_t groups
-    cdef uint64_t level
-    cdef uint64_t first
-    log.require_open()
-    groups = bucket_count(&log.state.index)
-    level = fm_load_acquire(&log.state.index.head.directory) >> 56
-    for first in range(0, groups, GROUPS_A_STEP):
-        yield from heads_of(log, groups, level, first, GROUPS_A_STEP, only_expired)
+    return _walk(log, GROUPS_A_STEP, EXPIRED if only_expired else HEADS)
+
+
+def wholes(Log log not None):
+    """Iterate all live records with their bodies, as `heads` does their headers. One without a body
+    is damaged; without a key, its header is. Nothing is noted, counted or marked.
+    """
+    return _walk(log, 1, WHOLE)  # bodies of one group at a time: no more in memory
 
 
 def check_index(Log log not None):

@@ -7,10 +7,12 @@ import logging
 import re
 import struct
 import threading
+from collections.abc import Iterator
 
 from fastmem._core.hashing import digest
 from fastmem._core.layout import FORMAT, form
 from fastmem.codecs import FrameCompressor, train_dictionary
+from fastmem.errors import CorruptRecordError
 from fastmem.storage.files import Directory
 
 log_to = logging.getLogger("fastmem.storage")
@@ -49,16 +51,8 @@ class Dictionaries:
     def _load(self, name: str, number: int) -> None:
         self._last = max(self._last, number)
         self.linked_bytes += self._directory.allocated_bytes(name)
-        data = self._directory.read(name, _LARGEST_FILE)
-        body = data[_HEAD.size :]
-        sound = len(data) >= _HEAD.size and _HEAD.unpack_from(data) == (
-            DICTIONARY_MAGIC,
-            FORMAT,
-            number,
-            len(body),
-            digest(body),
-        )
-        if sound:
+        body = self._read(name, number)
+        if body is not None:
             self._frames.add_dictionary(number, body)
             self.current = max(self.current, number)
         else:
@@ -66,6 +60,26 @@ class Dictionaries:
             log_to.warning(
                 "%s is damaged; frames made with it are lost", self._directory.path / name
             )
+
+    def _read(self, name: str, number: int) -> bytes | None:
+        """A stored dictionary, None when the file is damaged."""
+        data = self._directory.read(name, _LARGEST_FILE)
+        body = data[_HEAD.size :]
+        head = DICTIONARY_MAGIC, FORMAT, number, len(body), digest(body)
+        sound = len(data) >= _HEAD.size and _HEAD.unpack_from(data) == head
+        return body if sound else None
+
+    def damage(self) -> Iterator[CorruptRecordError]:
+        """Read every stored dictionary again; an error for each that a next open would not find."""
+        there = {
+            int(match[1]) for name in self._directory.names() if (match := _NAME.fullmatch(name))
+        }
+        for number in sorted(there.union(self.numbers)):
+            name = f"dict.{number}"
+            if number not in there or self._read(name, number) is None:
+                what = "is damaged" if number in there else "is missing"
+                reason = f"dictionary {what}; frames made with it are lost"
+                yield CorruptRecordError(reason, self._directory.path / name, 0)
 
     @property
     def numbers(self) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ from fastmem.protocols import Serializer
 from fastmem.storage.clearing import clear_rest
 from fastmem.storage.engine import LEAST_BUDGET_BYTES, Engine
 from fastmem.storage.prepared import ColdRecord, WarmRecord
+from fastmem.storage.verification import OnCorrupt, verify
 from fastmem.views import PresentItems, PresentValues
 
 Durability = Literal["process", "disk"]
@@ -195,6 +196,18 @@ class KeyedStore(MutableMapping[TierKey, Any]):
         AssertionError names what is wrong. For tests and doubts: it reads every value in segments.
         """
         self._engine.check()
+
+    def verify(self, *, on_corrupt: OnCorrupt | None = None) -> int:
+        """Read every record to the last byte. Return how many there are.
+
+        The first that is damaged (in the log, in a value file, as a frame, by its MAC) raises its
+        CorruptRecordError, with path and offset; with `on_corrupt` each error is handed to that,
+        and the walk goes on. Values are not decoded. Costs a read of the whole store in no order of
+        the files, two checksums and, of an archive, a decompression a record; it takes no lock, so
+        others go on reading and writing, and nothing counts, is marked as read, or changes.
+        ClosedError; OSError for a file that cannot be opened at all.
+        """
+        return verify(self._engine, on_corrupt)
 
     def stats(self) -> dict[str, Any]:
         """Return entries, bytes of files, budget, what happened since the store was opened and, of

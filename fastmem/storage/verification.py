@@ -1,0 +1,57 @@
+"""Reading everything a store holds, to learn what of it is damaged before it is missed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from fastmem._core import scan
+from fastmem._core.log import Record
+from fastmem.errors import CorruptRecordError
+from fastmem.storage.contents import MISSING_FILE
+
+if TYPE_CHECKING:
+    from fastmem.storage.engine import Engine
+
+OnCorrupt = Callable[[CorruptRecordError], object]
+
+
+def verify(engine: Engine, on_corrupt: OnCorrupt | None) -> int:
+    """Read every live record of every tier to the last byte. Return how many they are.
+
+    The first error found is raised, or all are handed to `on_corrupt`. It takes no lock, and
+    nothing is counted, marked as read or moved.
+    """
+    records = 0
+    for error in _errors(engine):
+        if error is None:
+            records += 1
+        elif on_corrupt is None:
+            raise error
+        else:
+            on_corrupt(error)
+    return records
+
+
+def _errors(engine: Engine) -> Iterator[CorruptRecordError | None]:
+    """For every record None, and what is wrong with it; at last what is wrong beside them."""
+    for record in scan.wholes(engine.log):
+        yield None
+        error = _error_of(engine, record)
+        if error is not None:
+            yield error
+    if engine.cold is not None:
+        yield from engine.cold.dictionaries.damage()
+
+
+def _error_of(engine: Engine, record: Record) -> CorruptRecordError | None:
+    if record.body is None:
+        return engine.contents.corrupt(record.word)
+    try:
+        engine.contents.content(record)
+    except CorruptRecordError as error:
+        return error
+    except FileNotFoundError:
+        if engine.log.seek(record.key) == record.word:  # else replaced or deleted meanwhile
+            return engine.contents.corrupt(record.word, MISSING_FILE)
+    return None
