@@ -202,7 +202,8 @@ class TieredLookup(TieredL1):
 
     def stats(self) -> dict[str, dict[str, Any]]:
         """Return for each tier: entries, bytes, budget, hits, misses, promotions, demotions,
-        expirations, evictions by cause, errors by kind. Counts are of this process.
+        expirations, evictions by cause, errors by kind (all there are, with zeros). Counts are of
+        this process.
 
         Promotions are counted in the tier that the value came from, demotions and evictions in
         the one that it left.
@@ -211,13 +212,13 @@ class TieredLookup(TieredL1):
         l1["promotions"] = 0
         l1["demotions"] = self.demoted
         l1["expirations"] += self._expired_in_limbo
-        if lost := self._spill_failed + self.unspilled:
-            l1["evictions"]["spill_failed"] = lost
+        l1["evictions"]["spill_failed"] = self._spill_failed + self.unspilled
         return {"l1": l1, "l2": self._engine.stats(WARM), "l3": self._engine.stats(COLD)}
 
     def get_stats(self) -> dict[str, Any]:
-        """Return the flat view of `stats()`: `l1_entries`, `l2_evictions_size`, ... and
-        `l1_usage_mb`, `l1_capacity_mb`, `l2_files`, `l3_files`."""
+        """Return the flat view of `stats()`: `l1_entries`, `l2_files`, ... and `l1_usage_mb`,
+        `l1_capacity_mb`. What is by cause or kind comes singly and in all: `l2_evictions_size` and
+        `l2_evictions`, `l2_errors_corrupt` and `l2_errors`. The names are always the same."""
         flat: dict[str, Any] = {
             "l1_usage_mb": self.used_bytes / MIB,
             "l1_capacity_mb": self.budget_bytes / MIB,
@@ -225,6 +226,8 @@ class TieredLookup(TieredL1):
         for tier, counts in self.stats().items():
             for name, count in counts.items():
                 if isinstance(count, dict):
+                    if name in ("evictions", "errors"):
+                        flat[f"{tier}_{name}"] = sum(count.values())
                     flat.update({f"{tier}_{name}_{kind}": n for kind, n in count.items()})
                 else:
                     flat[f"{tier}_{name}"] = count

@@ -260,7 +260,7 @@ class Engine:
             if done:
                 self.settle()
         except OSError as error:
-            self.counters[COLD].errors[errno.errorcode.get(error.errno or 0, "OSError")] += 1
+            self.counters[COLD].note_failure(error)
             log_to.warning("not promoted: %s", error)
 
     def settle(self) -> None:

@@ -210,8 +210,9 @@ class KeyedStore(MutableMapping[TierKey, Any]):
         return verify(self._engine, on_corrupt)
 
     def stats(self) -> dict[str, Any]:
-        """Return entries, bytes of files, budget, what happened since the store was opened and, of
-        an archive, its dictionaries."""
+        """Return entries, bytes of files, budget, what happened since the store was opened (all
+        causes of evictions and kinds of errors, with zeros) and, of an archive, its dictionaries.
+        """
         return self._engine.stats(self._tier)
 
     def _records(self) -> Iterator[Record]:

@@ -370,11 +370,8 @@ class Room:
 
     def note_failure(self, error: OSError | MemoryError) -> None:
         """Count and log what the system refused after a commit."""
-        kind = "MemoryError"
-        if isinstance(error, OSError):
-            kind = errno.errorcode.get(error.errno or 0, "OSError")
         try:
-            self._engine.counters[self._files.first_tier].errors[kind] += 1
+            self._engine.counters[self._files.first_tier].note_failure(error)
             log_to.warning("%s: %s", self._files.directory.path, error)
         except MemoryError:
             return  # there is none for that either: it goes uncounted

@@ -22,7 +22,7 @@ def errors_of(store: Any) -> int:
     """Corrupt records counted in all lower tiers."""
     stats = store.stats()
     tiers = [stats["l2"], stats["l3"]] if "l2" in stats else [stats]
-    return sum(tier["errors"].get("corrupt", 0) for tier in tiers)
+    return sum(tier["errors"]["corrupt"] for tier in tiers)
 
 
 def value_file(top: Path) -> Path:

@@ -39,7 +39,7 @@ def test_undecodable_values_are_counted_and_placed(private_tmp: Path, opener: An
             assert str(private_tmp) in caught.value.__notes__[0]
         stats = store.stats()
         errors = stats.get("l2", stats)["errors"]
-        assert errors == {"undecodable": 2}
+        assert {kind: count for kind, count in errors.items() if count} == {"undecodable": 2}
         counts = stats.get("l2", stats)
         assert (counts["hits"], counts["misses"]) == (0, 0) or opener is open_tiers
 
