@@ -1,3 +1,4 @@
+from abc import ABCMeta
 from collections.abc import Hashable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, TypeAlias
@@ -16,7 +17,7 @@ def pairs_of(
     pairs: Mapping[_K, _V] | Iterable[tuple[_K, _V]],
 ) -> Iterable[tuple[_K, _V]]: ...
 
-class BulkVerbs(RemovalVerbs[_K, _V]):
+class BulkVerbs(RemovalVerbs[_K, _V], metaclass=ABCMeta):
     def get_many(self, keys: Iterable[Any], /) -> dict[_K, _V]: ...
     def put_many(
         self, pairs: Mapping[_K, _V] | Iterable[tuple[_K, _V]], /, ttl_seconds: _TTL = None

@@ -1,3 +1,4 @@
+from abc import ABCMeta
 from collections.abc import Hashable
 from datetime import timedelta
 from typing import Any, TypeAlias
@@ -11,7 +12,7 @@ _K = TypeVar("_K", bound=Hashable, default=Any)
 _V = TypeVar("_V", default=Any)
 _TTL: TypeAlias = int | float | timedelta | None
 
-class ConditionalVerbs(Shell[_K, _V]):
+class ConditionalVerbs(Shell[_K, _V], metaclass=ABCMeta):
     def add(self, key: _K, value: _V, ttl_seconds: _TTL = None) -> bool: ...
     def incr(
         self, key: _K, delta: int = 1, *, initial: int | None = 0, ttl_seconds: _TTL = None

@@ -1,3 +1,4 @@
+from abc import ABCMeta
 from collections.abc import Hashable
 from typing import Any, overload
 
@@ -9,7 +10,7 @@ _K = TypeVar("_K", bound=Hashable, default=Any)
 _V = TypeVar("_V", default=Any)
 _D = TypeVar("_D")
 
-class RemovalVerbs(ConditionalVerbs[_K, _V]):
+class RemovalVerbs(ConditionalVerbs[_K, _V], metaclass=ABCMeta):
     def delete(self, key: object) -> bool: ...
     @overload
     def pop(self, key: object) -> _V: ...

@@ -1,15 +1,17 @@
+from abc import ABCMeta
 from collections.abc import (
     Hashable,
     ItemsView,
     Iterable,
     Iterator,
     KeysView,
+    MutableMapping,
     ValuesView,
 )
 from types import GenericAlias
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, overload
 
-from _typeshed import SupportsKeysAndGetItem
+from _typeshed import SupportsGetItem, SupportsKeysAndGetItem
 from typing_extensions import TypeVar
 
 from fastmem._core.events import Announcer
@@ -17,15 +19,25 @@ from fastmem._core.events import Announcer
 _K = TypeVar("_K", bound=Hashable, default=Any)
 _V = TypeVar("_V", default=Any)
 
-class Shell(Announcer[_K, _V]):
+# At run time only L1Cache is one, registered; the classes up to it lack [] and are abstract.
+class Shell(Announcer[_K, _V], MutableMapping[_K, _V], metaclass=ABCMeta):
     __hash__: ClassVar[None]  # type: ignore[assignment]
 
+    # As MutableMapping has it: keywords only where keys are str.
+    @overload
+    def update(self, other: SupportsKeysAndGetItem[_K, _V], /) -> None: ...
+    @overload
     def update(
-        self,
-        other: SupportsKeysAndGetItem[_K, _V] | Iterable[tuple[_K, _V]] = ...,
-        /,
-        **more: _V,
+        self: SupportsGetItem[str, _V], other: SupportsKeysAndGetItem[str, _V], /, **more: _V
     ) -> None: ...
+    @overload
+    def update(self, other: Iterable[tuple[_K, _V]], /) -> None: ...
+    @overload
+    def update(
+        self: SupportsGetItem[str, _V], other: Iterable[tuple[str, _V]], /, **more: _V
+    ) -> None: ...
+    @overload
+    def update(self: SupportsGetItem[str, _V], /, **more: _V) -> None: ...
     def keys(self) -> KeysView[_K]: ...
     def values(self) -> ValuesView[_V]: ...
     def items(self) -> ItemsView[_K, _V]: ...

@@ -28,7 +28,9 @@ Durability = Literal["process", "disk"]
 _ABSENT = object()
 
 
-class KeyedStore(MutableMapping[TierKey, Any]):
+class KeyedStore(
+    MutableMapping[Any, Any]
+):  # so that it is one of [str, int] where that is asked for
     """The verbs of both stores. Values go in and out as copies; safe to use from any thread."""
 
     def __init__(
