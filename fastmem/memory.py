@@ -176,7 +176,10 @@ class TieredMemorySystem(TieredVerbs):
         In "process" and "disk" it is in L2's log when this returns (encoding, two hashes, one
         memcpy; in "disk" also a device write shared with concurrent puts). A value too large for
         one tier goes to the next. KeyTypeError, ValueError (ttl_seconds not above zero),
-        SerializationError, ValueTooLargeError, OSError: nothing changed.
+        SerializationError, ValueTooLargeError, OSError: nothing changed. But in "disk" an OSError
+        of the device's own write comes when the value is in its place: it stays, is readable, and
+        may not survive power loss; every later change is a StoreError, until the memory is
+        reopened.
         """
         self._store(key, value, deadline_ns(ttl_seconds), None)
 

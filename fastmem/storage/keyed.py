@@ -76,8 +76,11 @@ class KeyedStore(
     ) -> None:
         """Store a copy of `value`. It replaces the key's value, deadline included.
 
-        One pass to encode, two hashes and one memcpy. KeyTypeError, ValueError (ttl_seconds not
-        above zero), SerializationError, ValueTooLargeError or OSError (no space): nothing changed.
+        One pass to encode, two hashes and one memcpy; in "disk" also a device write shared with
+        concurrent puts. KeyTypeError, ValueError (ttl_seconds not above zero), SerializationError,
+        ValueTooLargeError or OSError (no space): nothing changed. But in "disk" an OSError of the
+        device's own write comes when the value is in its place: it stays, is readable, and may not
+        survive power loss; every later change is a StoreError, until the store is reopened.
         """
         deadline = deadline_ns(ttl_seconds)
         encoded = encode_key(key)

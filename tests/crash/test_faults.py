@@ -202,6 +202,7 @@ def test_a_failed_sync_is_never_claimed_later(
             with pytest.raises(StoreError, match="reopen"):
                 call()
         assert store.get("before") == 1
+        assert store.get("k") == 1  # in place before the wait, as `put` says
         assert "later" not in store
         assert engine_of(store).files.super.get("synced") == synced
     with opener(private_tmp, durability="disk") as store:
