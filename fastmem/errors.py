@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import errno
 import os
+from typing import Any
 
 __all__ = [
     "ClosedError",
@@ -73,16 +74,18 @@ class ValueTooLargeError(FastmemError, ValueError):
 class SerializationError(FastmemError, TypeError):
     """A value that cannot become bytes, or bytes that do not become a value.
 
-    ``path`` names the place inside the value, such as ``value['rows'][3].socket``.
+    ``path`` names the place inside the value, such as ``value['rows'][3].socket``; ``key`` the
+    entry whose bytes were read, and is None when a value was to be written.
     """
 
     def __init__(self, message: str, path: str = "value") -> None:
         super().__init__(f"{path}: {message}")
         self.message = message
         self.path = path
+        self.key: object = None
 
-    def __reduce__(self) -> tuple[type[SerializationError], tuple[str, str]]:
-        return type(self), (self.message, self.path)
+    def __reduce__(self) -> tuple[type[SerializationError], tuple[str, str], dict[str, Any]]:
+        return type(self), (self.message, self.path), self.__dict__  # key and notes
 
 
 class PickleRefusedError(SerializationError):

@@ -170,7 +170,12 @@ class TieredLookup(TieredL1):
         return PresentValues(self)
 
     def items(self) -> ItemsView[Any, Any]:
-        """A view of the entries of all tiers; iterating promotes nothing."""
+        """A view of the entries of all tiers; iterating promotes nothing.
+
+        An entry that goes, expires or is found damaged meanwhile is passed over. One that does not
+        decode is a SerializationError with its `key`, as in `get`, and ends the iteration: take
+        ``for key in memory`` and `peek` to go on after it.
+        """
         return PresentItems(self)
 
     # -- attributes and counts ---------------------------------------------------------------

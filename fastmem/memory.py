@@ -35,6 +35,7 @@ from fastmem.arguments import MIB, directory, flag, mebibytes, positive
 from fastmem.codecs import ValueCodec
 from fastmem.conditional import TieredVerbs
 from fastmem.entries import TierKey
+from fastmem.errors import SerializationError
 from fastmem.protocols import Serializer
 from fastmem.storage.clearing import clear_rest
 from fastmem.storage.engine import LEAST_BUDGET_BYTES, Engine
@@ -190,14 +191,21 @@ class TieredMemorySystem(TieredVerbs):
         return bool(self._erase_all(key, encoded, MISSING, 0))
 
     def popitem(self) -> tuple[Any, Any]:
-        """Remove and return the entry that L1 would evict next, or any entry when L1 is empty."""
+        """Remove and return the entry that L1 would evict next, or any entry when L1 is empty.
+
+        Damaged ones, and those that do not decode (see the class), stay and are passed over.
+        KeyError when nothing is left.
+        """
         self._engine.require_writable()
         for keys in (self._l1_keys(), self):
             for key in keys:
-                value = self.pop(key, MISSING)
+                try:
+                    value = self.pop(key, MISSING)
+                except SerializationError:
+                    continue
                 if value is not MISSING:
                     return key, value
-        raise KeyError("popitem(): the memory is empty")
+        raise KeyError("popitem(): the memory has no entry that can be read")
 
     def update(self, other: Any = (), /, **more: Any) -> None:
         """Put every pair of a mapping or of an iterable of pairs, then the keywords."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from fastmem._core.keys import decode_key
 from fastmem._core.layout import (
     COMPRESSED,
     LOCATION_MASK,
@@ -125,11 +126,14 @@ class Contents:
         log_to.warning("%s", error)
 
     def note_undecodable(self, record: Record, error: SerializationError) -> None:
-        """Count a record whose bytes are sound and do not become a value; tell the error where."""
+        """Count a record whose bytes are sound and do not become a value; tell the error whose they
+        are, and where.
+        """
         tier = COLD if record.word & TIER_BIT else WARM
         self._counters[tier].errors["undecodable"] += 1
         path, offset = self.place(record.word)
-        error.add_note(f"in the record at offset {offset:,} of {path}")
+        error.key = decode_key(record.key)
+        error.add_note(f"of the key {error.key!r}, in the record at offset {offset:,} of {path}")
 
     def _report_corrupt(self) -> None:
         places = self._log.corrupt_places

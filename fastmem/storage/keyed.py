@@ -176,12 +176,17 @@ class KeyedStore(
         return put if self._tier == WARM else put_cold
 
     def popitem(self) -> tuple[TierKey, Any]:
-        """Remove and return some entry, passing over damaged ones; KeyError when there is none."""
+        """Remove and return some entry. Damaged ones, and those that do not decode (see `get`),
+        stay and are passed over. KeyError when nothing is left.
+        """
         for key in self:
-            value = self.pop(key, _ABSENT)
+            try:
+                value = self.pop(key, _ABSENT)
+            except SerializationError:
+                continue
             if value is not _ABSENT:
                 return key, value
-        raise KeyError("popitem(): the store is empty")
+        raise KeyError("popitem(): the store has no entry that can be read")
 
     def flush(self) -> None:
         """Return when everything put so far would survive power loss. OSError when it would not."""
@@ -259,7 +264,9 @@ class KeyedStore(
     def items(self) -> ItemsView[TierKey, Any]:
         """A view of the entries that can be read, each looked at as by `peek`.
 
-        An entry that goes, expires or is found damaged meanwhile is passed over.
+        An entry that goes, expires or is found damaged meanwhile is passed over. One that does not
+        decode is a SerializationError with its `key`, as in `get`, and ends the iteration: take
+        ``for key in store`` and `get` to go on after it.
         """
         return PresentItems(self)
 

@@ -35,7 +35,7 @@ def test_undecodable_values_are_counted_and_placed(private_tmp: Path, opener: An
         for _ in range(2):
             with pytest.raises(SerializationError, match="custom serializer") as caught:
                 store.get("k")
-            assert "in the record at offset" in caught.value.__notes__[0]
+            assert "of the key 'k', in the record at offset" in caught.value.__notes__[0]
             assert str(private_tmp) in caught.value.__notes__[0]
         stats = store.stats()
         errors = stats.get("l2", stats)["errors"]
