@@ -5,7 +5,7 @@ The map of the classes that make up a memory is in memory.py.
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
+from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from fastmem._core.tiered import TieredL1
 from fastmem.arguments import MIB
 from fastmem.codecs import ValueCodec
 from fastmem.entries import MemoryEntry, MemoryTier, TierKey
-from fastmem.errors import SerializationError
 from fastmem.storage.engine import Engine
 from fastmem.storage.verification import OnCorrupt, verify
 from fastmem.views import PresentItems, PresentValues
@@ -36,16 +35,10 @@ class TieredLookup(TieredL1):
 
     _engine: Engine
     _codec: ValueCodec
+    _decode: Callable[[Record, bytes], Any]  # a value from what `_look` found
     _write_back: bool
     _spill_failed: int
     _expired_in_limbo: int
-
-    def _decode(self, record: Record, content: bytes) -> Any:
-        try:
-            return self._codec.decode(record.codec, content)
-        except SerializationError as error:
-            self._engine.contents.note_undecodable(record, error)
-            raise
 
     def _look(
         self, key: TierKey, encoded: bytes, *, mark: bool
@@ -247,18 +240,22 @@ class TieredLookup(TieredL1):
         return verify(self._engine, on_corrupt)
 
     def check(self) -> None:
-        """Walk L1, the index with every record it leads to, and the files.
+        """Walk L1, the index with every record it leads to, and the files, and compare them with
+        each other and with what is counted. AssertionError names what is wrong.
 
-        AssertionError names what is wrong.
+        For tests and doubts. What it asks is whether the memory's parts fit together; whether what
+        is stored can be read, value files and signatures included, `verify` asks. The walk of L1
+        alone is `_check`, which every L1Cache has: a tool of fastmem's own tests, made of compiled
+        asserts, and so nothing under ``python -O``.
         """
         self._check()
         self._engine.check()
-        if self._write_back:
-            return
-        for key in self.l1:
+        for key in () if self._write_back else self.l1:
             held = self._held(key)
-            assert held is None or not held[5], f"{key!r} is dirty in a write-through memory"
-            assert held is None or self.log.seek(encode_key(key)), f"{key!r} is only in L1"
+            if held is not None and held[5]:
+                raise AssertionError(f"{key!r} is dirty in a write-through memory")
+            if held is not None and not self.log.seek(encode_key(key)):
+                raise AssertionError(f"{key!r} is only in L1")
 
 
 class _HeldByL1(Mapping[Any, MemoryEntry]):

@@ -24,6 +24,7 @@ import os
 import weakref
 from collections.abc import Callable, MutableMapping
 from datetime import timedelta
+from functools import partial
 from typing import Any, Literal, Self
 
 from fastmem._core.clock import deadline_ns
@@ -161,6 +162,7 @@ class TieredMemorySystem(TieredVerbs):
             secret_key=secret_key,
             read_only=flag("read_only", read_only),
         )
+        self._decode = partial(self._engine.contents.decode, self._codec)
         self._write_back = durability == "cache"
         self._spill_failed = 0
         self._expired_in_limbo = 0

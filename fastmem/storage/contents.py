@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 from fastmem._core.keys import decode_key
 from fastmem._core.layout import (
@@ -16,7 +17,7 @@ from fastmem._core.layout import (
     VALUE,
 )
 from fastmem._core.log import COLD, WARM, Record
-from fastmem.codecs import Authenticator, FrameCompressor
+from fastmem.codecs import Authenticator, FrameCompressor, ValueCodec
 from fastmem.errors import CorruptRecordError, SerializationError
 from fastmem.storage.counters import TierCounters
 from fastmem.storage.opening import StoreFiles
@@ -125,15 +126,21 @@ class Contents:
         self._counters[COLD if word & TIER_BIT else WARM].errors["corrupt"] += 1
         log_to.warning("%s", error)
 
-    def note_undecodable(self, record: Record, error: SerializationError) -> None:
-        """Count a record whose bytes are sound and do not become a value; tell the error whose they
-        are, and where.
+    def decode(self, codec: ValueCodec, record: Record, content: bytes) -> Any:
+        """The value of a record that `read` returned. SerializationError, counted, which names the
+        key and the place: the bytes are sound and do not become a value.
         """
-        tier = COLD if record.word & TIER_BIT else WARM
-        self._counters[tier].errors["undecodable"] += 1
-        path, offset = self.place(record.word)
-        error.key = decode_key(record.key)
-        error.add_note(f"of the key {error.key!r}, in the record at offset {offset:,} of {path}")
+        try:
+            return codec.decode(record.codec, content)
+        except SerializationError as error:
+            tier = COLD if record.word & TIER_BIT else WARM
+            self._counters[tier].errors["undecodable"] += 1
+            path, offset = self.place(record.word)
+            error.key = decode_key(record.key)
+            error.add_note(
+                f"of the key {error.key!r}, in the record at offset {offset:,} of {path}"
+            )
+            raise
 
     def _report_corrupt(self) -> None:
         places = self._log.corrupt_places

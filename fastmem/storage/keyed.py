@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, ItemsView, Iterator, MutableMapping, ValuesView
 from datetime import timedelta
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal, NoReturn, Self
 
@@ -70,6 +71,7 @@ class KeyedStore(
         # Bound once: every put and get calls them.
         self._write = self._engine.put if warm else self._engine.archive_put
         self._read = self._engine.read
+        self._decode = partial(self._engine.contents.decode, self._codec)
 
     def put(
         self, key: TierKey, value: object, ttl_seconds: float | timedelta | None = None
@@ -106,13 +108,6 @@ class KeyedStore(
         """As `get`, but it counts neither as a hit or a miss nor, for reclaim, as a read."""
         found = self._read(encode_key(key), mark=False)
         return default if found is None else self._decode(*found)
-
-    def _decode(self, record: Record, content: bytes) -> Any:
-        try:
-            return self._codec.decode(record.codec, content)
-        except SerializationError as error:
-            self._engine.contents.note_undecodable(record, error)
-            raise
 
     def delete(self, key: TierKey) -> bool:
         """Remove the key. True when it was there."""
@@ -203,7 +198,8 @@ class KeyedStore(
     def check(self) -> None:
         """Walk the index with every record it leads to, and compare the files with what is counted.
 
-        AssertionError names what is wrong. For tests and doubts: it reads every value in segments.
+        AssertionError names what is wrong. For tests and doubts: it reads every value in segments,
+        and none in files of their own; see `verify`.
         """
         self._engine.check()
 
