@@ -32,6 +32,7 @@ cdef int bury(log_t* log, draft_t* draft) noexcept nogil
 cdef int make_ready(log_t* log, draft_t* draft) noexcept nogil
 cdef int forward(log_t* log, draft_t* draft) noexcept nogil
 cdef int remove(log_t* log, draft_t* draft) noexcept nogil
+cdef int entomb(log_t* log, draft_t* draft) noexcept nogil
 cdef int clear_slot(log_t* log, draft_t* draft) noexcept nogil
 cdef int roll_warm(log_t* log, draft_t* draft) noexcept nogil
 cdef int roll_cold(log_t* log, draft_t* draft) noexcept nogil

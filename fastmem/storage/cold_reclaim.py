@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import time
 from typing import TYPE_CHECKING
 
-from fastmem._core import scan
+from fastmem._core import scan, shadowing
 from fastmem._core.layout import (
     COLD_SEAL_UNITS,
     HEADER_UNITS,
     LOCATION_MASK,
     POINTER,
-    TOMBSTONE,
     UNIT_BYTES,
 )
-from fastmem._core.log import COLD, LogNeeds, Record
+from fastmem._core.log import COLD, Record
 from fastmem.storage.segments import Segments
 from fastmem.storage.values import Pointer, ValueFiles
 
@@ -26,7 +23,9 @@ if TYPE_CHECKING:
 class ColdReclaimer:
     """Works through the oldest cold segment. Call it under the engine's lock.
 
-    Nothing lies below the archive: what is live there is evicted, and its owner is told.
+    Nothing lies below the archive: what is live there is evicted, and its owner is told. An
+    older copy in the warm log, of a value that had gone straight to the archive, stays dead by a
+    tombstone there, not in the archive, which might in the end hold nothing else.
     """
 
     def __init__(self, engine: Engine, segments: Segments, values: ValueFiles) -> None:
@@ -34,7 +33,7 @@ class ColdReclaimer:
         self._segments = segments
         self._values = values
         self._cursor = 0
-        self._damaged = False
+        self._damaged = self._entombed = False
 
     def step(self, budget_bytes: int) -> None:
         """Evict about `budget_bytes` of the oldest segment's records, value files of live ones
@@ -70,7 +69,7 @@ class ColdReclaimer:
         first = number * self._segments.segment_units
         if not first <= self._cursor < first + self._segments.segment_units:
             self._cursor = first + HEADER_UNITS
-            self._damaged = False
+            self._damaged = self._entombed = False
         record, after = scan.next_record(engine.log, COLD, self._cursor)
         length = (after - self._cursor) * UNIT_BYTES
         if record is None:
@@ -78,10 +77,7 @@ class ColdReclaimer:
             self._finish(number)
             return length
         self._damaged |= record.word & LOCATION_MASK != self._cursor
-        if record.kind == TOMBSTONE:
-            self._keep_shadow(record)
-        elif record.live:
-            length += self._evict(record, after)
+        length += self._evict(record, after)
         self._cursor = after
         self._pass(after)
         if after % self._segments.segment_units == 0:
@@ -95,17 +91,32 @@ class ColdReclaimer:
             super_.set("cold_head", address)
 
     def _evict(self, record: Record, after: int) -> int:
-        """Take a live record out of the index for good. Return the bytes of its value file."""
-        engine = self._engine
-        pointer = None
-        if record.kind == POINTER and record.body is not None:
-            pointer = Pointer.unpack(record.body)
-            self._values.leaving[pointer.number] = record.key
-        self._keep_shadow(record)
-        evictions = engine.counters[COLD].evictions
-        evictions["size"] += 1  # before it is done, as it may need memory
-        if not engine.log.remove(record.key, record.word, after, engine.dropped_keys):
-            evictions["size"] -= 1
+        """Let go of a record, live or not, for good. Return the bytes of its value file.
+
+        OSError (no room in L2 for a tombstone, say) leaves it where it was.
+        """
+        engine, evictions = self._engine, self._engine.counters[COLD].evictions
+        expected, dropped, pointer = 0, None, None
+        if record.live:
+            expected, dropped = record.word, engine.dropped_keys
+            if record.kind == POINTER and record.body is not None:
+                pointer = Pointer.unpack(record.body)
+                self._values.leaving[pointer.number] = record.key
+        gone = False
+        evictions["size"] += record.live  # before it is done, as it may need memory
+        try:
+            if shadowing.uncovers(engine.log, record.key, record.version):
+                self._entombed = True
+                gone = engine.room.provided(
+                    shadowing.entomb, engine.log, record.key, expected, dropped
+                )
+            elif record.live:
+                gone = engine.log.remove(record.key, expected, after, dropped)
+        except (OSError, MemoryError):
+            evictions["size"] -= record.live
+            raise
+        if not (gone and record.live):
+            evictions["size"] -= record.live
             if pointer is not None:  # replaced meanwhile, and the file with it
                 del self._values.leaving[pointer.number]
             return 0
@@ -114,21 +125,12 @@ class ColdReclaimer:
         self._values.remove(pointer.number)
         return pointer.length
 
-    def _keep_shadow(self, record: Record) -> None:
-        """What leaves the archive may be newer than a copy in the warm log (a value that went
-        straight to the archive): a tombstone keeps that copy dead.
-
-        Not if the tombstone needs another segment, which would have to evict first.
-        """
-        engine, warm = self._engine, self._engine.files.warm
-        # Not the head: after a power loss a rebuild may have to begin below it.
-        if warm and warm.numbers and record.version >= warm.numbers[0] * warm.segment_units:
-            with contextlib.suppress(LogNeeds):
-                engine.log.shadow(record.key, record.version, int(time.time()) & 0xFFFFFFFF)
-
     def _finish(self, number: int) -> None:
-        """Unlink an empty segment."""
+        """Unlink an empty segment, after the tombstones it left are as durable as it was."""
         engine, segments = self._engine, self._segments
+        synced = engine.files.super.get("cold_synced")
+        if self._entombed and synced > number * segments.segment_units:
+            engine.syncer.sync()
         if self._damaged:
             engine.counters[COLD].errors["dropped"] += scan.forget(engine.log, COLD, number)
         # The next may not be there yet: a record that ends with its segment leaves the tail there.

@@ -2,10 +2,9 @@
 
 Two laws meet here. A budget is true after every call, and a call that raises has changed nothing.
 So what may cost records waits for the commit: before it, a writer takes what it needs (`take`),
-beyond the budget where it must; after it, the room is paid for by eviction (`pay`). Only where
-making room loses nothing, L2 over an unbounded archive, is it made before, because that can fail
-for want of space. A payment that the device refuses is counted, logged and tried again after every
-put, and before the next writer is given anything.
+beyond the budget where it must; after it, the room is paid for by eviction (`pay`). Only over an
+unbounded archive, where making room in L2 loses nothing, is it made before, as it can fail. What
+the device refuses to pay is counted, logged and tried again after every put and before the next.
 """
 
 from __future__ import annotations
@@ -315,6 +314,7 @@ class Room:
     def _pay_cold(self) -> None:
         if self._files.cold is not None:
             self.make_room(COLD, self._files.cold.segment_bytes, beyond=True)
+            self._again |= self.used(WARM) > self._engine.warm_budget_bytes  # by tombstones
 
     def _drop_dead(self) -> None:  # cold segments in which nothing lives
         if self._began_cold and self._engine.cold_reclaimer is not None:

@@ -1,0 +1,51 @@
+"""What leaves the archive for good, and the older warm records that it kept dead."""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdint cimport uint64_t
+from libc.string cimport memcmp
+from fastmem._core cimport appending, needs
+from fastmem._core.appending cimport draft_t
+from fastmem._core.log cimport Log
+from fastmem._core.record cimport key_of
+from fastmem._core.tiers cimport WARM, locate_at, place_t, tier_t, valid
+
+
+def uncovers(Log log not None, bytes key not None, uint64_t version):
+    """True when a rebuild without a key's archived record of that version might find an older one
+    in the warm log and nothing there as new. O(1).
+
+    What was moved down stands in the warm log itself. What was put straight into the archive, or
+    deleted while that was open alone, left no trace there.
+    """
+    cdef const tier_t* tier = &log.state.tier[WARM]
+    cdef uint64_t klen = PyBytes_GET_SIZE(key)
+    cdef place_t place
+    log.require_open()
+    if tier.count == 0 or version >> tier.shift < tier.first:
+        return False
+    # Not from the head on: there a rebuild takes what was moved down for the newest.
+    return not (
+        version < log.state.sup.head and locate_at(tier, version, &place) and valid(&place)
+        and place.record.klen == klen
+        and memcmp(key_of(place.record), PyBytes_AS_STRING(key), klen) == 0
+    )
+
+
+def entomb(Log log not None, bytes key not None, uint64_t expected, list dropped=None):
+    """Append a warm tombstone of the key and clear its slot, if that still holds `expected`; 0: if
+    there is none. False: it does not, and nothing has changed. Raises LogNeeds.
+
+    In the same step the key is noted in `dropped`.
+    The tombstone leaves with the warm log, in whose order all that it keeps dead leaves before it.
+    """
+    cdef draft_t draft
+    cdef bint done = False
+    log.fill_tombstone(&draft, key, 0, expected)
+    if dropped is not None:
+        dropped.append(key)  # first: it may need memory
+    try:
+        done = log.take(appending.entomb, &draft) == needs.DONE
+    finally:
+        if dropped is not None and not done:
+            dropped.pop()
+    return done
