@@ -31,11 +31,28 @@ cdef inline uint64_t tag_of(const index_t* index, uint64_t digest) noexcept nogi
     return ((digest >> index.head.initial_level) & 0xFFFF) << FM_TAG_SHIFT
 
 
+cdef inline uint64_t level_in(uint64_t directory) noexcept nogil:
+    """The level that a directory word tells of: log2 of the buckets before the doubling."""
+    return directory >> 56
+
+
+cdef inline uint64_t split_in(uint64_t directory) noexcept nogil:
+    """How many of them the doubling has split."""
+    return directory & ((1ULL << 56) - 1)
+
+
+cdef inline uint64_t level_of(const index_t* index) noexcept nogil:
+    return level_in(fm_load_relaxed(&index.head.directory))
+
+
+cdef inline uint64_t split_of(const index_t* index) noexcept nogil:
+    return split_in(fm_load_relaxed(&index.head.directory))
+
+
 cdef inline bint tag_fits(const index_t* index, uint64_t home, uint64_t word) noexcept nogil:
     """True when the bits that tag and bucket number share agree."""
-    cdef uint64_t level = fm_load_relaxed(&index.head.directory) >> 56
-    cdef uint64_t split = fm_load_relaxed(&index.head.directory) & ((1ULL << 56) - 1)
-    if home < split or home >= 1ULL << level:
+    cdef uint64_t level = level_of(index)
+    if home < split_of(index) or home >= 1ULL << level:
         level += 1
     level -= index.head.initial_level
     return ((word >> FM_TAG_SHIFT) ^ (home >> index.head.initial_level)) & (
@@ -45,9 +62,9 @@ cdef inline bint tag_fits(const index_t* index, uint64_t home, uint64_t word) no
 
 cdef inline uint64_t home_of(const index_t* index, uint64_t digest) noexcept nogil:
     cdef uint64_t directory = fm_load_acquire(&index.head.directory)
-    cdef uint64_t level = directory >> 56
+    cdef uint64_t level = level_in(directory)
     cdef uint64_t home = digest & ((1ULL << level) - 1)
-    if home < (directory & ((1ULL << 56) - 1)):
+    if home < split_in(directory):
         home = digest & ((1ULL << (level + 1)) - 1)
     return home
 

@@ -15,16 +15,6 @@ from fastmem._core.layout cimport (
 )
 from fastmem._core.needs cimport CHORE_BUCKETS, CHORE_OVERFLOW
 
-cdef uint64_t SPLIT_MASK = (1ULL << 56) - 1
-
-
-cdef inline uint64_t level_of(const index_t* index) noexcept nogil:
-    return fm_load_relaxed(&index.head.directory) >> 56
-
-
-cdef inline uint64_t split_of(const index_t* index) noexcept nogil:
-    return fm_load_relaxed(&index.head.directory) & SPLIT_MASK
-
 
 cdef uint64_t bucket_count(const index_t* index) noexcept nogil:
     """Buckets in use, overflow not counted."""

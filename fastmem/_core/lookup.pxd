@@ -20,7 +20,7 @@ ctypedef struct log_t:
     tier_t[2] tier
     uint8_t* touched      # a bit for keys read since they were last asked for, by digest
     int64_t wall_offset_ns
-    uint64_t[32] damaged  # words that lead to no sound record
+    uint64_t[MOST_DAMAGED] damaged  # words that lead to no sound record
     int damaged_count
     # Of the writers.
     freed_t* freed        # room for one more is made before a step

@@ -4,7 +4,7 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint64_t
 from fastmem._core.appending cimport clear_slot, draft_t
 from fastmem._core.index cimport (
-    bucket_count, cursor_t, first_slot, home_of, next_entry, next_slot, tag_of,
+    bucket_count, cursor_t, first_slot, home_of, level_in, next_entry, next_slot, tag_of,
 )
 from fastmem._core.layout cimport (
     FM_LOCATION_MASK, FM_POINTER, FM_SEAL, FM_TAG_MASK, FM_TIER_BIT, FM_TOMBSTONE, FM_VALUE,
@@ -143,7 +143,7 @@ def _walk(Log log, uint64_t groups_a_step, int which):
     cdef uint64_t first
     log.require_open()
     groups = bucket_count(&log.state.index)
-    level = fm_load_acquire(&log.state.index.head.directory) >> 56
+    level = level_in(fm_load_acquire(&log.state.index.head.directory))
     for first in range(0, groups, groups_a_step):
         yield from records_of(log, groups, level, first, groups_a_step, which)
 
