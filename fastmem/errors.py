@@ -13,7 +13,7 @@
     +-- StoreError                  (OSError)
         +-- StoreNotFoundError      (FileNotFoundError)  read_only=True, and no store is there
         +-- StoreLockedError                       another process has the directory open
-        +-- DirectoryRefusedError                  wrong owner, mode, link, file system, tier
+        +-- DirectoryRefusedError                  wrong owner, mode, link, file system, tier, key
         +-- FormatError                            a foreign file or a newer format
         +-- CorruptRecordError                     bytes on disk that do not validate
         +-- ReadOnlyError                          a write to a memory opened with read_only=True
@@ -121,7 +121,9 @@ class StoreLockedError(StoreError):
 
 
 class DirectoryRefusedError(StoreError):
-    """The directory is none, or another tier's, or not this user's alone on a local file system."""
+    """The directory is none, another tier's, made with another secret key, or not this user's alone
+    on a local file system.
+    """
 
 
 class FormatError(StoreError):

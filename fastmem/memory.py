@@ -104,11 +104,11 @@ class TieredMemorySystem(TieredVerbs):
     are for directories shared by processes and have no effect yet: one process opens a directory.
 
     The constructor raises StoreLockedError (another process has a directory), DirectoryRefusedError
-    (its owner, mode, links or file system; L2 and L3 swapped), FormatError (newer, or a file that
-    bears one of our names and is somebody else's: ``l2_path=".git"``), StoreNotFoundError
-    (`read_only`, and no store is there), TypeError, ValueError (such as a budget under 16 MiB, or
-    too small for the segments that are there) and OSError. Whatever was stored is then as it was;
-    empty directories may have been made.
+    (its owner, mode, links or file system; L2 and L3 swapped; not the secret_key it was made with),
+    FormatError (newer, or a file that bears one of our names and is somebody else's:
+    ``l2_path=".git"``), StoreNotFoundError (`read_only`, and no store is there), TypeError,
+    ValueError (such as a budget under 16 MiB, or too small for the segments that are there) and
+    OSError. Whatever was stored is then as it was; empty directories may have been made.
 
     A memory that is forgotten, or open when the interpreter ends, is closed.
 

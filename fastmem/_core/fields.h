@@ -44,6 +44,8 @@ static const fm_field fm_fields[] = {
     FM_FIELD(super, anchor_boot_ns),
     FM_FIELD(super, latest_wall_ns),
     FM_FIELD(super, clock_check),
+    FM_FIELD(super, key_check),
+    FM_FIELD(super, key_sum),
 
     FM_FIELD(index, magic),
     FM_FIELD(index, format),

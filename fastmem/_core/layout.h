@@ -108,6 +108,10 @@ typedef struct {       /* super: 4 KiB; each group on a cache line of its own */
     int64_t latest_wall_ns; /* the latest time seen: a clock set back never revives */
     uint64_t clock_check;   /* XXH3 of the two anchors */
     uint64_t spare5[4];
+
+    uint8_t key_check[16]; /* keyed BLAKE2b-128 of the uuid; zeros: made without a secret key */
+    uint64_t key_sum;      /* XXH3 of it; 0: nobody knows */
+    uint64_t spare6[5];
 } fm_super;
 
 typedef struct {       /* first page of the index */
@@ -175,10 +179,11 @@ _Static_assert(sizeof(fm_record) == FM_RECORD_HEADER, "record header");
 _Static_assert(sizeof(fm_cold) == FM_COLD_EXTENSION, "cold extension");
 _Static_assert(sizeof(fm_skip) == FM_UNIT, "skip");
 _Static_assert(sizeof(fm_bucket) == 64, "bucket");
-_Static_assert(sizeof(fm_super) == 6 * 64, "super lines");
+_Static_assert(sizeof(fm_super) == 7 * 64, "super lines");
 _Static_assert(offsetof(fm_super, lock) == 128, "lock line");
 _Static_assert(offsetof(fm_super, tail) == 192, "tail line");
 _Static_assert(offsetof(fm_super, anchor_wall_ns) == 320, "clock line");
+_Static_assert(offsetof(fm_super, key_check) == 384, "key line");
 _Static_assert(sizeof(fm_index) == 4 * 64, "index header lines");
 _Static_assert(offsetof(fm_super, clean) == 120, "clean close");
 _Static_assert(sizeof(fm_pointer) == 24, "pointer");

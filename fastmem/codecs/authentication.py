@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from struct import Struct
 
-__all__ = ["MAC_BYTES", "Authenticator"]
+from fastmem._core.layout import MAC_BYTES
 
-MAC_BYTES = 16
+__all__ = ["Authenticator"]
 
 # codec u16, deadline i64, written i64, key length u32, body length u64; then key and body. With
 # both lengths in front no two records share a message.
 _HEAD = Struct("<HqqIQ")
 # BLAKE2b separates MACs by purpose: one made for a record is valid for nothing else.
 _PURPOSE = b"fastmem record"
+_STORE_PURPOSE = b"fastmem store"
 
 
 class Authenticator:
@@ -29,7 +30,7 @@ class Authenticator:
     False
     """
 
-    __slots__ = ("_equal", "_keyed", "key_id")
+    __slots__ = ("_equal", "_keyed", "_keyed_store", "key_id")
 
     def __init__(self, secret_key: bytes, key_id: int = 1) -> None:
         # They load OpenSSL: too much for every `import fastmem`.
@@ -44,6 +45,9 @@ class Authenticator:
             raise ValueError(f"key_id must be 1 to 65535, not {key_id}")
         # Copied for each record: hashing the key's own block is half the cost of a small record.
         self._keyed = blake2b(key=bytes(secret_key), digest_size=MAC_BYTES, person=_PURPOSE)
+        self._keyed_store = blake2b(
+            key=bytes(secret_key), digest_size=MAC_BYTES, person=_STORE_PURPOSE
+        )
         self._equal = compare_digest
         self.key_id = key_id
 
@@ -60,6 +64,12 @@ class Authenticator:
         mac.update(_HEAD.pack(codec_id, deadline_ns, written_ms, len(key), len(body)))
         mac.update(key)
         mac.update(body)
+        return mac.digest()
+
+    def check(self, uuid: bytes) -> bytes:
+        """16 bytes by which a store knows its key again."""
+        mac = self._keyed_store.copy()
+        mac.update(uuid)
         return mac.digest()
 
     def verify(

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from fastmem._core.layout import (
     COMPRESSED,
     INLINE_LIMIT_BYTES,
-    MAC_BYTES,
     POINTER,
     TOMBSTONE,
     VALUE,
@@ -46,9 +45,10 @@ class ColdWriter:
         return 0xFFFFFFFF if budget is None else budget // 2
 
     def stamped(self, record: Record) -> Stamped:
-        """What a warm record holds, ready to be put into the archive. Raises as `content` does."""
-        content = self._engine.contents.content(record)
-        mac = record.body[-MAC_BYTES:] if record.mac_key else b""
+        """What a warm record holds, ready to be put into the archive. Raises as `content` does, but
+        for its MAC: whether that is valid is for those to say who have its key.
+        """
+        content, mac = self._engine.contents.unsealed(record)
         return Stamped(
             content, record.codec, record.deadline_ns, record.written_ms, mac, record.mac_key
         )

@@ -85,6 +85,7 @@ class Engine:
             warm_segment_bytes=segment_bytes_for(warm_budget_bytes),
             cold_segment_bytes=segment_bytes_for(cold_budget_bytes),
             initial_level=min(max((sizing >> 14).bit_length() - 1, 10), 20),
+            authenticator=self.authenticator,
             read_only=read_only,
         )
         self.log = self.files.log

@@ -21,10 +21,12 @@ from pathlib import Path
 from fastmem._core.layout import PAGE_BYTES
 from fastmem._core.log import COLD, WARM, Log
 from fastmem._core.mapping import Mapping
+from fastmem.codecs import Authenticator
 from fastmem.errors import ClosedError, DirectoryRefusedError, StoreNotFoundError
 from fastmem.storage import files
 from fastmem.storage.files import Directory
 from fastmem.storage.indexing import IndexFiles, tail_of
+from fastmem.storage.keying import noted, refuse_other_key
 from fastmem.storage.segments import Segments, recover_identity
 from fastmem.storage.strangers import leftovers, refuse_other_tier, refuse_strangers
 from fastmem.storage.superblock import (
@@ -60,9 +62,11 @@ class StoreFiles(IndexFiles):
         warm_segment_bytes: int,
         cold_segment_bytes: int,
         initial_level: int,
+        authenticator: Authenticator | None,
         read_only: bool,
     ) -> None:
         bind_xxh3()
+        self._authenticator = authenticator
         self.read_only = read_only
         self.closed = False
         self.initial_level = initial_level
@@ -106,6 +110,9 @@ class StoreFiles(IndexFiles):
         return opened
 
     def _open(self) -> None:
+        for directory, name in ((self.directory, "super"), (self.cold_directory, "archive")):
+            if directory is not None:
+                refuse_other_key(directory, name, self._authenticator, read_only=self.read_only)
         which = WARM if self.warm_directory else COLD
         self.super = self._first_page(self.directory, "super", STORE_MAGIC, which)
         self.archive: Superblock | None = None
@@ -157,6 +164,8 @@ class StoreFiles(IndexFiles):
             raise StoreNotFoundError("holds no fastmem store", directory.path)
         segment_bytes, uuid, salt = known or (self._segment_bytes[own], NO_UUID, 0)
         page = new_identity(magic, segment_bytes, uuid, salt)
+        if not known:  # else nobody knows what key its records were made with
+            page = noted(page, self._authenticator)
         if not self.read_only:
             directory.write(name, [page], sync=True)
         made = Superblock(self._page(directory, name, page), directory.path)

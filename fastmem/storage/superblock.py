@@ -46,6 +46,13 @@ def new_identity(magic: bytes, segment_bytes: int, uuid: bytes = NO_UUID, salt: 
     return (identity + _U64.pack(digest(identity))).ljust(PAGE_BYTES, b"\0")
 
 
+def uuid_of(page: bytes) -> bytes | None:
+    """The uuid that the bytes of a first page tell, None when their identity is damaged."""
+    uuid: bytes = _IDENTITY.unpack_from(page)[3]
+    (check,) = _U64.unpack_from(page, _CHECK_AT)
+    return uuid if check == digest(page[:_CHECK_AT]) else None
+
+
 def refuse_foreign(head: bytes, path: Path, magic: bytes) -> None:
     """FormatError when a first page begins as no page of ours, or with a newer format.
 

@@ -21,7 +21,7 @@ from fastmem.storage.values import Pointer
 BUDGET = 16 << 20
 SEGMENT = 1 << 20
 UNIT = 16
-TRUST_AT, CLEAN_AT, LOCK_AT, CLOCK_AT = 64, 120, 128, 320
+TRUST_AT, CLEAN_AT, LOCK_AT, CLOCK_AT, KEY_NOTE_AT = 64, 120, 128, 320, 384
 TAIL_AT, HEAD_AT, SYNCED_AT, COLD_TAIL_AT, COLD_HEAD_AT = 192, 200, 208, 216, 224
 
 Opener = Callable[[Path], Any]
@@ -72,6 +72,12 @@ def patch(path: Path, offset: int, data: bytes) -> None:
 
 def set_word(path: Path, offset: int, value: int) -> None:
     patch(path, offset, struct.pack("<Q", value))
+
+
+def forget_key(path: Path) -> None:
+    """As if the first pages had been lost, and their identity recovered from the segments."""
+    for page in [*path.glob("*/super"), *path.glob("*/archive")]:
+        patch(page, KEY_NOTE_AT, bytes(24))
 
 
 def copy(source: Path, target: Path) -> Path:

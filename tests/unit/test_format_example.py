@@ -2,6 +2,7 @@
 
 import re
 import struct
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,13 @@ def test_the_worked_example_is_a_valid_record() -> None:
     record = bytes.fromhex("".join(digits for _, digits in lines))
     segment = bytes(64) + record
     assert list(parse(segment, 0x1122334455667788, 0, 1 << 20)) == [(1, b"suser:7", b"Ada")]
+
+
+def test_the_worked_check_of_a_key() -> None:
+    check = blake2b(
+        bytes(range(16)), key=bytes(range(32)), digest_size=16, person=b"fastmem store"
+    ).hexdigest()
+    assert f"`{check}`" in PAGE.read_text()
 
 
 def test_a_store_writes_what_the_page_says(private_tmp: Path) -> None:

@@ -14,6 +14,7 @@ from fastmem._core import layout
         ("super", "boot_id", "clean", "<16sQQ16sQQ", 64),
         ("super", "tail", "cold_synced", "<QQQQQQ", 192),
         ("super", "anchor_wall_ns", "clock_check", "<qqqQ", 320),
+        ("super", "key_check", "key_sum", "<16sQ", 384),
         ("index", "magic", "digest", "<8sII16sQQQ", 0),
         ("index", "overflow_next", "overflow_next", "<Q", 144),
         ("segment", "magic", "check", "<8sII16sQQQQ", 0),

@@ -8,6 +8,7 @@ import pickle
 import sys
 import types
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Never
 
 import pytest
@@ -21,6 +22,7 @@ from fastmem import (
 )
 from fastmem.memory import Durability
 from fastmem.storage import files
+from tests.crash.directories import forget_key
 
 MIB = 1 << 20
 
@@ -157,7 +159,9 @@ def test_a_sizer_that_fails_changes_nothing(
 
 
 def test_secret_keys(
-    opened: Callable[..., TieredMemorySystem], caplog: pytest.LogCaptureFixture
+    opened: Callable[..., TieredMemorySystem],
+    private_tmp: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     memory = opened(secret_key=b"s" * 32)
     memory["small"] = [1]
@@ -165,6 +169,8 @@ def test_secret_keys(
     memory = opened(secret_key=b"s" * 32)
     assert memory["small"] == [1]
     assert memory["large"] == "x" * 400_000
+    memory.close()
+    forget_key(private_tmp)
     memory = opened(secret_key=b"t" * 32)
     with caplog.at_level(logging.WARNING, "fastmem"):
         assert memory.get("small", "miss") == "miss"
@@ -178,11 +184,13 @@ def test_secret_keys(
     assert memory["small"] == [2]
 
 
-def test_records_without_a_mac_are_misses_once_a_key_is_given(
-    opened: Callable[..., TieredMemorySystem],
+def test_records_without_a_mac_are_misses_where_a_key_is_given(
+    opened: Callable[..., TieredMemorySystem], private_tmp: Path
 ) -> None:
     memory = opened()
     memory["k"] = [1]
+    memory.close()
+    forget_key(private_tmp)
     memory = opened(secret_key=b"s" * 32)
     assert memory.get("k") is None
     assert memory.stats()["l2"]["errors"]["corrupt"] == 1
