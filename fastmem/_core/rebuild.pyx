@@ -1,6 +1,6 @@
 """Rebuilding the index from the log."""
 
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint64_t
 from fastmem._core.index cimport (
     cursor_t, first_slot, home_of, insert_word, next_entry, replace_word, split_some, tag_of,
@@ -32,8 +32,8 @@ def absorb(
     Below address `settled` records are seen and not indexed: reclaim was done with them.
     Tombstones are indexed too, until `sweep`. Below address `vouched` every record was whole once:
     one whose body is damaged is indexed all the same, as lost, rather than let an older version
-    return. From there on it counts for nothing, and so does a pointer unless `vouch(key, pointer)`
-    is true: a power loss may have torn either.
+    return. From there on it counts for nothing, and so does a pointer unless `vouch(key, pointer,
+    version)` is true (which is for it to report): a power loss may have torn either.
     """
     cdef log_t* state = &log.state
     cdef tier_t* tier = &state.tier[which]
@@ -42,7 +42,7 @@ def absorb(
     cdef bint in_run = False
     cdef uint64_t gap = 0
     cdef uint64_t skipped
-    cdef bint good
+    cdef bint good, intact
     log.require_open()
     log.need = 0
     if at == 0:
@@ -67,23 +67,23 @@ def absorb(
         if place.record.kind == FM_SEAL:
             counts[2] = at
             return 0
-        good = body_valid(place.record, at)
+        good = intact = body_valid(place.record, at)
         counts[4] += not good and vouched <= at < tail
-        if good and at >= vouched and place.record.kind == FM_POINTER:
+        if good and at >= max(vouched, settled) and place.record.kind == FM_POINTER:
             good = vouch(
                 PyBytes_FromStringAndSize(key_of(place.record), place.record.klen),
                 PyBytes_FromStringAndSize(
                     <const char*>place.record + body_offset(place.record, at), place.record.vlen
                 ),
+                version_of(&place),
             )
-        if not good:
-            counts[1] += 1
         if good or at < vouched:
             if at >= settled and not adopt(state, &place):
                 log.need = NEED_OVERFLOW
                 return at
             counts[0] += 1
             counts[3] = max(counts[3], version_of(&place))
+        counts[1] += not intact
         at += record_units(place.record, at)
         counts[2] = at
         if wants_growth(&state.index):
@@ -119,6 +119,20 @@ cdef bint adopt(log_t* log, const place_t* place) noexcept nogil:
     ):
         replace_word(&log.index, &cursor, old, word)
     return True
+
+
+def newest(Log log not None, bytes key not None):
+    """Return the version of the record that the key's slot leads to, a tombstone or an expired one
+    included; 0 when there is none.
+    """
+    cdef place_t place
+    cdef cursor_t cursor
+    cdef const char* name = PyBytes_AS_STRING(key)
+    cdef uint64_t klen = PyBytes_GET_SIZE(key)
+    log.require_open()
+    if not find(&log.state, name, klen, digest_of(&log.state, name, klen), &cursor, &place):
+        return 0
+    return version_of(&place)
 
 
 def sweep(Log log not None):

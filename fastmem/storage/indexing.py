@@ -8,8 +8,10 @@ from __future__ import annotations
 import errno
 import logging
 import struct
+from collections.abc import Callable
+from functools import partial
 
-from fastmem._core import rebuild, recovery, scan
+from fastmem._core import rebuild, recovery
 from fastmem._core.hashing import digest
 from fastmem._core.layout import (
     BUCKET_BYTES,
@@ -18,8 +20,6 @@ from fastmem._core.layout import (
     LOCATION_MASK,
     MOST_LEVEL,
     PAGE_BYTES,
-    POINTER,
-    TIER_BIT,
     form,
     offset,
 )
@@ -30,7 +30,8 @@ from fastmem.storage import files
 from fastmem.storage.files import Directory
 from fastmem.storage.segments import Segments
 from fastmem.storage.superblock import NO_UUID, Superblock
-from fastmem.storage.values import Pointer, ValueFiles
+from fastmem.storage.values import ValueFiles
+from fastmem.storage.vouching import Vouching, drop_dangling
 
 log_to = logging.getLogger("fastmem.storage")
 
@@ -286,18 +287,22 @@ class IndexFiles:
             index, overflow = self._map_index(self._index_name, self._overflow_name)
         self._make_log(index, overflow)
         self.log.set_room(buckets, room)
-        newest = self._absorb(COLD)
-        newest = max(newest, self._absorb(WARM))
+        vouching = Vouching()
+        newest = self._absorb(COLD, vouching)
+        newest = max(newest, self._absorb(WARM, vouching))
+        if lost := vouching.lost(self.log):
+            self.dropped_records += lost
+            log_to.warning("%s: %d records lost with their value files", self.directory.path, lost)
         rebuild.sweep(self.log)
         self._place_tail(newest)
         self.super.set("lock", 0)
-        self._drop_dangling_pointers()
+        drop_dangling(self.log, *self._both_values)
         if not self.read_only:
             self.directory.rename(self._index_name, "index")
             self.directory.rename(self._overflow_name, "overflow")
             self._index_name, self._overflow_name = "index", "overflow"
 
-    def _absorb(self, which: int) -> int:
+    def _absorb(self, which: int, vouching: Vouching) -> int:
         """Index every record of a tier's segments from its head on; return the newest version seen.
 
         If a power loss took some of what was appended, it may have taken what reclaim had moved on
@@ -319,7 +324,7 @@ class IndexFiles:
         for _segments, number in self._add_segments(segments):
             self._set_aside(segments, number)
         for number in segments.numbers:
-            counts = self._absorb_segment(which, number, values, bounds)
+            counts = self._absorb_segment(which, number, partial(vouching.vouch, values), bounds)
             if counts[1]:
                 self.dropped_records += counts[1]
                 log_to.warning(
@@ -340,20 +345,26 @@ class IndexFiles:
         if self._torn and which == WARM:
             for number in segments.numbers:
                 if number * units < settled:
-                    self._absorb_segment(which, number, values, (vouched, 0, noted))
+                    # Not to be reported: reclaim may have been right to let their files go.
+                    vouch = partial(Vouching().vouch, values)
+                    self._absorb_segment(which, number, vouch, (vouched, 0, noted))
             settled = 0
         self.super.set(f"{prefix}head", min(settled, tail))
         self._set_bounds(segments, tail)
         return newest
 
     def _absorb_segment(
-        self, which: int, number: int, values: ValueFiles, bounds: tuple[int, int, int]
+        self,
+        which: int,
+        number: int,
+        vouch: Callable[[bytes, bytes, int], bool],
+        bounds: tuple[int, int, int],
     ) -> list[int]:
         """Index the records of one segment, growing the index as it must. See `absorb`."""
         counts = [0, 0, 0, 0, 0]
         at = 0
         while True:
-            at = rebuild.absorb(self.log, which, number, at, counts, values.vouch, *bounds)
+            at = rebuild.absorb(self.log, which, number, at, counts, vouch, *bounds)
             if self.log.need == NEED_OVERFLOW or self.log.chores & CHORE_OVERFLOW:
                 self.grow("overflow")
             if self.log.chores & CHORE_BUCKETS:
@@ -382,18 +393,6 @@ class IndexFiles:
                 self.super.set("synced", self.super.get("tail"))
             if not self.warm.numbers:
                 self.super.set("head", self.super.get("tail"))
-
-    def _drop_dangling_pointers(self) -> None:
-        """After a rebuild: a record evicted lately is found again, but its value file is gone."""
-        numbers = [values.numbers() if values else [] for values in self._both_values]
-        held = [set(listed) for listed in numbers]
-        for head in scan.heads(self.log):
-            pointer = self.log.pointer(head.key) if head.kind == POINTER else None
-            if pointer is None:
-                continue
-            number = Pointer.unpack(pointer).number
-            if number not in held[COLD if head.word & TIER_BIT else WARM]:
-                self.log.remove(head.key, head.word)
 
     @property
     def _both_values(self) -> tuple[ValueFiles | None, ValueFiles | None]:
