@@ -334,8 +334,8 @@ def _at_exit() -> None:
     for memory in list(_memories.values()):
         try:
             memory.close()
-        except OSError as error:
-            log_to.error("%s: not closed at exit: %s", memory.l2_path, error)
+        except Exception:
+            log_to.exception("%s: not closed at exit", memory.l2_path)
 
 
 def _after_fork() -> None:

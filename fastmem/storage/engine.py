@@ -367,7 +367,10 @@ class Engine:
 
 def _at_exit() -> None:
     for engine in list(_engines):
-        engine.close()
+        try:
+            engine.close()
+        except Exception:
+            log_to.exception("%s: not closed at exit", engine.files.directory.path)
 
 
 def _after_fork() -> None:
