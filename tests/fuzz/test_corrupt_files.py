@@ -7,6 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from tests.fuzz import corruptor
 from tests.house.tree import ROOT
 
 CASES = 5_000 if os.environ.get("FASTMEM_PROFILE") == "nightly" else 420
@@ -28,3 +31,21 @@ def test_a_campaign_of_corruptions(private_tmp: Path) -> None:
     assert "done" in last
     assert "'opened'" in last
     assert "FormatError" in last
+
+
+@pytest.mark.parametrize("kind", ["segments", "tiers", "archive"])
+def test_the_campaign_notices_one_loss_beyond_the_damage(private_tmp: Path, kind: str) -> None:
+    built = corruptor.build(kind, private_tmp / "base", 0)
+    hit = "seg" if kind == "segments" else "cold"
+    name, start, end = built.places["text-7"][0]
+    before = bytes(end)
+    after = before[: start + 50] + b"\1" + before[start + 51 :]
+    assert corruptor.spoilt(built, name, before, after) == {"text-7"}
+    # A cut loses the record that it goes through, and what lies past it.
+    beyond = {key for key, [place, *_] in built.places.items() if place[0] == name}
+    beyond = {key for key in beyond if built.places[key][0].end > start + 1}
+    assert corruptor.spoilt(built, name, bytes(64 << 20), bytes(start + 1)) >= beyond >= {"text-7"}
+    with corruptor.OPENERS[kind](built.at) as store:
+        store.delete("text-8")
+    with pytest.raises(AssertionError, match=r"1 values missing after damage .*'text-8'"):
+        corruptor.verify(kind, built.at, built.values, hit, {"text-7"})
