@@ -124,12 +124,19 @@ class StoreFiles(IndexFiles):
         self.cold = self._list_segments(self.cold_directory, COLD, self.archive)
         self.warm_values = ValueFiles(self.warm_directory) if self.warm_directory else None
         self.cold_values = ValueFiles(self.cold_directory) if self.cold_directory else None
+        if self.cold is None:
+            for field in ("cold_tail", "cold_head", "cold_synced"):
+                self.super.set(field, 0)  # no tier checks them, so damage would stay
         boot = boot_id()
         self._same_boot = self.super.same_boot(boot)
         self._other_boot = self.super.owner()[0] not in (boot, NO_UUID)
         trusted = self.super.trusts(boot, *self._index_place(), self._partner())
         if not trusted or not self._adopt_index():
             self._rebuild_index()
+        if self.warm is None:
+            self.super.set("head", 0)
+            if self.super.get("synced") > self.super.get("tail"):
+                self.super.set("synced", 0)
         if not self.read_only:
             self._claim(boot)
             if not self.was_clean:
