@@ -15,9 +15,9 @@ class Archive(KeyedStore):
     """A compressed mapping on disk. Unbounded unless `budget_bytes` (at least 16 MiB) is given,
     which then drops the oldest records.
 
-    Each record is a frame of its own at zstd `level`, so a read costs microseconds. After about
-    2 MiB of records a dictionary is trained on them (in a thread) and stored with the archive;
-    later records compress against it. Safe to use from any thread; one process at a time.
+    Each record is a frame of its own at zstd `level`, so a read costs microseconds. Once it holds
+    2 MiB of values of at most 8 KiB a dictionary is trained on them (in a thread) and stored with
+    it; later records compress against it. Safe to use from any thread; one process at a time.
 
     >>> import tempfile
     >>> with Archive(tempfile.mkdtemp()) as archive:

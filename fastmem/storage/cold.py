@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from fastmem._core import scan
 from fastmem._core.layout import (
     COMPRESSED,
     INLINE_LIMIT_BYTES,
     POINTER,
+    TIER_BIT,
     TOMBSTONE,
     VALUE,
 )
 from fastmem._core.log import COLD, Record
 from fastmem.codecs import FrameCompressor
-from fastmem.storage.dictionaries import Dictionaries
+from fastmem.errors import CorruptRecordError, SerializationError
+from fastmem.storage.dictionaries import SAMPLE_LIMIT_BYTES, Dictionaries
 from fastmem.storage.files import Directory
 from fastmem.storage.prepared import ColdRecord, Stamped
 
@@ -36,13 +40,30 @@ class ColdWriter:
         # Of the values archived by this process, before and after compression.
         self.raw_bytes = 0
         self.stored_bytes = 0
-        self.dictionaries = Dictionaries(directory, frames, read_only=engine.read_only)
+        self.dictionaries = Dictionaries(
+            directory,
+            frames,
+            self._small_values,
+            empty=not engine.log.cold_entries,
+            read_only=engine.read_only,
+        )
 
     @property
     def value_limit(self) -> int:
         """The largest value the archive takes, in encoded bytes."""
         budget = self._engine.cold_budget_bytes
         return 0xFFFFFFFF if budget is None else budget // 2
+
+    def _small_values(self) -> Iterator[bytes]:
+        """Encoded values of the archive as they come in the index, which no chosen key decides."""
+        engine = self._engine
+        for head in scan.heads(engine.log):
+            if head.raw_len > SAMPLE_LIMIT_BYTES or not head.word & TIER_BIT or head.kind != VALUE:
+                continue
+            record = engine.log.get(head.key)  # None, or a warm one, when that has changed
+            if record is not None and record.word & TIER_BIT and record.kind == VALUE:
+                with contextlib.suppress(CorruptRecordError, SerializationError):
+                    yield engine.contents.content(record)
 
     def stamped(self, record: Record) -> Stamped:
         """What a warm record holds, ready to be put into the archive. Raises as `content` does, but
@@ -68,7 +89,7 @@ class ColdWriter:
         """
         content, mac = stamped.content, stamped.mac
         dictionary = self.dictionaries.current
-        self.dictionaries.sample(content)
+        self.dictionaries.note(content)
         frame = self._frames.compress(content, dictionary)
         flags = 0 if frame is None else COMPRESSED
         body = content if frame is None else frame

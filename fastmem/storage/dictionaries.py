@@ -7,12 +7,12 @@ import logging
 import re
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from fastmem._core.hashing import digest
 from fastmem._core.layout import FORMAT, form
 from fastmem.codecs import FrameCompressor, train_dictionary
-from fastmem.errors import CorruptRecordError
+from fastmem.errors import ClosedError, CorruptRecordError
 from fastmem.storage.files import Directory
 
 log_to = logging.getLogger("fastmem.storage")
@@ -22,22 +22,39 @@ _HEAD = struct.Struct(form("dictionary", "magic", "checksum"))
 _NAME = re.compile(r"dict\.(\d{1,10})")
 SAMPLE_LIMIT_BYTES = 8 << 10
 TRAINING_BYTES = 2 << 20
+_FEWEST_NEW_BYTES = TRAINING_BYTES // 4  # between two looks at what the archive holds
 _LARGEST_FILE = 1 << 20
 
 
 class Dictionaries:
     """Dictionaries of one archive, numbered 1, 2, ...; the newest compresses, all decompress.
 
-    Training starts by itself once `TRAINING_BYTES` of samples have come by, in a thread of its
-    own (zstd trains without the GIL); frames made before it is done use no dictionary.
+    While there is none, one is trained as soon as the archive holds `TRAINING_BYTES` of small
+    values, whichever process archived them, in a thread of its own (zstd trains without the GIL):
+    it is tried at the first put after opening, and again as the archive grows; twice as much later
+    each time that the values have nothing in common. Frames made before use no dictionary.
+
+    ``stored()`` iterates the small values that the archive holds, in no order; `empty` says that
+    there are none yet.
     """
 
-    def __init__(self, directory: Directory, frames: FrameCompressor, *, read_only: bool) -> None:
+    def __init__(
+        self,
+        directory: Directory,
+        frames: FrameCompressor,
+        stored: Callable[[], Iterator[bytes]],
+        *,
+        empty: bool,
+        read_only: bool,
+    ) -> None:
         self._directory = directory
         self._frames = frames
-        self._samples: list[bytes] = []
-        self._sampled_bytes = 0
+        self._stored = stored
+        self._new_bytes = 0  # of small values, since the archive was last looked at
+        self._wanted_bytes = TRAINING_BYTES if empty else 0  # so many are worth a look
+        self._attempts = 0
         self._training: threading.Thread | None = None
+        self._closing = False
         self.damaged = 0
         self.linked_bytes = 0
         self._last = 0
@@ -46,7 +63,7 @@ class Dictionaries:
             match = _NAME.fullmatch(name)
             if match:
                 self._load(name, int(match[1]))
-        self._wants_samples = not read_only and self.current == 0
+        self._wants = not read_only and self.current == 0
 
     def _load(self, name: str, number: int) -> None:
         self._last = max(self._last, number)
@@ -85,29 +102,37 @@ class Dictionaries:
     def numbers(self) -> tuple[int, ...]:
         return tuple(sorted(self._frames.dictionary_ids))
 
-    def sample(self, content: bytes) -> None:
-        """Offer a value that is about to be archived as a sample."""
-        if not self._wants_samples or len(content) > SAMPLE_LIMIT_BYTES:
+    def note(self, content: bytes) -> None:
+        """Count a value that is about to be archived; look for samples when it is time to."""
+        if not self._wants or len(content) > SAMPLE_LIMIT_BYTES:
             return
-        self._sampled_bytes += len(content)
-        self._samples.append(content)
-        if self._sampled_bytes >= TRAINING_BYTES and self._training is None:
-            self._wants_samples = False
-            samples, self._samples = self._samples, []
-            training = threading.Thread(
-                target=self._train, args=(samples,), name="fastmem-dictionary", daemon=True
-            )
-            try:
-                training.start()
-            except RuntimeError as error:  # too many threads, or the interpreter is ending
-                log_to.warning("no dictionary for %s: %s", self._directory.path, error)
-            else:
-                self._training = training
-
-    def _train(self, samples: list[bytes]) -> None:
+        self._new_bytes += len(content)
+        if self._new_bytes < self._wanted_bytes:
+            return
+        self._wants = False
+        training = threading.Thread(target=self._train, name="fastmem-dictionary", daemon=True)
         try:
+            training.start()
+        except RuntimeError as error:  # too many threads, or the interpreter is ending
+            log_to.warning("no dictionary for %s: %s", self._directory.path, error)
+            self._again_after(TRAINING_BYTES)
+        else:
+            self._training = training
+
+    def _again_after(self, new_bytes: int) -> None:
+        self._new_bytes, self._wanted_bytes = 0, new_bytes
+        self._wants = True
+
+    def _train(self) -> None:
+        try:
+            samples, sampled_bytes = self._gather()
+            if sampled_bytes < TRAINING_BYTES:
+                self._again_after(max(TRAINING_BYTES - sampled_bytes, _FEWEST_NEW_BYTES))
+                return
+            self._attempts += 1
             body = train_dictionary(samples)
             if body is None:
+                self._again_after(TRAINING_BYTES << min(self._attempts, 30))
                 return
             number = self._last + 1  # above a damaged one too: frames still name that
             head = _HEAD.pack(DICTIONARY_MAGIC, FORMAT, number, len(body), digest(body))
@@ -115,8 +140,20 @@ class Dictionaries:
             self.linked_bytes += self._directory.allocated_bytes(f"dict.{number}")
             self._frames.add_dictionary(number, body)
             self.current = self._last = number
-        except (OSError, MemoryError) as error:
+        except (OSError, MemoryError, ClosedError) as error:
             log_to.warning("no dictionary for %s: %s", self._directory.path, error)
+            self._again_after(TRAINING_BYTES << min(self._attempts, 30))
+
+    def _gather(self) -> tuple[list[bytes], int]:
+        """Enough of the values that the archive holds, or all of them; and their bytes."""
+        samples: list[bytes] = []
+        sampled_bytes = 0
+        for content in self._stored():
+            if sampled_bytes >= TRAINING_BYTES or self._closing:
+                break
+            samples.append(content)
+            sampled_bytes += len(content)
+        return samples, sampled_bytes
 
     def check(self) -> list[str]:
         """Return what is wrong with the numbers and the count of bytes, as sentences."""
@@ -138,11 +175,10 @@ class Dictionaries:
             problems.append(f"dictionaries {self.numbers} are in use, {sorted(there)} are stored")
         if self.current and self.current not in self.numbers:
             problems.append(f"dictionary {self.current} compresses and is not loaded")
-        if self._sampled_bytes < sum(map(len, self._samples)):
-            problems.append(f"samples of more than the {self._sampled_bytes:,} bytes counted")
         return problems
 
     def close(self) -> None:
         """Wait for a training under way (about 0.1 s)."""
+        self._closing = True  # gathering, at least, can end
         if self._training is not None:
             self._training.join()
