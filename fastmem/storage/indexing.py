@@ -311,15 +311,16 @@ class IndexFiles:
         segments = self.cold if which == COLD else self.warm
         if segments is None:
             return 0
-        newest = 0
-        tail = 0
+        newest = tail = 0
         # What this boot wrote was whole; of another boot, what was synced, as far as is known.
         values = self._both_values[which]
         assert values is not None
         prefix = "cold_" if which == COLD else ""
         head, noted = self.super.get(f"{prefix}head"), self.super.get(tail_of(segments))
         vouched = noted if self._same_boot else self.super.get(f"{prefix}synced")
-        settled = head if head <= noted else 0
+        units = segments.segment_units
+        end = (max(segments.numbers, default=-1) + 1) * units
+        settled = head if head <= noted and head < end else 0  # else it is damaged
         bounds = vouched, settled, noted
         for _segments, number in self._add_segments(segments):
             self._set_aside(segments, number)
@@ -338,7 +339,6 @@ class IndexFiles:
             self._torn |= counts[4] > 0
         if not tail and segments.numbers:
             tail = segments.numbers[0] * segments.segment_units
-        units = segments.segment_units
         since = max(vouched, settled) // units
         there = sum(number >= since for number in segments.numbers)
         self._torn |= vouched < noted and there < -(-noted // units) - since

@@ -12,9 +12,11 @@ from tests.crash.directories import (
     COLD_TAIL_AT,
     HEAD_AT,
     SYNCED_AT,
+    TAIL_AT,
     contents,
     open_archive,
     open_segments,
+    open_tiers,
     set_word,
 )
 
@@ -40,3 +42,16 @@ def test_damaged_bounds_of_an_absent_tier(
         store.check()
         assert contents(store) == {"k": "v" * 1000}
         assert 0 <= store.stats()["unsynced_bytes"] < 4096
+
+
+@pytest.mark.parametrize("opener", [open_segments, open_tiers])
+def test_no_head_beyond_the_segments_is_believed(private_tmp: Path, opener: Any) -> None:
+    """Tail and head damaged at once, so that neither tells of the other: all that is there counts."""
+    values = {number: f"{number} " * 500 for number in range(100)}
+    with opener(private_tmp) as store:
+        store.update(values)
+    set_word(private_tmp / "l2" / "super", TAIL_AT, 14842720311843360126)
+    set_word(private_tmp / "l2" / "super", HEAD_AT, 6494683606388434444)
+    with opener(private_tmp) as store:
+        store.check()
+        assert contents(store) == values
