@@ -15,6 +15,8 @@ from fastmem.workplace import ARCHIVE, CACHE, OpenError, open_memory
 
 if TYPE_CHECKING:
     from fastmem.memory import TieredMemorySystem
+    from fastmem.storage.archive import Archive
+    from fastmem.storage.store import SegmentStore
 
 __all__ = [
     "HELP",
@@ -31,13 +33,16 @@ HELP = "print what a directory holds, without changing it"
 TIERS = {"l2": "L2 warm", "l3": "L3 cold"}
 READ_ONLY = (
     "The directory is opened read-only: no byte and no time stamp changes. DIR may also be the "
-    "directory around both, when they are called cache and archive in it."
+    "directory around L2 and L3, when they are called cache and archive in it."
 )
-ANY_SIZE_MB = 1 << 20  # budgets are those of the process that writes; a directory holds none
+READING_MB = 16  # the least; budgets are those of the process that writes, a directory holds none
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.description = f"Print what the L2 directory DIR and its archive hold. {READ_ONLY}"
+    parser.description = (
+        "Print what DIR holds: the L2 of a memory together with its L3, a SegmentStore or an "
+        f"Archive. {READ_ONLY}"
+    )
     add_directories(parser)
     parser.add_argument("--json", action="store_true", help="print everything as one JSON object")
 
@@ -45,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_directories(parser: argparse.ArgumentParser) -> None:
     """The arguments that `locate` and `open_found` take."""
     parser.add_argument(
-        "dir", type=Path, metavar="DIR", help="the directory of L2, or the one around it"
+        "dir", type=Path, metavar="DIR", help="the directory, or the one around L2 and L3"
     )
     parser.add_argument(
         "--l3",
@@ -55,47 +60,66 @@ def add_directories(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def locate(directory: Path, archive: Path | None) -> tuple[Path, Path]:
-    """The directories of L2 and L3 that the arguments mean.
+def locate(directory: Path, archive: Path | None) -> dict[str, Path]:
+    """The directories of the tiers, "l2" and "l3" or one of them, that the arguments mean.
 
     Raises ``FileNotFoundError`` or ``NotADirectoryError`` for what was named and is not there,
-    :class:`~fastmem.workplace.OpenError` when L3 is not where it is by default.
+    :class:`~fastmem.workplace.OpenError` when L3 is not where it is by default, or alone, and what
+    opening raises for what is no store.
     """
+    from fastmem.storage.kinds import Kind, kind_of
+
     for named in (directory, archive):
         if named is not None and not named.is_dir():
             code = errno.ENOTDIR if named.exists() else errno.ENOENT
             raise OSError(code, os.strerror(code), str(named))
-    warm = directory / CACHE
-    if not warm.is_dir():
-        warm = directory
-    cold = archive if archive is not None else warm.absolute().parent / ARCHIVE
+    around = (directory / CACHE).is_dir()
+    first = directory / CACHE if around else directory
+    kind = kind_of(first)
+    if kind is Kind.ARCHIVE and archive in (None, first):
+        return {"l3": first}
+    if kind is Kind.L3:
+        raise OpenError(f"{first} is {kind.value}: name the directory of its L2")
+    if kind is Kind.SEGMENTS and archive is None:
+        return {"l2": first}
+    cold = archive if archive is not None else first.absolute().parent / ARCHIVE
     if not cold.is_dir():
-        raise OpenError(f"{warm}: no directory {ARCHIVE} beside it; say with --l3 where L3 is")
-    return warm, cold
+        raise OpenError(f"{first}: no directory {ARCHIVE} beside it; say with --l3 where L3 is")
+    return {"l2": first, "l3": cold}
 
 
-def open_found(l2_path: Path, l3_path: Path) -> TieredMemorySystem:
-    """Open two directories for looking alone. Raises as `open_memory`."""
-    return open_memory(1, l2_path, l3_path, l2_size_mb=ANY_SIZE_MB, read_only=True)
+def open_found(paths: Mapping[str, Path]) -> TieredMemorySystem | SegmentStore | Archive:
+    """Open what `locate` told for looking alone. Raises as `open_memory`."""
+    from fastmem.storage.archive import Archive
+    from fastmem.storage.store import SegmentStore
+
+    if len(paths) == 2:
+        return open_memory(1, *paths.values(), l2_size_mb=READING_MB, read_only=True)
+    if "l2" in paths:
+        return SegmentStore(paths["l2"], budget_bytes=READING_MB << 20, read_only=True)
+    return Archive(paths["l3"], read_only=True)
 
 
 def run_command(args: argparse.Namespace) -> int:
-    l2_path, l3_path = locate(args.dir, args.l3)
-    with open_found(l2_path, l3_path) as memory:
-        stats = {tier: memory.stats()[tier] for tier in TIERS}
+    paths = locate(args.dir, args.l3)
+    with open_found(paths) as store:
+        told = store.stats()
+    stats = {tier: told[tier] for tier in paths} if len(paths) == 2 else dict.fromkeys(paths, told)
     for tier in stats.values():
         del tier["budget"]
     if args.json:
-        print(json.dumps({"l2_path": str(l2_path), "l3_path": str(l3_path), **stats}, indent=2))
+        named = {f"{tier}_path": str(path) for tier, path in paths.items()}
+        print(json.dumps({**named, **stats}, indent=2))
     else:
-        print(f"L2  {l2_path}\nL3  {l3_path}")
-        print_table("What they hold", ["", *TIERS.values()], _rows(stats))
+        for name, path in paths.items():
+            print(f"{name.upper()}  {path}")
+        print_table("What they hold", ["", *(TIERS[tier] for tier in stats)], _rows(stats))
     return 0
 
 
 def _rows(stats: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
     """A row for every figure that says something: the counters of a process just begun are 0."""
-    flat = {tier: dict(_flatten(stats[tier])) for tier in TIERS}
+    flat = {tier: dict(_flatten(stats[tier])) for tier in stats}
     names = dict.fromkeys(name for tier in flat.values() for name in tier)
     return [
         [name.replace("_", " "), *(_cell(name, tier.get(name, "")) for tier in flat.values())]

@@ -15,9 +15,10 @@ EXIT_DAMAGED = 1
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Read every record of the L2 directory DIR and of its archive to the last byte, with its "
-        "checksums, and print file and offset of each that is damaged. Exit status 0 when none is, "
-        f"1 when some are. Signatures (secret_key=) are not looked at. {READ_ONLY}"
+        "Read every record of DIR (the L2 of a memory together with its L3, a SegmentStore or an "
+        "Archive) to the last byte, with its checksums, and print file and offset of each that is "
+        "damaged. Exit status 0 when none is, 1 when some are. Signatures (secret_key=) are not "
+        f"looked at. {READ_ONLY}"
     )
     add_directories(parser)
 
@@ -30,7 +31,7 @@ def run_command(args: argparse.Namespace) -> int:
         damaged += 1
         print(f"{error.filename}: {error.strerror}")
 
-    with open_found(*locate(args.dir, args.l3)) as memory:
-        records = memory.verify(on_corrupt=tell)
+    with open_found(locate(args.dir, args.l3)) as store:
+        records = store.verify(on_corrupt=tell)
     print(f"{records:,} records read, {damaged:,} damaged")
     return EXIT_DAMAGED if damaged else 0

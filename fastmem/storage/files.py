@@ -54,9 +54,8 @@ class Directory:
         refuse_path(self.path)
         if not read_only:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            self._fd = os.open(self.path, flags)
+            self._fd = self._open(self.path, os.O_RDONLY | os.O_DIRECTORY, None)
         except FileNotFoundError:
             raise StoreNotFoundError("there is no such directory", self.path) from None
         try:
@@ -137,11 +136,18 @@ class Directory:
 
     def open(self, name: str, flags: int) -> int:
         try:
-            return os.open(name, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600, dir_fd=self._handle)
+            return self._open(name, flags, self._handle)
         except OSError:
             if self._fd < 0:  # closed by another thread just now
                 raise ClosedError(f"the store is closed: {str(self.path)!r}") from None
             raise
+
+    def _open(self, name: str | Path, flags: int, folder: int | None) -> int:
+        flags |= os.O_CLOEXEC | os.O_NOFOLLOW
+        if self.read_only:  # what is only looked at keeps the time that it was read last
+            with contextlib.suppress(PermissionError):  # another's file
+                return os.open(name, flags | os.O_NOATIME, dir_fd=folder)
+        return os.open(name, flags, 0o600, dir_fd=folder)
 
     def names(self) -> list[str]:
         return os.listdir(self._handle)

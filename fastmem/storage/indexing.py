@@ -7,26 +7,21 @@ from __future__ import annotations
 
 import errno
 import logging
-import struct
 from collections.abc import Callable
 from functools import partial
 
 from fastmem._core import rebuild, recovery
-from fastmem._core.hashing import digest
 from fastmem._core.layout import (
     BUCKET_BYTES,
-    FORMAT,
     HEADER_UNITS,
     LOCATION_MASK,
     MOST_LEVEL,
     PAGE_BYTES,
-    form,
-    offset,
 )
 from fastmem._core.log import CHORE_BUCKETS, CHORE_OVERFLOW, COLD, NEED_OVERFLOW, WARM, Log
 from fastmem._core.mapping import Mapping
 from fastmem.errors import StoreError
-from fastmem.storage import files
+from fastmem.storage import files, index_head
 from fastmem.storage.files import Directory
 from fastmem.storage.segments import Segments
 from fastmem.storage.superblock import NO_UUID, Superblock
@@ -35,12 +30,6 @@ from fastmem.storage.vouching import Vouching, drop_dangling
 
 log_to = logging.getLogger("fastmem.storage")
 
-INDEX_MAGIC = b"FMINDEX\0"
-_INDEX_HEAD = struct.Struct(form("index", "magic", "uuid"))
-_INDEX_SEAL = struct.Struct(form("index", "check", "opens"))
-_INDEX_DIGEST = struct.Struct(form("index", "digest", "digest"))
-_INDEX_DIGEST_AT = offset("index", "digest")
-_DIRECTORY_AT, _OVERFLOW_NEXT_AT = offset("index", "directory"), offset("index", "overflow_next")
 _MOST_BUCKETS = 1 << MOST_LEVEL  # the mapping reserves addresses for these: 4 GiB, no memory
 
 
@@ -69,6 +58,7 @@ class IndexFiles:
     _same_boot: bool
     _other_boot: bool
     _private_index = False
+    skipped = (0, 0)  # addresses that this opening passed over: nothing is there
     _torn = False  # found by a rebuild: not all is there that was appended
     _index_name, _overflow_name = "index", "overflow"
 
@@ -114,7 +104,7 @@ class IndexFiles:
         if sizes[0] < PAGE_BYTES + BUCKET_BYTES or sizes[1] < BUCKET_BYTES:
             return False
         index, overflow = self._map_index("index", "overflow")
-        if not self._is_own_index(index):
+        if not index_head.belongs(index, self.super.uuid, self.super.get("opens")):
             return False
         rooms = [
             min(size // BUCKET_BYTES, _MOST_BUCKETS) for size in (sizes[0] - PAGE_BYTES, sizes[1])
@@ -143,7 +133,7 @@ class IndexFiles:
         if not self.was_clean:
             if not self._recover():
                 return False
-        elif recovery.index_digest(self.log) != self._digest_at_close():
+        elif recovery.index_digest(self.log) != index_head.digest_at_close(self._index):
             return False
         lost = recovery.sound(self.log)
         if lost < 0 or (lost and whole):
@@ -159,34 +149,15 @@ class IndexFiles:
             self.super.set(field, min(self.super.get(field), recovery.oldest(self.log, which)))
         return True
 
-    def _digest_at_close(self) -> int:
-        with memoryview(self._index) as view:
-            return int(_INDEX_DIGEST.unpack_from(view, _INDEX_DIGEST_AT)[0])
-
     def _count_opening(self) -> None:
         """Count an opening in index and store, the index first: one put back later is behind."""
-        with memoryview(self._index) as view:
-            head = bytes(view[: _INDEX_HEAD.size])
-            opens = (self.super.get("opens") + 1) % (1 << 64)
-            _INDEX_SEAL.pack_into(view, _INDEX_HEAD.size, digest(head), opens)
+        opens = (self.super.get("opens") + 1) % (1 << 64)
+        index_head.seal(self._index, opens)
         self.super.set("opens", opens)
 
     def _digest_index(self) -> None:
         """Note in the index what it holds, for the next opening to compare."""
-        with memoryview(self._index) as view:
-            _INDEX_DIGEST.pack_into(view, _INDEX_DIGEST_AT, recovery.index_digest(self.log))
-
-    def _is_own_index(self, index: Mapping) -> bool:
-        """True for the index that the last opener of this store left, its head undamaged."""
-        with memoryview(index) as view:
-            head = bytes(view[: _INDEX_HEAD.size])
-            check, opens = _INDEX_SEAL.unpack_from(view, _INDEX_HEAD.size)
-        magic, form, level, uuid = _INDEX_HEAD.unpack(head)
-        if (magic, form, uuid) != (INDEX_MAGIC, FORMAT, self.super.uuid) or level > MOST_LEVEL:
-            return False
-        # One more than the store counts: a process died between the two stores of `_count_opening`.
-        ahead = (opens - self.super.get("opens")) % (1 << 64)
-        return check == digest(head) and ahead in (0, 1)
+        index_head.note_digest(self._index, recovery.index_digest(self.log))
 
     def _add_segments(self, segments: Segments) -> list[tuple[Segments, int]]:
         """Map the segments that are linked. Return those that are foreign."""
@@ -258,6 +229,8 @@ class IndexFiles:
 
     @property
     def index_bytes(self) -> int:
+        if self._private_index:  # of the files, which say nothing here
+            return sum(map(self.directory.allocated_bytes, ("index", "overflow")))
         _, buckets, _, overflow = self.log.buckets
         return PAGE_BYTES + BUCKET_BYTES * (buckets + overflow)
 
@@ -265,10 +238,7 @@ class IndexFiles:
         """Make a new index from the log: every whole record, the newest version of each key."""
         self.rebuilt = any(tier.numbers for tier in (self.warm, self.cold) if tier)
         buckets = 1 << self.initial_level
-        head = bytearray(PAGE_BYTES)
-        _INDEX_HEAD.pack_into(head, 0, INDEX_MAGIC, FORMAT, self.initial_level, self.super.uuid)
-        struct.pack_into("<Q", head, _DIRECTORY_AT, self.initial_level << 56)
-        struct.pack_into("<Q", head, _OVERFLOW_NEXT_AT, 1)
+        head = index_head.new_head(self.initial_level, self.super.uuid)
         room = max(buckets // 8, PAGE_BYTES // BUCKET_BYTES)
         if self.read_only:
             self._private_index = True
@@ -281,7 +251,7 @@ class IndexFiles:
             for name in (self._index_name, self._overflow_name):
                 self.directory.unlink(name)  # of a rebuild that was cut short
             self.directory.create(
-                self._index_name, PAGE_BYTES + buckets * BUCKET_BYTES, bytes(head)
+                self._index_name, PAGE_BYTES + buckets * BUCKET_BYTES, head
             ).close()
             self.directory.create(self._overflow_name, room * BUCKET_BYTES, b"").close()
             index, overflow = self._map_index(self._index_name, self._overflow_name)
@@ -385,10 +355,11 @@ class IndexFiles:
             self.super.set("tail", max(newest, HEADER_UNITS))
         elif newest > self.super.get("tail") + 1:
             units = self.warm.segment_units
-            after = max([-1, *self.warm.numbers]) + 1
+            end, after = self.super.get("tail"), max([-1, *self.warm.numbers]) + 1
             if not self.read_only:
                 rebuild.pass_rest(self.log)
             self.super.set("tail", max(after, -(-newest // units)) * units)
+            self.skipped = end, self.super.get("tail")
             if self._other_boot:  # of another boot all is on the device that will ever be
                 self.super.set("synced", self.super.get("tail"))
             if not self.warm.numbers:

@@ -20,7 +20,7 @@ from fastmem._core.log import COLD, WARM
 from fastmem.errors import DirectoryRefusedError, FormatError
 from fastmem.storage.dictionaries import DICTIONARY_MAGIC
 from fastmem.storage.files import LOCK_FILE, Directory
-from fastmem.storage.indexing import INDEX_MAGIC
+from fastmem.storage.index_head import INDEX_MAGIC
 from fastmem.storage.segments import SEGMENT_MAGIC
 from fastmem.storage.superblock import ARCHIVE_MAGIC, FIRST_BYTES, STORE_MAGIC, refuse_foreign
 from fastmem.storage.values import VALUE_MAGIC

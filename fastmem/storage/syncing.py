@@ -33,7 +33,9 @@ class Syncer:
         cold = page.get("cold_tail") - max(page.get("cold_synced"), page.get("cold_head"))
         if self._files.warm is None:
             return UNIT_BYTES * cold
-        return UNIT_BYTES * (page.get("tail") - max(page.get("synced"), page.get("head")) + cold)
+        start, (gap, gap_end) = max(page.get("synced"), page.get("head")), self._files.skipped
+        skipped = max(gap_end - max(gap, start), 0)
+        return UNIT_BYTES * (page.get("tail") - start - skipped + cold)
 
     def sync(self) -> None:
         """Make everything appended so far survive power loss; concurrent callers share one wait.

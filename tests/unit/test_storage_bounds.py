@@ -46,7 +46,7 @@ def test_damaged_bounds_of_an_absent_tier(
 
 @pytest.mark.parametrize("opener", [open_segments, open_tiers])
 def test_no_head_beyond_the_segments_is_believed(private_tmp: Path, opener: Any) -> None:
-    """Tail and head damaged at once, so that neither tells of the other: all that is there counts."""
+    """Tail and head damaged at once, so that neither tells of the other: all counts."""
     values = {number: f"{number} " * 500 for number in range(100)}
     with opener(private_tmp) as store:
         store.update(values)

@@ -1,0 +1,55 @@
+"""The first page of an index file: whose it is, of which opening, and what it held at close."""
+
+from __future__ import annotations
+
+import struct
+
+from fastmem._core.hashing import digest
+from fastmem._core.layout import FORMAT, MOST_LEVEL, PAGE_BYTES, form, offset
+from fastmem._core.mapping import Mapping
+
+INDEX_MAGIC = b"FMINDEX\0"
+_HEAD = struct.Struct(form("index", "magic", "uuid"))
+_SEAL = struct.Struct(form("index", "check", "opens"))
+_DIGEST = struct.Struct(form("index", "digest", "digest"))
+_DIGEST_AT = offset("index", "digest")
+_DIRECTORY_AT, _OVERFLOW_NEXT_AT = offset("index", "directory"), offset("index", "overflow_next")
+
+
+def new_head(level: int, uuid: bytes) -> bytes:
+    """The first page of an empty index of ``1 << level`` buckets."""
+    head = bytearray(PAGE_BYTES)
+    _HEAD.pack_into(head, 0, INDEX_MAGIC, FORMAT, level, uuid)
+    struct.pack_into("<Q", head, _DIRECTORY_AT, level << 56)
+    struct.pack_into("<Q", head, _OVERFLOW_NEXT_AT, 1)
+    return bytes(head)
+
+
+def belongs(index: Mapping, uuid: bytes, opens: int) -> bool:
+    """True for the index that the last opener of store `uuid` left, its head undamaged."""
+    with memoryview(index) as view:
+        head = bytes(view[: _HEAD.size])
+        check, counted = _SEAL.unpack_from(view, _HEAD.size)
+    magic, number, level, owner = _HEAD.unpack(head)
+    if (magic, number, owner) != (INDEX_MAGIC, FORMAT, uuid) or level > MOST_LEVEL:
+        return False
+    # One more than the store counts: a process died between the two stores that count an opening.
+    return check == digest(head) and (counted - opens) % (1 << 64) in (0, 1)
+
+
+def seal(index: Mapping, opens: int) -> None:
+    """Note the number of the opening."""
+    with memoryview(index) as view:
+        _SEAL.pack_into(view, _HEAD.size, digest(view[: _HEAD.size]), opens)
+
+
+def digest_at_close(index: Mapping) -> int:
+    """What `note_digest` noted."""
+    with memoryview(index) as view:
+        return int(_DIGEST.unpack_from(view, _DIGEST_AT)[0])
+
+
+def note_digest(index: Mapping, noted: int) -> None:
+    """Note what the index holds, for the next opening to compare."""
+    with memoryview(index) as view:
+        _DIGEST.pack_into(view, _DIGEST_AT, noted)
