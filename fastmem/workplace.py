@@ -47,7 +47,9 @@ def working_directory(chosen: Path | None, purpose: str, *, keep: bool = False) 
     What is made is for this user alone (mode 0700).
     """
     if chosen is not None:
-        chosen.mkdir(mode=0o700, parents=True, exist_ok=True)
+        from fastmem.storage.parents import make_directory
+
+        make_directory(chosen.absolute())
         yield chosen
     elif keep:
         yield Path(tempfile.mkdtemp(prefix=f"fastmem-{purpose}-"))

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from fastmem._core.mapping import Mapping, fallocate, filesystem_type, rename_new
 from fastmem.errors import ClosedError, DirectoryRefusedError, StoreLockedError, StoreNotFoundError
+from fastmem.storage.parents import make_directory, refuse_path
 
 __all__ = ["Directory", "fallocate", "map_file"]
 
@@ -44,7 +45,8 @@ class Directory:
     """One directory of a store: checked, locked, and the only way to its files.
 
     The directory must belong to this user, be writable by nobody else, be reached through no
-    symbolic link, and lie on a local file system; it is created with mode 0700, files with 0600.
+    symbolic link and below no directory that others may write (parents.py), and lie on a local
+    file system; it is created with mode 0700, files with 0600.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, read_only: bool = False) -> None:
@@ -53,7 +55,7 @@ class Directory:
         self.read_only = read_only
         refuse_path(self.path)
         if not read_only:
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_directory(self.path)
         try:
             self._fd = self._open(self.path, os.O_RDONLY | os.O_DIRECTORY, None)
         except FileNotFoundError:
@@ -269,31 +271,3 @@ def _write_all(fd: int, data: bytes | memoryview) -> None:
     rest = memoryview(data).cast("B")
     while rest:
         rest = rest[os.write(fd, rest) :]
-
-
-def refuse_path(path: Path) -> None:
-    """Refuse a path with a symbolic link or a file in it, or below a directory where others can
-    swap it.
-    """
-    for part in [*reversed(path.parents), path]:
-        try:
-            facts = os.lstat(part)
-        except FileNotFoundError:
-            return
-        if stat.S_ISLNK(facts.st_mode):
-            raise DirectoryRefusedError(
-                f"is reached through the symbolic link {part}; use {os.path.realpath(path)}",
-                path,
-                errno.ELOOP,
-            )
-        if not stat.S_ISDIR(facts.st_mode):
-            raise DirectoryRefusedError(
-                "is no directory" if part == path else f"lies below {part}, which is no directory",
-                path,
-                errno.ENOTDIR,
-            )
-        open_to_others = facts.st_mode & 0o022 and not facts.st_mode & stat.S_ISVTX
-        if part != path and open_to_others and facts.st_uid not in (0, os.geteuid()):
-            raise DirectoryRefusedError(
-                f"lies below {part}, where others may replace it", path, errno.EPERM
-            )

@@ -27,6 +27,7 @@ from fastmem.storage import files
 from fastmem.storage.files import Directory
 from fastmem.storage.indexing import IndexFiles, tail_of
 from fastmem.storage.keying import noted, refuse_other_key
+from fastmem.storage.parents import refuse_path
 from fastmem.storage.segments import Segments, recover_identity
 from fastmem.storage.strangers import leftovers, refuse_other_tier, refuse_strangers
 from fastmem.storage.superblock import (
@@ -97,7 +98,7 @@ class StoreFiles(IndexFiles):
             tier: Path(os.path.abspath(path)) for tier, path in paths.items() if path is not None
         }
         for path in given.values():
-            files.refuse_path(path)
+            refuse_path(path)
         opened: dict[int, Directory] = {}
         for tier in sorted(given, key=lambda tier: not given[tier].exists()):
             opened[tier] = directory = Directory(given[tier], read_only=self.read_only)
