@@ -36,9 +36,71 @@ _NETWORK = {
 }
 
 
+_UNSUPPORTED = frozenset((errno.EOPNOTSUPP, errno.ENOSYS))
+_ZEROS = bytes(1 << 20)
+
+
 def map_file(fd: int, size: int, writable: bool) -> Mapping:
     """Map `size` bytes of `fd`, or private zeroed memory when `fd` is -1."""
-    return Mapping(fd, size, writable)
+    try:
+        return Mapping(fd, size, writable)
+    except OSError as error:
+        if error.errno == errno.ENOMEM:
+            error.strerror = f"no {size:,} bytes of addresses to map it at (see ulimit -v)"
+        raise
+
+
+def allocate(fd: int, start: int, end: int) -> None:
+    """Give a file's range [start, end) its blocks on the device; what is there stays.
+
+    Where the file system knows no fallocate, holes and what lies past the end are written with
+    zeros. OSError (ENOSPC) leaves the file as long as it was.
+    """
+    try:
+        fallocate(fd, start, end - start)
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
+    else:
+        return
+    size = os.fstat(fd).st_size
+    at = start
+    while at < min(end, size):
+        hole = os.lseek(fd, at, os.SEEK_HOLE)
+        if hole >= min(end, size):
+            break
+        try:
+            at = min(os.lseek(fd, hole, os.SEEK_DATA), end)
+        except OSError:  # ENXIO: a hole up to the end
+            at = min(size, end)
+        _write_zeros(fd, hole, at)
+    try:
+        _write_zeros(fd, size, end)
+    except BaseException:
+        os.ftruncate(fd, size)
+        raise
+
+
+def _write_zeros(fd: int, start: int, end: int) -> None:
+    while start < end:
+        start += os.pwrite(fd, _ZEROS[: end - start], start)
+
+
+class _Placed:
+    """Lets an OSError that passes name the file by its full path."""
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: object, _trace: object) -> None:
+        if isinstance(error, OSError):
+            error.filename = str(self._path)
+            del error.filename2
 
 
 class Directory:
@@ -138,11 +200,15 @@ class Directory:
 
     def open(self, name: str, flags: int) -> int:
         try:
-            return self._open(name, flags, self._handle)
+            with self._placed(name):
+                return self._open(name, flags, self._handle)
         except OSError:
             if self._fd < 0:  # closed by another thread just now
                 raise ClosedError(f"the store is closed: {str(self.path)!r}") from None
             raise
+
+    def _placed(self, name: str = "") -> _Placed:
+        return _Placed(self.path / name)
 
     def _open(self, name: str | Path, flags: int, folder: int | None) -> int:
         flags |= os.O_CLOEXEC | os.O_NOFOLLOW
@@ -152,10 +218,12 @@ class Directory:
         return os.open(name, flags, 0o600, dir_fd=folder)
 
     def names(self) -> list[str]:
-        return os.listdir(self._handle)
+        with self._placed():
+            return os.listdir(self._handle)
 
     def stat(self, name: str) -> os.stat_result:
-        return os.stat(name, dir_fd=self._handle, follow_symlinks=False)
+        with self._placed(name):
+            return os.stat(name, dir_fd=self._handle, follow_symlinks=False)
 
     def allocated_bytes(self, name: str) -> int:
         """Bytes the file takes on disk, 0 when there is none."""
@@ -166,19 +234,21 @@ class Directory:
 
     def unlink(self, name: str) -> None:
         """Remove a file; one that is gone already is no error."""
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError), self._placed(name):
             os.unlink(name, dir_fd=self._handle)
 
     def rename(self, old: str, new: str) -> None:
-        os.rename(old, new, src_dir_fd=self._handle, dst_dir_fd=self._handle)
+        with self._placed(new):
+            os.rename(old, new, src_dir_fd=self._handle, dst_dir_fd=self._handle)
 
     def publish(self, temporary: str, name: str) -> None:
         """Let a finished file appear as `name`. FileExistsError when there is one already."""
-        rename_new(self._handle, temporary.encode(), name.encode())
+        with self._placed(name):
+            rename_new(self._handle, temporary.encode(), name.encode())
 
     def sync_file(self, name: str) -> None:
         """Make a file's bytes survive power loss; one that is gone already is no error."""
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError), self._placed(name):
             fd = self.open(name, os.O_RDONLY)
             try:
                 os.fdatasync(fd)
@@ -187,7 +257,8 @@ class Directory:
 
     def sync(self) -> None:
         """Make names created, renamed and removed so far survive power loss."""
-        os.fsync(self._handle)
+        with self._placed():
+            os.fsync(self._handle)
 
     def read(self, name: str, limit: int, offset: int = 0) -> bytes:
         """Return up to `limit` bytes of a file from `offset` on, fewer when it ends before.
@@ -196,13 +267,14 @@ class Directory:
         """
         fd = self.open(name, os.O_RDONLY)
         try:
-            length = min(limit, max(os.fstat(fd).st_size - offset, 0))
-            data = os.pread(fd, length, offset)
-            while len(data) < length and (
-                more := os.pread(fd, length - len(data), offset + len(data))
-            ):
-                data += more
-            return data
+            with self._placed(name):
+                length = min(limit, max(os.fstat(fd).st_size - offset, 0))
+                data = os.pread(fd, length, offset)
+                while len(data) < length and (
+                    more := os.pread(fd, length - len(data), offset + len(data))
+                ):
+                    data += more
+                return data
         finally:
             os.close(fd)
 
@@ -212,10 +284,11 @@ class Directory:
         fd = self.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         try:
             try:
-                for part in parts:
-                    _write_all(fd, part)
-                if sync:
-                    os.fsync(fd)
+                with self._placed(name):
+                    for part in parts:
+                        _write_all(fd, part)
+                    if sync:
+                        os.fsync(fd)
             finally:
                 os.close(fd)
             self.rename(temporary, name)
@@ -235,14 +308,11 @@ class Directory:
         temporary = f"new.{name}.{os.urandom(4).hex()}"
         fd = self.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
-            fallocate(fd, 0, size)
-            _write_all(fd, head)
-            mapping = map_file(fd, size, True)
-            self.publish(temporary, name)
-        except OSError as error:
-            self.unlink(temporary)
-            error.filename = error.filename or str(self.path / name)
-            raise
+            with self._placed(name):
+                allocate(fd, 0, size)
+                _write_all(fd, head)
+                mapping = map_file(fd, size, True)
+                self.publish(temporary, name)
         except BaseException:
             self.unlink(temporary)
             raise
@@ -254,15 +324,22 @@ class Directory:
         """Map an existing file, `size` bytes of it (which may lie past its end) or all of it."""
         fd = self.open(name, os.O_RDONLY if self.read_only else os.O_RDWR)
         try:
-            return map_file(fd, size or os.fstat(fd).st_size, not self.read_only)
+            with self._placed(name):
+                return map_file(fd, size or os.fstat(fd).st_size, not self.read_only)
         finally:
             os.close(fd)
+
+    def private(self, name: str, size: int) -> Mapping:
+        """Zeroed memory of this process in place of a file."""
+        with self._placed(name):
+            return map_file(-1, size, True)
 
     def extend(self, name: str, start: int, size: int) -> None:
         """Allocate the file's range [start, size)."""
         fd = self.open(name, os.O_RDWR)
         try:
-            fallocate(fd, start, size - start)
+            with self._placed(name):
+                allocate(fd, start, size)
         finally:
             os.close(fd)
 

@@ -21,7 +21,7 @@ from fastmem._core.layout import (
 from fastmem._core.log import CHORE_BUCKETS, CHORE_OVERFLOW, COLD, NEED_OVERFLOW, WARM, Log
 from fastmem._core.mapping import Mapping
 from fastmem.errors import StoreError
-from fastmem.storage import files, index_head
+from fastmem.storage import index_head
 from fastmem.storage.files import Directory
 from fastmem.storage.segments import Segments
 from fastmem.storage.superblock import NO_UUID, Superblock
@@ -243,7 +243,8 @@ class IndexFiles:
         if self.read_only:
             self._private_index = True
             size = PAGE_BYTES + BUCKET_BYTES * _MOST_BUCKETS
-            index, overflow = files.map_file(-1, size, True), files.map_file(-1, size, True)
+            index = self.directory.private("index", size)
+            overflow = self.directory.private("overflow", size)
             with memoryview(index) as view:
                 view[:PAGE_BYTES] = head
         else:

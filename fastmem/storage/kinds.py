@@ -6,7 +6,6 @@ from enum import Enum
 from pathlib import Path
 
 from fastmem._core.layout import PAGE_BYTES
-from fastmem.storage import files
 from fastmem.storage.files import Directory
 from fastmem.storage.superblock import (
     ARCHIVE_MAGIC,
@@ -56,7 +55,7 @@ def _read_page(directory: Directory, name: str, magic: bytes) -> Superblock | No
     except FileNotFoundError:
         return None
     refuse_foreign(page, directory.path / name, magic)
-    mapping = files.map_file(-1, PAGE_BYTES, True)
+    mapping = directory.private(name, PAGE_BYTES)
     with memoryview(mapping) as view:
         view[: len(page)] = page
     found = Superblock(mapping, directory.path)

@@ -23,7 +23,6 @@ from fastmem._core.log import COLD, WARM, Log
 from fastmem._core.mapping import Mapping
 from fastmem.codecs import Authenticator
 from fastmem.errors import ClosedError, DirectoryRefusedError, StoreNotFoundError
-from fastmem.storage import files
 from fastmem.storage.files import Directory
 from fastmem.storage.indexing import IndexFiles, tail_of
 from fastmem.storage.keying import noted, refuse_other_key
@@ -198,7 +197,7 @@ class StoreFiles(IndexFiles):
         """Map a first page; a read-only store works on a private copy of it."""
         if not self.read_only:
             return directory.map(name, PAGE_BYTES)
-        mapping = files.map_file(-1, PAGE_BYTES, True)
+        mapping = directory.private(name, PAGE_BYTES)
         with memoryview(mapping) as view:
             view[:] = page
         return mapping

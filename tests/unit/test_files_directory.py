@@ -143,8 +143,9 @@ def test_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
 
         def body() -> None:
             before = snapshot(base / "l2")
-            with pytest.raises(PermissionError):
+            with pytest.raises(PermissionError) as caught:
                 open_segments(base)
+            assert Path(caught.value.filename).parent == base / "l2"
             with open_segments(base, read_only=True) as store:
                 assert store.get("k") == "v"
             assert snapshot(base / "l2") == before
