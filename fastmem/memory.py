@@ -61,9 +61,10 @@ class TieredMemorySystem(TieredVerbs):
     death of the process does not harm; ``"disk"`` also waits for the device; ``"cache"`` keeps a
     put in L1 until it is evicted, flushed or closed, so a kill loses what only L1 held.
 
-    L2 takes at most `l2_size_mb` (None: four times L1, at least 64) and demotes its oldest entries
-    to L3, which is unbounded unless `l3_size_mb` is given. Both directories belong to one process
-    at a time. Safe to use from any thread; in a forked child it is closed.
+    L2 takes at most `l2_size_mb` (None: four times L1, at least 64, and at least 8 segments of a
+    directory that is there) and demotes its oldest entries to L3, which is unbounded unless
+    `l3_size_mb` is given. Both directories belong to one process at a time. Safe to use from any
+    thread; in a forked child it is closed.
 
     What a method does in L1, and to the entry below it::
 
@@ -156,6 +157,7 @@ class TieredMemorySystem(TieredVerbs):
             warm_path,
             cold_path,
             warm_budget_bytes=warm_bytes,
+            widen_warm=l2_size_mb is None,
             cold_budget_bytes=cold_bytes,
             durability=durability,
             level=level,

@@ -31,6 +31,7 @@ from fastmem._core.layout import ALIGNED, INLINE_LIMIT_BYTES, MAC_BYTES, POINTER
 from fastmem._core.log import COLD, WARM, LogNeeds, Record
 from fastmem.codecs import Authenticator, CodecId, FrameCompressor
 from fastmem.errors import ReadOnlyError, ValueTooLargeError
+from fastmem.storage.budgets import fit_budgets
 from fastmem.storage.cold import ColdWriter
 from fastmem.storage.cold_reclaim import ColdReclaimer
 from fastmem.storage.contents import Contents
@@ -67,6 +68,7 @@ class Engine:
         cold_path: str | os.PathLike[str] | None,
         *,
         warm_budget_bytes: int = 0,
+        widen_warm: bool = False,
         cold_budget_bytes: int | None = None,
         durability: str = "process",
         level: int = 3,
@@ -89,8 +91,6 @@ class Engine:
             read_only=read_only,
         )
         self.log = self.files.log
-        self.warm_budget_bytes = warm_budget_bytes
-        self.cold_budget_bytes = cold_budget_bytes
         self.durability = durability
         self._waits = durability == "disk"
         self.read_only = self._refuses = read_only
@@ -100,11 +100,9 @@ class Engine:
         # Keys whose values left the last tier, for an owner that holds copies of them.
         self.dropped_keys: list[bytes] | None = None
         try:
-            if not read_only:
-                for tier, budget in ((WARM, warm_budget_bytes), (COLD, cold_budget_bytes)):
-                    segments = self.files.segments(tier)
-                    if segments is not None and budget is not None:
-                        segments.refuse_small_budget(budget)
+            self.warm_budget_bytes, self.cold_budget_bytes = fit_budgets(
+                self.files, warm_budget_bytes, cold_budget_bytes, widen=widen_warm
+            )
             self.contents = Contents(self.files, frames, self.authenticator, self.counters)
             self.read = self.contents.read
             self.syncer = Syncer(self.files, self.section, each_put=durability == "disk")
@@ -117,7 +115,7 @@ class Engine:
                 self.cold_reclaimer = ColdReclaimer(self, self.files.cold, self.files.cold_values)
             self.reclaimer = Reclaimer(self)
             self.large = LargeWriter(self)
-            self.room = Room(self, warm_budget_bytes, cold_budget_bytes)
+            self.room = Room(self, self.warm_budget_bytes, cold_budget_bytes)
             self.provided = self.room.provided
             if self.files.dropped_records:
                 tier = self.files.first_tier

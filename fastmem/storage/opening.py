@@ -13,6 +13,7 @@ trusted, the index whether segments are missing, the segments whether the identi
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -75,6 +76,7 @@ class StoreFiles(IndexFiles):
         self.rebuilt = False
         self._directories: list[Directory] = []
         self._supers: list[Superblock] = []
+        self._made: list[tuple[Directory, str]] = []  # first pages of what was new
         self._segment_bytes = (warm_segment_bytes, cold_segment_bytes)
         try:
             opened = self._enter({WARM: warm_path, COLD: cold_path})
@@ -82,6 +84,10 @@ class StoreFiles(IndexFiles):
             self.directory = self._directories[0]
             self._open()
         except BaseException as error:
+            # Nothing is stored yet, so the size of segments is not settled either.
+            for directory, name in self._made:
+                with contextlib.suppress(OSError):
+                    directory.unlink(name)
             self.close(clean=False)
             if self.read_only and type(error) is FileNotFoundError:
                 # Without a lock file there was none to take: a writer may be making the store.
@@ -169,6 +175,8 @@ class StoreFiles(IndexFiles):
             log_to.warning("%s is damaged or missing; identity taken from the segments", path)
         elif self.read_only:
             raise StoreNotFoundError("holds no fastmem store", directory.path)
+        elif not page:
+            self._made.append((directory, name))
         segment_bytes, uuid, salt = known or (self._segment_bytes[own], NO_UUID, 0)
         page = new_identity(magic, segment_bytes, uuid, salt)
         if not known:  # else nobody knows what key its records were made with

@@ -57,14 +57,6 @@ class Segments:
     def name(self, number: int) -> str:
         return f"{_PREFIX[self.which]}.{number}"
 
-    def refuse_small_budget(self, budget_bytes: int) -> None:
-        """ValueError for a budget that reclaim could not work within: fewer than 8 segments."""
-        if budget_bytes < 8 * self.segment_bytes:
-            raise ValueError(
-                f"{self.directory.path} was made with segments of {self.segment_bytes:,} bytes; a "
-                f"budget of {budget_bytes:,} bytes holds fewer than 8 of them"
-            )
-
     @property
     def linked_bytes(self) -> int:
         return len(self.numbers) * self.segment_bytes
