@@ -33,7 +33,7 @@ class ColdReclaimer:
         self._segments = segments
         self._values = values
         self._cursor = 0
-        self._damaged = self._entombed = False
+        self._damaged = False
 
     def step(self, budget_bytes: int) -> None:
         """Evict about `budget_bytes` of the oldest segment's records, value files of live ones
@@ -69,7 +69,7 @@ class ColdReclaimer:
         first = number * self._segments.segment_units
         if not first <= self._cursor < first + self._segments.segment_units:
             self._cursor = first + HEADER_UNITS
-            self._damaged = self._entombed = False
+            self._damaged = False
         record, after = scan.next_record(engine.log, COLD, self._cursor)
         length = (after - self._cursor) * UNIT_BYTES
         if record is None:
@@ -106,7 +106,6 @@ class ColdReclaimer:
         evictions["size"] += record.live  # before it is done, as it may need memory
         try:
             if shadowing.uncovers(engine.log, record.key, record.version):
-                self._entombed = True
                 gone = engine.room.provided(
                     shadowing.entomb, engine.log, record.key, expected, dropped
                 )
@@ -126,13 +125,14 @@ class ColdReclaimer:
         return pointer.length
 
     def _finish(self, number: int) -> None:
-        """Unlink an empty segment, after the tombstones it left are as durable as it was."""
+        """Unlink an empty segment, after what replaced its records, tombstones among them, is as
+        durable as they were.
+        """
         engine, segments = self._engine, self._segments
-        synced = engine.files.super.get("cold_synced")
-        if self._entombed and synced > number * segments.segment_units:
-            engine.syncer.sync()
         if self._damaged:
             engine.counters[COLD].errors["dropped"] += scan.forget(engine.log, COLD, number)
+        if engine.files.super.get("cold_synced") > number * segments.segment_units:
+            engine.syncer.sync()
         # The next may not be there yet: a record that ends with its segment leaves the tail there.
         rest = [other for other in segments.numbers if other > number]
         first = rest[0] if rest else number + 1
