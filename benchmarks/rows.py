@@ -28,7 +28,7 @@ VERDICTS: Final = (OK, MISS, NO_BAR, ABSENT, ERROR)
 
 @dataclass(frozen=True)
 class Bar:
-    """One limit from ANCHORS.md: on the ratio to a reference, or on the measure itself."""
+    """One limit, set in advance: on the ratio to a reference, or on the measure itself."""
 
     limit: float
     # A contender, the fastest of several, FASTEST of all, or None: the limit is in the row's unit.

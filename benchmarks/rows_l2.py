@@ -29,9 +29,9 @@ from benchmarks.timing import Absent, Job
 
 EVERYBODY: Final = (STORE_OURS, *STORE_PEERS)
 FULL_BUDGET: Final = 16 << 20  # the smallest that a store accepts
-NOT_SHARED: Final = "not yet: issue 4 (several processes on one directory)"
+NOT_SHARED: Final = "not yet: several processes on one directory"
 COPYING: Final = (LMDB.name, LMDB_READER.name)
-ONLY_1KB: Final = "ANCHORS.md sets its bars at 1 KB"
+ONLY_1KB: Final = "bars are set at 1 KB"
 
 
 # --- get, put, contains, delete at four sizes ---------------------------------------------------
@@ -96,7 +96,7 @@ def _build_view(size: str) -> Callable[[Scene], Field]:
         def job(peer: Peer) -> Job | Absent:
             loaded = _sized(scene, peer, size)
             if peer is STORE_OURS and not hasattr(loaded.store, "get_view"):
-                return Absent("not yet: issue 4 (get_view)")
+                return Absent("not yet: get_view")
             return read_job(loaded, peer.view or peer.get, entries, reads)
 
         return contenders((STORE_OURS, LMDB_BUFFERS, LMDB_READER), job)
@@ -152,7 +152,7 @@ def _sized_rows(size: str) -> Iterator[Row]:
         scene,
         _build_write(size, deleting=True),
         LMDB.name,
-        no_bar="ANCHORS.md names none for delete",
+        no_bar="none is set for delete",
     )
 
 
@@ -228,7 +228,7 @@ ROWS: Final = (
         "l2.durable",
         _build_durable,
         LMDB_SYNC.name,
-        no_bar="ANCHORS.md gives the peers' times and no limit",
+        no_bar="the peers' times, and no limit",
     ),
     Row(
         "l2.readers.two",

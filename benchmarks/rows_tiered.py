@@ -127,7 +127,7 @@ ROWS: Final = (
         "tiered.l2",
         _build_from_l2,
         BARE,
-        no_bar="ANCHORS.md names none for a promoting get",
+        no_bar="none is set for a promoting get",
     ),
     Row(
         "tiered.put.dict",

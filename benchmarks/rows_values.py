@@ -78,7 +78,7 @@ def _build_dict(codec: _Codec, *, writing: bool) -> Callable[[Scene], Field]:
 
 
 def _dict_rows(codec: _Codec) -> Iterator[Row]:
-    why = "ANCHORS.md asks for the row and names no limit: the codec dwarfs the store"
+    why = "shown without a limit: the codec dwarfs the store"
     for verb in ("get", "put"):
         yield Row(
             f"l2.{verb}.dict.{codec.name}",

@@ -107,7 +107,7 @@ def page(outcome: Outcome) -> str:
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>fastmem demo</title><style>{STYLE}</style></head><body>",
             "<header><h1>fastmem demo</h1>",
-            f'<p class="{"verdict" if outcome.intact else "verdict failed"}">',
+            f'<p class="{"verdict" if outcome.passed else "verdict failed"}">',
             f"{escape(verdict(outcome))}</p>",
             f'<p class="soft">{escape(_setting(outcome))}</p></header>',
             '<section class="figures">',

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastmem.demo.analysis import module_files
 from fastmem.demo.child import Orders, apply_line
-from fastmem.demo.ledger import Ledger, digest_of
+from fastmem.demo.ledger import TIERS, Ledger, digest_of
 from fastmem.demo.workload import Walker, recompute, visits
 from fastmem.terminal import progress
 from fastmem.workplace import ARCHIVE, CACHE, open_memory
@@ -26,8 +26,9 @@ from fastmem.workplace import ARCHIVE, CACHE, open_memory
 if TYPE_CHECKING:
     from fastmem.memory import TieredMemorySystem
 
-__all__ = ["DemoError", "Outcome", "Settings", "run"]
+__all__ = ["FULL_S", "DemoError", "Outcome", "Settings", "run"]
 
+FULL_S = 35.0  # from here on all three tiers have to answer
 CHILD_SHARE = 0.5  # of the time; the kill comes with the first report after it
 CLOSING_S = 1.5  # kept for closing and for the report
 LEAST_REST_S = 2.0  # the warm part is at least this long, however slow the verification was
@@ -43,7 +44,7 @@ class Settings:
     """What to run, where, and for how long."""
 
     directory: Path
-    seconds: float = 35.0
+    seconds: float = FULL_S
     l1_size_mb: float = 4.0
     l2_size_mb: float = 16.0
     seed: int = 20
@@ -84,6 +85,16 @@ class Outcome:
     def intact(self) -> bool:
         """True when nothing acknowledged was lost and no wrong value was seen."""
         return not self.ledger.lost and not self.ledger.wrong
+
+    @property
+    def silent(self) -> tuple[str, ...]:
+        """The tiers that never answered."""
+        return tuple(tier for tier in TIERS if not len(self.ledger.tracks[tier]))
+
+    @property
+    def passed(self) -> bool:
+        """True when it is intact and, in a full run, every tier has answered."""
+        return self.intact and not (self.silent and self.settings.seconds >= FULL_S)
 
     def count(self, tier: str, name: str) -> int:
         """A counter of *tier* over both processes; a counter kept by cause is summed."""

@@ -78,10 +78,14 @@ def facts(outcome: Outcome) -> list[tuple[str, str]]:
 def verdict(outcome: Outcome) -> str:
     """The result in one sentence."""
     if outcome.intact:
-        return (
+        told = (
             f"All {outcome.promised:,} values acknowledged before kill -9 were readable and equal "
             "after reopening."
         )
+        if outcome.silent:
+            silent = f"{' and '.join(tier.upper() for tier in outcome.silent)} never answered"
+            told += f" {silent}: too short a run." if outcome.passed else f" FAILED: {silent}."
+        return told
     ledger = outcome.ledger
     return (
         f"FAILED: {len(ledger.lost):,} of {len(ledger.digests):,} values were lost, "

@@ -22,7 +22,7 @@ from tests.crash.directories import contents, engine_of, pointed_to, rebuilt_con
 from tests.house.tree import ROOT
 
 NIGHTLY = os.environ.get("FASTMEM_PROFILE") == "nightly"
-KILLS = 100 if NIGHTLY else 12
+KILLS = int(os.environ.get("FASTMEM_KILLS") or (100 if NIGHTLY else 12))
 LATEST_S = 0.4
 
 

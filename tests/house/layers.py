@@ -1,4 +1,4 @@
-"""The layers of DESIGN.md, and the imports that break them."""
+"""The layers of CONTRIBUTING.md, and the imports that break them."""
 
 from __future__ import annotations
 

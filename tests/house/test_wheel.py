@@ -82,6 +82,8 @@ def test_sdist_holds_the_sources_and_no_generated_c(built: Built) -> None:
         names = {name.partition("/")[2] for name in archive.getnames()}
     expected = package_files(".py", ".pyi", ".pyx", ".pxd", ".h", "py.typed", ".md")
     assert expected - names == set()
+    for folder in ("docs", ".ci"):  # which README and CONTRIBUTING name
+        assert {path.relative_to(ROOT).as_posix() for path in (ROOT / folder).iterdir()} <= names
     assert {"pyproject.toml", "setup.py", "LICENSE", "README.md", "CHANGELOG.md"} <= names
     assert [name for name in names if name.endswith((".c", ".so", ".pyc"))] == []
 

@@ -1,4 +1,4 @@
-"""The laws of DESIGN.md section 2 as one state machine over TieredMemorySystem.
+"""What a memory promises as one state machine over TieredMemorySystem.
 
 Newest wins, None is a value, deadlines are absolute, budgets are true, nothing is lost silently,
 and an operation that raises changes nothing: through promotion, demotion, eviction, reopening, a
@@ -155,7 +155,7 @@ class MemoryLaws(VerbRules):
 
     @rule(key=KEYS, what=st.sampled_from(["unpicklable", "text ttl", "too large", "key", "ttl"]))
     def put_in_vain(self, key: Any, what: str) -> None:
-        """Law 6: the state is compared by the invariant."""
+        """All or nothing: the state is compared by the invariant."""
         memory = self.memory
         if what == "unpicklable":
             if self.durability == "cache":

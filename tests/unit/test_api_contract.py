@@ -1,4 +1,4 @@
-"""What API.md promises of the tiers: names, positions, defaults, shapes."""
+"""What is promised of the tiers: names, positions, defaults, shapes."""
 
 import enum
 import inspect

@@ -164,6 +164,21 @@ def test_the_verdict_follows_the_ledger(outcome: Outcome) -> None:
     assert 'class="verdict failed"' in report.page(outcome)
 
 
+def test_a_tier_that_never_answered_fails_a_full_run(outcome: Outcome) -> None:
+    assert outcome.passed
+    outcome.ledger.tracks["l3"] = Track()
+    assert outcome.silent == ("l3",)
+    assert outcome.intact
+    assert not outcome.passed
+    assert verdict(outcome).endswith("after reopening. FAILED: L3 never answered.")
+    assert 'class="verdict failed"' in report.page(outcome)
+    outcome.settings = Settings(Path("/d"), seconds=9)
+    outcome.ledger.tracks["l2"] = Track()
+    assert outcome.passed
+    assert verdict(outcome).endswith("L2 and L3 never answered: too short a run.")
+    assert "failed" not in report.page(outcome).split("</header>")[0].split("<header>")[1]
+
+
 def test_write_replaces_the_file(outcome: Outcome, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     path.write_text("x" * 1_000_000)

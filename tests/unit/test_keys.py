@@ -1,4 +1,4 @@
-"""Tier keys: equal keys, and only those, have equal bytes (law 13)."""
+"""Tier keys: equal keys, and only those, have equal bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Law 13: equal keys are equal bytes, whatever tier and method; keys never become file names."""
+"""Equal keys are equal bytes, whatever tier and method; keys never become file names."""
 
 import enum
 import re
