@@ -4,7 +4,7 @@ from libc.stdint cimport uint64_t
 from fastmem._core.index cimport cursor_t
 from fastmem._core.layout cimport fm_cold, fm_record
 from fastmem._core.lookup cimport log_t
-from fastmem._core.tiers cimport tier_t
+from fastmem._core.tiers cimport place_t, tier_t
 
 ctypedef struct draft_t:  # what a step is about
     fm_record head        # of the record to append, complete but for hcheck and FM_SHADOWS_L3
@@ -32,8 +32,8 @@ cdef int bury(log_t* log, draft_t* draft) noexcept nogil
 cdef int make_ready(log_t* log, draft_t* draft) noexcept nogil
 cdef int forward(log_t* log, draft_t* draft) noexcept nogil
 cdef int remove(log_t* log, draft_t* draft) noexcept nogil
-cdef int entomb(log_t* log, draft_t* draft) noexcept nogil
 cdef int clear_slot(log_t* log, draft_t* draft) noexcept nogil
 cdef int roll_warm(log_t* log, draft_t* draft) noexcept nogil
 cdef int roll_cold(log_t* log, draft_t* draft) noexcept nogil
+cdef int write_next(tier_t* tier, draft_t* draft, place_t* room) noexcept nogil
 cdef void advance(log_t* log, tier_t* tier, uint64_t units) noexcept nogil

@@ -130,26 +130,6 @@ cdef int remove(log_t* log, draft_t* draft) noexcept nogil:
     return clear_slot(log, draft)
 
 
-cdef int entomb(log_t* log, draft_t* draft) noexcept nogil:
-    """Append a warm tombstone, expired or not, and clear the key's slot; 0 expects it clear.
-
-    The value file of what it held is the caller's.
-    """
-    cdef place_t older
-    cdef place_t room
-    cdef uint64_t old = find_key(log, draft, &older)
-    cdef int need
-    if old != draft.expected:
-        return STALE
-    need = write_next(&log.tier[WARM], draft, &room)
-    if need:
-        return need
-    if old:
-        replace_word(&log.index, &draft.cursor, old, 0)
-    advance(log, &log.tier[WARM], record_units(room.record, room.at))
-    return DONE
-
-
 cdef int clear_slot(log_t* log, draft_t* draft) noexcept nogil:
     """Clear the slot that the cursor leads to while it holds the expected word."""
     cdef cursor_t* cursor = &draft.cursor
@@ -247,7 +227,7 @@ cdef inline int supersede(
     return DONE
 
 
-cdef inline int write_next(tier_t* tier, draft_t* draft, place_t* room) noexcept nogil:
+cdef int write_next(tier_t* tier, draft_t* draft, place_t* room) noexcept nogil:
     """Write a record where the tail is, and tell where. Nobody sees it until it is applied."""
     cdef int need = tail_room(tier, &draft.head, room)
     if need == DONE:

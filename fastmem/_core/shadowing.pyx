@@ -3,10 +3,12 @@
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint64_t
 from libc.string cimport memcmp
-from fastmem._core cimport appending, needs
-from fastmem._core.appending cimport draft_t
+from fastmem._core.appending cimport advance, draft_t, write_next
+from fastmem._core.index cimport replace_word
 from fastmem._core.log cimport Log
-from fastmem._core.record cimport key_of
+from fastmem._core.lookup cimport find, log_t
+from fastmem._core.needs cimport DONE, STALE
+from fastmem._core.record cimport key_of, record_units
 from fastmem._core.tiers cimport WARM, locate_at, place_t, tier_t, valid
 
 
@@ -15,7 +17,7 @@ def uncovers(Log log not None, bytes key not None, uint64_t version):
     in the warm log and nothing there as new. O(1).
 
     What was moved down stands in the warm log itself. What was put straight into the archive, or
-    deleted while that was open alone, left no trace there.
+    deleted while that was open alone, left no record there.
     """
     cdef const tier_t* tier = &log.state.tier[WARM]
     cdef uint64_t klen = PyBytes_GET_SIZE(key)
@@ -44,8 +46,30 @@ def entomb(Log log not None, bytes key not None, uint64_t expected, list dropped
     if dropped is not None:
         dropped.append(key)  # first: it may need memory
     try:
-        done = log.take(appending.entomb, &draft) == needs.DONE
+        done = log.take(put_tombstone, &draft) == DONE
     finally:
         if dropped is not None and not done:
             dropped.pop()
     return done
+
+
+cdef int put_tombstone(log_t* log, draft_t* draft) noexcept nogil:
+    """Append a warm tombstone, expired or not, and clear the key's slot; 0 expects it clear.
+
+    The value file of what it held is the caller's.
+    """
+    cdef place_t older
+    cdef place_t room
+    cdef uint64_t old = find(
+        log, draft.key, draft.head.klen, draft.digest, &draft.cursor, &older
+    )
+    cdef int need
+    if old != draft.expected:
+        return STALE
+    need = write_next(&log.tier[WARM], draft, &room)
+    if need:
+        return need
+    if old:
+        replace_word(&log.index, &draft.cursor, old, 0)
+    advance(log, &log.tier[WARM], record_units(room.record, room.at))
+    return DONE

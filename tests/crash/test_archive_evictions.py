@@ -158,7 +158,7 @@ def test_the_eviction_waits_for_a_device_that_is_full(
         with monkeypatch.context() as patched:
             patched.setattr(files.Directory, "create", full)
             memory["other"] = os.urandom(LARGE)
-            assert memory.stats()["l2"]["errors"]["ENOSPC"] == 1
+            assert memory.stats()["l2"]["errors"]["no_space"] == 1
             assert KEY in memory
         memory["small"] = 1
         assert KEY not in memory

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from fastmem import TieredMemorySystem
+from fastmem._core import shadowing
 from fastmem._core.keys import encode_key
 from fastmem._core.layout import HEADER_UNITS, LOCATION_MASK
 from fastmem._core.log import WARM
 from fastmem.storage import opening
-from fastmem.storage.cold_reclaim import ColdReclaimer
 from tests.crash.directories import UNIT, contents, engine_of, patch
 
 STRAIGHT_DOWN_BYTES = 9_000_000
@@ -65,8 +65,8 @@ def put_straight_down(memory: TieredMemorySystem, how_many: int) -> None:
 @pytest.fixture
 def stop(monkeypatch: pytest.MonkeyPatch) -> Restart:
     """End a memory without a word, and the machine in good order: what was written is there."""
-    # As where the tombstone would need another segment: the head alone keeps the copy in L2 dead.
-    monkeypatch.setattr(ColdReclaimer, "_keep_shadow", lambda self, record: None)
+    # No tombstone: the head alone keeps the copy in L2 dead.
+    monkeypatch.setattr(shadowing, "uncovers", lambda *record: False)
     boots = [b"boot %011d" % i for i in range(9)]
     monkeypatch.setattr(opening, "boot_id", lambda: boots[0])
 

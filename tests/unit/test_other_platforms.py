@@ -7,7 +7,7 @@ PROGRAM = """
 import sys
 
 LINUX_ONLY = {
-    *("mapping", "reading", "log", "scan", "recovery", "rebuild"),
+    *("mapping", "reading", "log", "scan", "shadowing", "recovery", "rebuild"),
     *("writeback", "guards", "tiered"),
 }
 
