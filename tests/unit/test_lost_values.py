@@ -11,7 +11,7 @@ import pytest
 
 from fastmem import SerializationError
 from fastmem.codecs import FrameCompressor
-from tests.crash.directories import open_archive, open_segments, open_tiers, patch
+from tests.crash.directories import forget_key, open_archive, open_segments, open_tiers, patch
 from tests.demotion import archive_warm, empty_l1
 
 OPENERS = [open_segments, open_archive, open_tiers]
@@ -76,6 +76,7 @@ def test_a_record_of_another_key(
 ) -> None:
     with opener(private_tmp, secret_key=b"a" * 16) as store:
         store.put("k", 1)
+    forget_key(private_tmp)
     wrong = opener(private_tmp, secret_key=b"b" * 16)
     with wrong as store, caplog.at_level(logging.WARNING, "fastmem"):
         line = read_three_times(store, "k", caplog)

@@ -16,6 +16,7 @@ from fastmem._core import scan
 from fastmem.storage.values import Pointer, ValueFiles
 from tests.crash.directories import (
     engine_of,
+    forget_key,
     open_archive,
     open_segments,
     open_tiers,
@@ -118,6 +119,7 @@ def test_a_missing_value_file_and_a_wrong_key(private_tmp: Path, opener: Any) ->
     with opener(private_tmp, secret_key=b"a" * 16) as store:
         (error,) = errors_of(store)
         assert "value file is missing" in str(error)
+    forget_key(private_tmp)
     with opener(private_tmp, secret_key=b"b" * 16) as store:
         errors = errors_of(store)
     assert len(errors) == 202
