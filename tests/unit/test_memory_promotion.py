@@ -39,7 +39,7 @@ def test_a_promotion_does_not_sync(private_tmp: Path, monkeypatch: pytest.Monkey
             patch.setattr(Syncer, "_sync_range", fail)
             for key in "abc":
                 promote(memory, key)
-            assert memory.stats()["l3"]["errors"] == {}
+            assert not any(memory.stats()["l3"]["errors"].values())
         memory.put("later", 1)
         assert memory.stats()["l2"]["unsynced_bytes"] == 0
         memory.check()

@@ -352,7 +352,7 @@ def test_a_constructor_that_fails_gives_the_directory_back(private_tmp: Path) ->
     with pytest.raises((ValueError, TypeError)):
         open_segments(private_tmp, secret_key=b"")
     SegmentStore(private_tmp / "big", budget_bytes=1 << 30).close()
-    with pytest.raises(ValueError, match="fewer"):
+    with pytest.raises(ValueError, match="at least 536,870,912"):
         SegmentStore(private_tmp / "big", budget_bytes=BUDGET)
     with pytest.raises(ValueError):
         open_archive(private_tmp, level=99)
