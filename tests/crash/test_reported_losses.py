@@ -1,4 +1,4 @@
-"""An opening reports what was lost, and nothing that was not (law 7)."""
+"""An opening reports what was lost, and nothing that was not."""
 
 from __future__ import annotations
 
