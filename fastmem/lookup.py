@@ -48,17 +48,17 @@ class TieredLookup(TieredL1):
         With `mark` it counts as read there, so that reclaim keeps it and a cold one comes up.
         """
         while True:
-            raised = self.raised
+            raised = self._raised
             held = self._held(key) or self._in_limbo(key)
             if held is not None:
                 return held, None
             found = self._engine.read(encoded, mark=mark)
-            if found is not None or raised == self.raised:
+            if found is not None or raised == self._raised:
                 return None, found
 
     def _in_limbo(self, key: object) -> Held | None:
-        value = self.limbo.get(key, MISSING)
-        deadline = self.limbo_deadline.get(key, 0)
+        value = self._limbo.get(key, MISSING)
+        deadline = self._limbo_deadline.get(key, 0)
         if value is MISSING or (deadline and deadline <= boottime_ns()):
             return None
         return value, boottime_ns(), deadline, 0, 0, True
@@ -109,17 +109,17 @@ class TieredLookup(TieredL1):
         return MemoryEntry(key, value, MemoryTier.L1_HOT, self._wall(put), hits, ttl)
 
     def _wall(self, boottime: int) -> float:
-        return (boottime + self.log.wall_offset_ns) / 1e9
+        return (boottime + self._log.wall_offset_ns) / 1e9
 
     def __contains__(self, key: object) -> bool:
         encoded = encode_key(key)
         while True:
-            raised = self.raised
+            raised = self._raised
             if self._held(key) is not None or self._in_limbo(key) is not None:
                 return True
-            if self.log.seek(encoded):
+            if self._log.seek(encoded):
                 return True
-            if raised == self.raised:
+            if raised == self._raised:
                 return False
 
     def __len__(self) -> int:
@@ -127,8 +127,8 @@ class TieredLookup(TieredL1):
 
         O(1), but O(entries of L1) in "cache" mode.
         """
-        below = self.log.warm_entries + self.log.cold_entries
-        return below + (len(self._dirty()) + len(self.limbo) if self._write_back else 0)
+        below = self._log.warm_entries + self._log.cold_entries
+        return below + (len(self._dirty()) + len(self._limbo) if self._write_back else 0)
 
     def __iter__(self) -> Iterator[Any]:
         """Iterate the keys of all tiers. Keys there throughout come once; changes never raise.
@@ -140,17 +140,17 @@ class TieredLookup(TieredL1):
             return
         met: set[TierKey] = set()
         while True:
-            raised, before = self.raised, len(met)
-            for keys in ([*self._dirty(), *self.limbo], self._keys_below()):
+            raised, before = self._raised, len(met)
+            for keys in ([*self._dirty(), *self._limbo], self._keys_below()):
                 for key in keys:
                     if key not in met:
                         met.add(key)
                         yield key
-            if raised == self.raised or len(met) == before:
+            if raised == self._raised or len(met) == before:
                 return
 
     def _keys_below(self) -> Iterator[TierKey]:
-        return (decode_key(record.key) for record in scan.heads(self.log))
+        return (decode_key(record.key) for record in scan.heads(self._log))
 
     __reversed__ = None
 
@@ -208,9 +208,9 @@ class TieredLookup(TieredL1):
         """
         l1 = super().stats()
         l1["promotions"] = 0
-        l1["demotions"] = self.demoted
+        l1["demotions"] = self._demoted
         l1["expirations"] += self._expired_in_limbo
-        l1["evictions"]["spill_failed"] = self._spill_failed + self.unspilled
+        l1["evictions"]["spill_failed"] = self._spill_failed + self._unspilled
         return {"l1": l1, "l2": self._engine.stats(WARM), "l3": self._engine.stats(COLD)}
 
     def get_stats(self) -> dict[str, Any]:
@@ -254,7 +254,7 @@ class TieredLookup(TieredL1):
             held = self._held(key)
             if held is not None and held[5]:
                 raise AssertionError(f"{key!r} is dirty in a write-through memory")
-            if held is not None and not self.log.seek(encode_key(key)):
+            if held is not None and not self._log.seek(encode_key(key)):
                 raise AssertionError(f"{key!r} is only in L1")
 
 

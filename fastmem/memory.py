@@ -259,7 +259,7 @@ class TieredMemorySystem(TieredVerbs):
             warm.misses += 1
         counters.hits += 1
         size_bytes, _form = self._measure(key, value)
-        put_ns = record.written_ms * 1_000_000 - self.log.wall_offset_ns
+        put_ns = record.written_ms * 1_000_000 - self._log.wall_offset_ns
         if self._admit(
             key,
             value,
@@ -298,7 +298,7 @@ class TieredMemorySystem(TieredVerbs):
         """
         if self.closed:
             return
-        if self._write_back and not self.log.closed:
+        if self._write_back and not self._log.closed:
             self._write_dirty()  # the most of it, while puts go on
             self._seal(True)
             try:

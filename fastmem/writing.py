@@ -61,7 +61,7 @@ class TieredWriting(TieredLookup):
     ) -> bool:
         """Store a value, with `guard` only while it is true. True when done."""
         engine = self._engine
-        if engine.read_only or self.log.closed:
+        if engine.read_only or self._log.closed:
             engine.require_writable()
         encoded, size_bytes, codec_id, body = coded or self._coded(key, value)
         done = False
@@ -71,7 +71,7 @@ class TieredWriting(TieredLookup):
                     done = engine.provided(
                         self._put_dirty, key, value, size_bytes, deadline, encoded, guard
                     )
-                    if self.log.chores or self.log.freed:
+                    if self._log.chores or self._log.freed:
                         engine.settle()
                 except ValueTooLargeError:  # L1's budget has shrunk since
                     codec_id, body = self._codec.encode(value, measure(value)[1])
@@ -133,9 +133,9 @@ class TieredWriting(TieredLookup):
         further up the stack (a serializer that came back here) is left to that call.
         """
         me = threading.get_ident()
-        for key in list(self.limbo):
+        for key in list(self._limbo):
             # As often as it is evicted anew meanwhile: others left that to this thread.
-            while key in self.limbo and self._spilling.get(key) != me:
+            while key in self._limbo and self._spilling.get(key) != me:
                 try:
                     if self._spilling.setdefault(key, me) != me and not others:
                         break
@@ -145,8 +145,8 @@ class TieredWriting(TieredLookup):
                         del self._spilling[key]
 
     def _spill_one(self, key: TierKey) -> None:
-        value = self.limbo.get(key, MISSING)
-        deadline = self.limbo_deadline.get(key, 0)
+        value = self._limbo.get(key, MISSING)
+        deadline = self._limbo_deadline.get(key, 0)
         if value is MISSING:
             return  # superseded just now
         if deadline and deadline <= boottime_ns():

@@ -34,12 +34,12 @@ cdef class Guarded(WriteBack):
             if is_expired(self.entry_at(index)):
                 return MISS
             return <object>self.entry_at(index).value
-        if key in self.limbo:
-            deadline_ns = self.limbo_deadline[key]
+        if key in self._limbo:
+            deadline_ns = self._limbo_deadline[key]
             if deadline_ns and coarse_now_ns() >= deadline_ns:
                 cause[0] = CAUSE_EXPIRED
-            return self.limbo[key]
-        return BELOW if self.log.seek(encoded) else MISS
+            return self._limbo[key]
+        return BELOW if self._log.seek(encoded) else MISS
 
     cdef void end_event(self, uint32_t event, object key, object old, uint32_t cause) noexcept:
         if event == 0 or old is MISS:
@@ -59,7 +59,7 @@ cdef class Guarded(WriteBack):
             return True
         if index:
             return self.entry_at(index).deadline_ns == deadline_ns
-        return self.limbo_deadline.get(key, deadline_ns) == deadline_ns
+        return self._limbo_deadline.get(key, deadline_ns) == deadline_ns
 
     cdef bint is_current(
         self, uint32_t index, object key, bytes encoded, object value, uint64_t word
@@ -70,18 +70,18 @@ cdef class Guarded(WriteBack):
             if value is MISS:
                 return is_expired(entry)
             return <object>entry.value is value
-        if key in self.limbo:
+        if key in self._limbo:
             if value is MISS:
-                return 0 < self.limbo_deadline[key] <= coarse_now_ns()
-            return self.limbo[key] is value
+                return 0 < self._limbo_deadline[key] <= coarse_now_ns()
+            return self._limbo[key] is value
         if value is MISS:
-            return self.log.seek(encoded) == 0
-        return word != 0 and self.log.holds(encoded, word)
+            return self._log.seek(encoded) == 0
+        return word != 0 and self._log.holds(encoded, word)
 
     def _drop_victim(self, key, value, uint32_t cause):
         """ATOMIC. Give a victim up if it is still the one in limbo. True when it was."""
         cdef uint32_t event = self.take_event()
-        if value is MISS or self.limbo.get(key, MISS) is not value:
+        if value is MISS or self._limbo.get(key, MISS) is not value:
             self.drop_event(event)
             return False
         self.end_event(event, key, value, cause)

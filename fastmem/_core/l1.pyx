@@ -20,8 +20,10 @@ cdef extern from "Python.h":
     ctypedef struct PyTypeObject:
         unsigned long tp_flags
     unsigned long Py_TPFLAGS_MAPPING
+    int METH_FASTCALL, METH_KEYWORDS
     ctypedef struct PyMethodDef:
         void* ml_meth
+        int ml_flags
     ctypedef struct PyMethodDescrObject:
         PyMethodDef* d_method
 
@@ -287,4 +289,6 @@ cdef PyObject* get_positional(
     return value
 
 
+if get_method.ml_flags != METH_FASTCALL | METH_KEYWORDS:
+    raise ImportError("this Cython gives `get` another calling convention than the one replaced here")
 get_method.ml_meth = <void*>get_positional

@@ -77,7 +77,7 @@ cdef class TieredL1(Guarded):
         bytes encoded not None, uint64_t word,
     ):
         """ATOMIC. Hold a loaded value, put at `put_ns`, while `word` is still the key's record."""
-        if not self.log.holds(encoded, word):
+        if not self._log.holds(encoded, word):
             return False
         self.hold(key, value, size_bytes, deadline_ns, put_ns, word)
         return True
@@ -112,13 +112,13 @@ cdef class TieredL1(Guarded):
         cdef bint below
         cdef uint32_t index, event, cause = CAUSE_REPLACED
         if self.sealed:
-            raise ClosedError(f"the memory is closing: {self.log.path!r}")
+            raise ClosedError(f"the memory is closing: {self._log.path!r}")
         index = self.find(key)
         if not self.allows(guard, index, key, encoded):
             return False
-        below = self.log.seek(encoded) != 0
+        below = self._log.seek(encoded) != 0
         if below:
-            self.log.ready_to_erase(encoded)
+            self._log.ready_to_erase(encoded)
         event = self.take_event()
         old = MISS
         try:
@@ -129,11 +129,11 @@ cdef class TieredL1(Guarded):
             self.drop_event(event)
             raise
         self.end_event(event, key, old, cause)
-        self.raised += below or key in self.limbo
+        self._raised += below or key in self._limbo
         _superseded = self.limbo_take(key)
         try:
             if below:
-                self.log.erase(encoded)
+                self._log.erase(encoded)
         finally:
             self.release(&out)
         return True
@@ -161,7 +161,7 @@ cdef class TieredL1(Guarded):
         try:
             if event:
                 old = self.old_value(index, key, encoded, &cause)
-            there = self.log.erase(encoded) == 1  # or LogNeeds, before any change
+            there = self._log.erase(encoded) == 1  # or LogNeeds, before any change
         except BaseException:
             self.drop_event(event)
             raise
@@ -171,8 +171,8 @@ cdef class TieredL1(Guarded):
             entry = self.entry_at(index)
             there |= entry.meta & DIRTY and not is_expired(entry)
             self.discard_at(index, CAUSE_EXPIRED if is_expired(entry) else CAUSE_DELETED, &out)
-        elif key in self.limbo:
-            deadline_ns = self.limbo_deadline[key]
+        elif key in self._limbo:
+            deadline_ns = self._limbo_deadline[key]
             there |= deadline_ns == 0 or coarse_now_ns() < deadline_ns
         _erased = self.limbo_take(key)
         self.release(&out)
@@ -185,7 +185,7 @@ cdef class TieredL1(Guarded):
         """
         cdef Displaced out = [0, 0, 0]
         cdef uint32_t index = self.find(key), event
-        if self.log.seek(encoded) or key in self.limbo:
+        if self._log.seek(encoded) or key in self._limbo:
             return False
         if index and self.entry_at(index).meta & DIRTY:
             return False

@@ -16,16 +16,16 @@ from fastmem._core.log cimport Log
 
 
 cdef class WriteBack(L1Cache):
-    cdef readonly Log log
-    cdef readonly dict limbo           # key -> value of dirty victims
-    cdef readonly dict limbo_deadline  # key -> deadline_ns
-    cdef readonly uint64_t demoted
-    cdef readonly uint64_t unspilled   # dirty victims for which there was no memory
+    cdef readonly Log _log
+    cdef readonly dict _limbo           # key -> value of dirty victims
+    cdef readonly dict _limbo_deadline  # key -> deadline_ns
+    cdef readonly uint64_t _demoted
+    cdef readonly uint64_t _unspilled   # dirty victims for which there was no memory
     # Times a key went from below or limbo up to L1. Every other way leads down, so a reader that
     # goes through L1, limbo and below in this order and finds nothing has missed nothing if this
     # stayed the same.
-    cdef readonly uint64_t raised
-    cdef bint sealed                   # no more dirty entries: the memory is closing
+    cdef readonly uint64_t _raised
+    cdef bint sealed                    # no more dirty entries: the memory is closing
 
     cdef int note_use(self, object key) except -1
     cdef bint send_to_limbo(self, object key, object value, int64_t deadline_ns) except -1

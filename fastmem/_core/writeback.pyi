@@ -5,12 +5,12 @@ from fastmem._core.l1 import L1Cache
 from fastmem._core.log import Log
 
 class WriteBack(L1Cache[Any, Any]):
-    log: Log
-    limbo: dict[Any, Any]
-    limbo_deadline: dict[Any, int]
-    demoted: int
-    unspilled: int
-    raised: int
+    _log: Log
+    _limbo: dict[Any, Any]
+    _limbo_deadline: dict[Any, int]
+    _demoted: int
+    _unspilled: int
+    _raised: int
     def _join(self, log: Log) -> None: ...
     def _write_victim(
         self,

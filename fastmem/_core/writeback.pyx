@@ -24,9 +24,9 @@ cdef class WriteBack(L1Cache):
 
     def _join(self, Log log not None):
         """Give the cache its log; once, before first use."""
-        self.log = log
-        self.limbo = {}
-        self.limbo_deadline = {}
+        self._log = log
+        self._limbo = {}
+        self._limbo_deadline = {}
         self.strict_keys = True
         self.watched = self.causes_watched(False)
 
@@ -36,7 +36,7 @@ cdef class WriteBack(L1Cache):
 
     cdef int require_open(self) except -1:
         if self.closed_:
-            raise ClosedError(f"the memory is closed: {self.log.path!r}")
+            raise ClosedError(f"the memory is closed: {self._log.path!r}")
         return 0
 
     cdef int on_victims(self, Displaced* out) except -1:
@@ -49,11 +49,11 @@ cdef class WriteBack(L1Cache):
             index = entry.next
             if entry.prev != CAUSE_SIZE:
                 continue
-            self.demoted += 1
+            self._demoted += 1
             key = <object>entry.key
             if entry.meta & DIRTY:
                 dirty |= self.send_to_limbo(key, <object>entry.value, entry.deadline_ns)
-            elif not self.log.closed:
+            elif not self._log.closed:
                 self.note_use(key)
         self.post_displaced(out, self.watched & ~<uint32_t>(1 << CAUSE_SIZE))
         try:
@@ -69,7 +69,7 @@ cdef class WriteBack(L1Cache):
     cdef int note_use(self, object key) except -1:
         """Mark the record of a clean victim as lately used: a hint to reclaim, no more."""
         try:
-            self.log.touch(encode(key))
+            self._log.touch(encode(key))
         except MemoryError:
             return 0
         return 1
@@ -81,11 +81,11 @@ cdef class WriteBack(L1Cache):
         cdef uint32_t event
         try:
             # Neither step makes a container: no collection, so no finalizer, comes between.
-            self.limbo_deadline[key] = deadline_ns
-            self.limbo[key] = value
+            self._limbo_deadline[key] = deadline_ns
+            self._limbo[key] = value
         except MemoryError:
-            self.limbo_deadline.pop(key, None)
-            self.unspilled += 1
+            self._limbo_deadline.pop(key, None)
+            self._unspilled += 1
             try:
                 event = self.take_event()
                 if event:
@@ -101,20 +101,20 @@ cdef class WriteBack(L1Cache):
         if cold:
             (body, codec, wall_ns, written_ms, kind, flags, mac_key, dictionary, raw_len,
              archived_s, expected, moved) = record
-            self.log.fill(
+            self._log.fill(
                 &draft, encoded, body, codec, wall_ns, written_ms, kind, flags | FM_COLD, mac_key,
                 dictionary, expected,
             )
             draft.moved = moved
             draft.cold.raw_len = raw_len
             draft.cold.archived_s = archived_s
-            outcome = self.log.take(appending.put_cold, &draft)
+            outcome = self._log.take(appending.put_cold, &draft)
         else:
             body, codec, wall_ns, written_ms, kind, flags, mac_key = record
-            self.log.fill(
+            self._log.fill(
                 &draft, encoded, body, codec, wall_ns, written_ms, kind, flags, mac_key, 0, None
             )
-            outcome = self.log.take(appending.put_warm, &draft)
+            outcome = self._log.take(appending.put_warm, &draft)
         return draft.word if outcome == needs.DONE else 0
 
     def _write_victim(
@@ -124,17 +124,17 @@ cdef class WriteBack(L1Cache):
 
         True when done, False when it was superseded. Raises LogNeeds.
         """
-        if self.limbo.get(key, MISS) is not value or self.limbo_deadline[key] != deadline_ns:
+        if self._limbo.get(key, MISS) is not value or self._limbo_deadline[key] != deadline_ns:
             return False
         self.append_record(encoded, cold, record)
         _written = self.limbo_take(key)
         return True
 
     cdef object limbo_take(self, object key):
-        if not self.limbo:
+        if not self._limbo:
             return None
-        self.limbo_deadline.pop(key, None)
-        return self.limbo.pop(key, None)
+        self._limbo_deadline.pop(key, None)
+        return self._limbo.pop(key, None)
 
     def _clean(self, key, value, int64_t deadline_ns, bytes encoded not None, bint cold, record):
         """ATOMIC. Append a dirty entry's record and mark it clean, if it still holds `value`.
@@ -172,8 +172,8 @@ cdef class WriteBack(L1Cache):
     def _check(self):
         """L1's own invariants, and that no lower place holds what is dirty or in limbo."""
         L1Cache._check(self)
-        assert self.limbo.keys() == self.limbo_deadline.keys(), "limbo without its deadlines"
-        for key in self.limbo:
+        assert self._limbo.keys() == self._limbo_deadline.keys(), "limbo without its deadlines"
+        for key in self._limbo:
             assert self.find(key) == 0, f"{key!r} is in limbo and in L1"
-        for key in [*self.limbo, *self._dirty()]:
-            assert self.log.seek(encode(key)) == 0, f"{key!r} is dirty, and has a record below"
+        for key in [*self._limbo, *self._dirty()]:
+            assert self._log.seek(encode(key)) == 0, f"{key!r} is dirty, and has a record below"

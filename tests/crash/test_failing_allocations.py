@@ -179,7 +179,7 @@ def test_a_victim_is_written_or_waits_or_counts_as_lost(private_tmp: Path) -> No
             if outcome.error is None:
                 kept[key] = value
             memory.check()
-            waited += len(memory.limbo)
+            waited += len(memory._limbo)
             gone = [key for key in kept if key not in memory]
             lost += len(gone)
             assert memory.stats()["l1"]["evictions"].get("spill_failed", 0) == lost, nth
@@ -191,5 +191,5 @@ def test_a_victim_is_written_or_waits_or_counts_as_lost(private_tmp: Path) -> No
         assert 0 < lost < 6
         assert waited > 5
         memory.flush()
-        assert not memory.limbo
+        assert not memory._limbo
         assert {key: memory.peek(key) for key in kept} == kept

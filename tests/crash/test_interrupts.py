@@ -116,8 +116,8 @@ def newest(store: Any) -> object:
         held = store._held("k")
         if held is not None:
             return held[0]
-        if "k" in store.limbo:
-            return store.limbo["k"]
+        if "k" in store._limbo:
+            return store._limbo["k"]
     return engine_of(store).log.seek(encode_key("k"))
 
 

@@ -98,7 +98,7 @@ def test_newest_wins_between_threads(
 
     hammer(work)
     memory.check()
-    assert memory.limbo == {}
+    assert memory._limbo == {}
     final = dict(memory.items())
     assert {key: value[1] for key, value in final.items()} == {k: n for k, n in done.items() if n}
     for key, entry in memory.l1.items():

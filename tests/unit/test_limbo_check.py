@@ -19,32 +19,32 @@ def memory(private_tmp: Path) -> Iterator[TieredMemorySystem]:
     memory.put("dirty", 2)
     memory.check()
     yield memory
-    memory.limbo.clear()
-    memory.limbo_deadline.clear()
+    memory._limbo.clear()
+    memory._limbo_deadline.clear()
     memory.close()
 
 
 def test_a_value_without_its_deadline(memory: TieredMemorySystem) -> None:
-    memory.limbo["k"] = 1
+    memory._limbo["k"] = 1
     with pytest.raises(AssertionError, match="limbo without its deadlines"):
         memory.check()
 
 
 def test_a_victim_that_l1_still_holds(memory: TieredMemorySystem) -> None:
-    memory.limbo["dirty"], memory.limbo_deadline["dirty"] = 2, 0
+    memory._limbo["dirty"], memory._limbo_deadline["dirty"] = 2, 0
     with pytest.raises(AssertionError, match="'dirty' is in limbo and in L1"):
         memory.check()
 
 
 def test_a_victim_that_has_a_record_below(memory: TieredMemorySystem) -> None:
-    memory.limbo["gone"], memory.limbo_deadline["gone"] = 1, 0
+    memory._limbo["gone"], memory._limbo_deadline["gone"] = 1, 0
     memory.check()
-    memory.log.put(encode_key("gone"), b"", 1, 0, 0)
+    memory._log.put(encode_key("gone"), b"", 1, 0, 0)
     with pytest.raises(AssertionError, match="'gone' is dirty, and has a record below"):
         memory.check()
 
 
 def test_a_dirty_entry_that_has_a_record_below(memory: TieredMemorySystem) -> None:
-    memory.log.put(encode_key("dirty"), b"", 1, 0, 0)
+    memory._log.put(encode_key("dirty"), b"", 1, 0, 0)
     with pytest.raises(AssertionError, match="'dirty' is dirty, and has a record below"):
         memory.check()

@@ -132,7 +132,7 @@ def memory(request: pytest.FixtureRequest, private_tmp: Path) -> Iterator[Tiered
 def is_sound(memory: TieredMemorySystem) -> None:
     memory.check()
     assert memory.l1_current_bytes <= memory.l1_size_bytes
-    assert memory.limbo == {}
+    assert memory._limbo == {}
     for i in range(100):
         memory[f"fill {i}"] = bytes(900)
     assert memory["fill 3"] == bytes(900)
@@ -252,7 +252,7 @@ def test_del_of_a_value_superseded_in_limbo(private_tmp: Path, act: Action, newe
 
     class PutsVictim:
         def __reduce__(self) -> tuple[Any, ...]:
-            assert "victim" in own.limbo
+            assert "victim" in own._limbo
             own["victim"] = newer
             return str, ("restored",)
 

@@ -230,7 +230,7 @@ def test_setdefault_over_an_expired_victim(
     monkeypatch.setattr(TieredMemorySystem, "_spill", lambda self, others=False: None)
     empty_l1(memory)
     monkeypatch.undo()
-    assert ("k" in memory.limbo) is memory._write_back
+    assert ("k" in memory._limbo) is memory._write_back
     wait_for_expiry(memory, "k")
     assert memory.setdefault("k", "new") == "new"
     assert memory["k"] == "new"

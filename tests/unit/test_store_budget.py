@@ -125,7 +125,7 @@ def test_an_interrupt_in_a_spill_leaves_no_claim(
         assert memory._spilling == {}
         assert memory.get("victim") == bytes(300_000)
         memory.flush()
-        assert memory.limbo == {}
+        assert memory._limbo == {}
     with TieredMemorySystem(1, private_tmp / "w", private_tmp / "c", l2_size_mb=16) as memory:
         assert memory["victim"] == bytes(300_000)
 
