@@ -290,5 +290,5 @@ cdef PyObject* get_positional(
 
 
 if get_method.ml_flags != METH_FASTCALL | METH_KEYWORDS:
-    raise ImportError("this Cython gives `get` another calling convention than the one replaced here")
+    raise ImportError("this Cython gives `get` another calling convention than what replaces it")
 get_method.ml_meth = <void*>get_positional
