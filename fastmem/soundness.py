@@ -33,5 +33,5 @@ def run_command(args: argparse.Namespace) -> int:
 
     with open_found(locate(args.dir, args.l3)) as store:
         records = store.verify(on_corrupt=tell)
-    print(f"{records:,} records read, {damaged:,} damaged")
+    print(f"records: {records:,} read, {damaged:,} damaged")
     return EXIT_DAMAGED if damaged else 0

@@ -34,9 +34,9 @@ def verify(directory: Path, capsys: pytest.CaptureFixture[str], *more: str) -> t
 
 
 def test_a_sound_directory(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert verify(directory, capsys) == (0, "302 records read, 0 damaged\n")
+    assert verify(directory, capsys) == (0, "records: 302 read, 0 damaged\n")
     more = "--l3", str(directory / "archive")
-    assert verify(directory, capsys, *more) == (0, "302 records read, 0 damaged\n")
+    assert verify(directory, capsys, *more) == (0, "records: 302 read, 0 damaged\n")
 
 
 def test_damage_in_both_tiers(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -47,7 +47,7 @@ def test_damage_in_both_tiers(directory: Path, capsys: pytest.CaptureFixture[str
     status, told = verify(directory, capsys)
     assert status == 1
     *lines, last = told.splitlines()
-    assert last == "302 records read, 2 damaged"
+    assert last == "records: 302 read, 2 damaged"
     assert {line.split(": ")[0] for line in lines} == set(map(str, paths))
     assert all("does not match its checksum (offset " in line for line in lines)
 
