@@ -101,9 +101,9 @@ cdef inline bint zero_unit(const uint64_t* unit) noexcept nogil:
 cdef bint adopt(log_t* log, const place_t* place) noexcept nogil:
     """Index a record unless a newer version is there. False when overflow must grow first.
 
-    Of a record and its copy in the archive, the same version, the warm one serves better; unless
-    it points to a value file, which goes as soon as the copy is there. A tombstone of that version
-    says that it left the archive, or was evicted.
+    Of a record and its copy in the archive, the same version, the copy counts if it is whole: who
+    replaces it then knows that the archive holds an older one (SHADOWS_L3). A tombstone of that
+    version, whole or not, says that it left the archive, or was evicted.
     """
     cdef const fm_record* record = place.record
     cdef uint64_t digest = digest_of(log, key_of(record), record.klen)
@@ -115,7 +115,8 @@ cdef bint adopt(log_t* log, const place_t* place) noexcept nogil:
         return insert_word(&log.index, home_of(&log.index, digest), word)
     if version_of(place) > version_of(&older) or (
         version_of(place) == version_of(&older) and older.tier.bit
-        and record.kind != FM_POINTER and older.record.kind != FM_TOMBSTONE
+        and older.record.kind != FM_TOMBSTONE
+        and (place.tier.bit or not body_valid(older.record, older.at))
     ):
         replace_word(&log.index, &cursor, old, word)
     return True

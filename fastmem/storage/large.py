@@ -37,8 +37,7 @@ class LargeWriter:
                 engine.section.depth += 1
                 try:
                     engine.require_writable()
-                    wanted = footprint - self._replaced_bytes(values, key)
-                    engine.room.take(tier, wanted, spare=True)
+                    self._take(tier, key, footprint)
                 finally:
                     engine.section.depth -= 1
             done = append(pointer.pack())
@@ -51,6 +50,17 @@ class LargeWriter:
                 if not engine.log.closed and not self._files.leads_to(key, number):
                     values.remove(number)
         return done
+
+    def _take(self, tier: int, key: bytes, footprint: int) -> None:
+        """Have room for a value file beside those that stay. OSError when there cannot be."""
+        values = self._files.values(tier)
+        assert values is not None
+        replaced = self._replaced_bytes(values, key)
+        while True:
+            self._engine.room.take(tier, footprint - replaced, spare=True)
+            counted, replaced = replaced, self._replaced_bytes(values, key)
+            if replaced >= counted:
+                return  # else making room took the value that is to be replaced: no room by itself
 
     def settle(self) -> bool:
         """Count the value files of puts that are done, and unlink those that a put which gave up,

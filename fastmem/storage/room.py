@@ -134,13 +134,18 @@ class Room:
         leaves that much free. A nested call (section.py) reclaims nothing: the outer one pays.
         """
         self.require(tier, wanted_bytes * spare)
-        if self._section.depth <= 1 and (self.unpaid or not self._evicts(tier)):
-            segments, cold = self._files.segments(tier), self._files.cold
+        self.owe()
+        if self._section.depth > 1 or not self.unpaid and self._evicts(tier):
+            return
+        segments, cold = self._files.segments(tier), self._files.cold
+        try:
             self._drop_dead()
             if self.unpaid and tier == WARM and cold is not None:
                 self.make_room(COLD, cold.segment_bytes)  # what reclaim of the warm tier takes
             self.make_room(tier, wanted_bytes + spare * (segments.segment_bytes if segments else 0))
-        self.owe()
+        except (OSError, MemoryError):
+            self.unpaid |= self.used(tier) > (self.budget(tier) or 0)  # the segment moved on to
+            raise
 
     def owe(self) -> None:
         """Let the next `settle` see to the budgets, and to what a failed writer left behind."""
@@ -185,11 +190,11 @@ class Room:
 
     # -- making room -------------------------------------------------------------------------
 
-    def make_room(self, tier: int, wanted_bytes: int, *, beyond: bool = False) -> None:
+    def make_room(self, tier: int, wanted_bytes: int) -> None:
         """Reclaim until `wanted_bytes` more fit in a tier's budget. StoreError when they cannot.
 
-        Call it under the lock. `beyond`: the segment that the log moves on to, so that the tail's
-        can be reclaimed, may exceed the budget until that is done.
+        Call it under the lock. The segment that the log moves on to, so that the tail's can be
+        reclaimed, may exceed the budget until that is done.
         """
         segments, values = self._files.segments(tier), self._files.values(tier)
         budget = self.budget(tier)
@@ -200,7 +205,7 @@ class Room:
         if syncer.has_doomed and self.used(tier) + wanted_bytes > budget:
             syncer.sync()
         while self.used(tier) + wanted_bytes > budget:
-            if not self._can_step(tier) and not self._leave_tail(tier, beyond=beyond):
+            if not self._can_step(tier) and not self._leave_tail(tier, beyond=True):
                 if values.recount():
                     continue
                 self._refuse(tier, wanted_bytes)
@@ -298,7 +303,7 @@ class Room:
             self._drop_dead()
             if self.unpaid:
                 self._pay_cold()
-            self.make_room(WARM, 0, beyond=True)
+            self.make_room(WARM, 0)
             self._keep_ahead()
             self._drop_dead()
             self._pay_cold()
@@ -313,7 +318,7 @@ class Room:
 
     def _pay_cold(self) -> None:
         if self._files.cold is not None:
-            self.make_room(COLD, self._files.cold.segment_bytes, beyond=True)
+            self.make_room(COLD, self._files.cold.segment_bytes)
             self._again |= self.used(WARM) > self._engine.warm_budget_bytes  # by tombstones
 
     def _drop_dead(self) -> None:  # cold segments in which nothing lives

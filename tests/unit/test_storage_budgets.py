@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from fastmem import Archive, SegmentStore
+from fastmem import Archive, SegmentStore, TieredMemorySystem
 from fastmem.storage.values import ValueFiles
 from tests.crash.directories import (
     BUDGET,
@@ -163,3 +163,36 @@ def test_the_footprint_of_a_value_is_never_less_than_its_blocks(private_tmp: Pat
             record = engine_of(store).log.get(b"b" + key)
             assert record is not None
         assert values.linked_bytes <= 2 * values.footprint(1_000_003 + 4000)
+
+
+def test_making_room_may_take_the_very_value_that_is_replaced(private_tmp: Path) -> None:
+    """Its bytes are then free once, not twice: what the log needs to move on is there after it."""
+    with open_tiers(private_tmp) as memory:
+        segments = engine_of(memory).files.warm.numbers
+
+        def fill(count: int) -> None:
+            while len(segments) < count:
+                memory.put(("small", len(memory)), bytes(60_000))
+
+        fill(3)
+        memory.put("k", bytes(900_000))
+        fill(4)
+        memory.put("large", bytes(7 << 20))
+        memory.put("k", bytes(7 << 20))  # only the tail's segment is left beside these two
+        for i in range(40):
+            memory.put(("more", i), bytes(60_000))
+            memory.check()
+
+
+def test_two_large_values_and_a_budget_cut_to_the_bone(private_tmp: Path) -> None:
+    """Only the tail's segment is left, and no room for another: still every put goes on."""
+    paths = private_tmp / "l2", private_tmp / "l3"
+    with TieredMemorySystem(1, *paths, l2_size_mb=24) as memory:
+        for name in "ab":
+            memory.put(name, bytes(7_650_000))
+    with TieredMemorySystem(1, *paths, l2_size_mb=16) as memory:
+        engine = engine_of(memory)
+        assert engine.warm_bytes + engine.files.warm.segment_bytes > BUDGET
+        for i in range(40):
+            memory.put(i, bytes(60_000))
+            assert engine.warm_bytes <= BUDGET
