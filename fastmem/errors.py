@@ -121,8 +121,8 @@ class StoreLockedError(StoreError):
 
 
 class DirectoryRefusedError(StoreError):
-    """The directory is none, another tier's, made with another secret key, or not this user's alone
-    on a local file system.
+    """The directory is none, another tier's, made with another secret key, part of a memory and to
+    be opened with the other part, or not this user's alone on a local file system.
     """
 
 

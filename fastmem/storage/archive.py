@@ -19,6 +19,9 @@ class Archive(KeyedStore):
     2 MiB of values of at most 8 KiB a dictionary is trained on them (in a thread) and stored with
     it; later records compress against it. Safe to use from any thread; one process at a time.
 
+    The archive of a memory can be opened like this without its L2, but then with no budget
+    (DirectoryRefusedError): of what it evicts the L2 may hold older values, which would return.
+
     >>> import tempfile
     >>> with Archive(tempfile.mkdtemp()) as archive:
     ...     archive.put("2026/11/22", {"visits": 12})

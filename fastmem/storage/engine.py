@@ -86,6 +86,7 @@ class Engine:
             cold_path,
             warm_segment_bytes=segment_bytes_for(warm_budget_bytes),
             cold_segment_bytes=segment_bytes_for(cold_budget_bytes),
+            cold_bounded=cold_budget_bytes is not None,
             initial_level=min(max((sizing >> 14).bit_length() - 1, 10), 20),
             authenticator=self.authenticator,
             read_only=read_only,

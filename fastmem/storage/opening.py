@@ -63,6 +63,7 @@ class StoreFiles(IndexFiles):
         warm_segment_bytes: int,
         cold_segment_bytes: int,
         initial_level: int,
+        cold_bounded: bool,
         authenticator: Authenticator | None,
         read_only: bool,
     ) -> None:
@@ -80,6 +81,7 @@ class StoreFiles(IndexFiles):
         self._segment_bytes = (warm_segment_bytes, cold_segment_bytes)
         try:
             opened = self._enter({WARM: warm_path, COLD: cold_path})
+            self._cold_bounded = cold_bounded
             self.warm_directory, self.cold_directory = opened.get(WARM), opened.get(COLD)
             self.directory = self._directories[0]
             self._open()
@@ -125,6 +127,7 @@ class StoreFiles(IndexFiles):
         self._refuse_alone()
         if self.cold_directory:
             self.archive = self._first_page(self.cold_directory, "archive", ARCHIVE_MAGIC, COLD)
+            self._refuse_evictions()
         self.was_clean = self.super.clean and not self.super.get("lock")
         self.warm = self._list_segments(self.warm_directory, WARM, self.super)
         self.cold = self._list_segments(self.cold_directory, COLD, self.archive)
@@ -173,7 +176,7 @@ class StoreFiles(IndexFiles):
         known = recover_identity(directory, own) if name == "archive" or which == WARM else None
         if page or known:
             log_to.warning("%s is damaged or missing; identity taken from the segments", path)
-        elif self.read_only:
+        elif self.read_only and not (name == "super" and "archive" in directory.names()):
             raise StoreNotFoundError("holds no fastmem store", directory.path)
         elif not page:
             self._made.append((directory, name))
@@ -201,6 +204,31 @@ class StoreFiles(IndexFiles):
                 errno.EINVAL,
             )
 
+    def _refuse_evictions(self) -> None:
+        """DirectoryRefusedError when a memory's L3 is to be written without its L2, and evict.
+
+        Of what is evicted L2 may hold older values, which would return.
+        """
+        if self._cold_bounded and self.detached and not self.read_only:
+            assert self.archive is not None
+            raise DirectoryRefusedError(
+                "is the L3 of a memory; open it without a budget, or together with its L2, the "
+                f"store {self.archive.partner().hex()} (or an empty directory in its place)",
+                self.directory.path,
+                errno.EINVAL,
+            )
+
+    @property
+    def detached(self) -> bool:
+        """True for an archive opened alone that belongs to an L2: to keep dead what that holds, it
+        loses neither value nor tombstone.
+        """
+        return (
+            self.warm_directory is None
+            and self.archive is not None
+            and (self.archive.partner() != NO_UUID)
+        )
+
     def _page(self, directory: Directory, name: str, page: bytes) -> Mapping:
         """Map a first page; a read-only store works on a private copy of it."""
         if not self.read_only:
@@ -221,8 +249,7 @@ class StoreFiles(IndexFiles):
 
     def _claim(self, boot: bytes) -> None:
         """Make the index trusted from here on, and the archive this store's."""
-        if self.archive:
-            self.archive.own(self.super.uuid, self.version_floor())
+        self.own_archive()
         self.super.trust(boot, *self._index_place(), self._partner())
         self._count_opening()
         self.super.clean = False
@@ -232,6 +259,12 @@ class StoreFiles(IndexFiles):
         for segments in (self.warm, self.cold):
             if segments is not None:
                 self._make_writable(segments)
+
+    def own_archive(self) -> None:
+        """Note in the archive's first page whose it is, and a bound of the versions given out."""
+        if self.archive is not None:
+            l2_uuid = self.archive.partner() if self.warm is None else self.super.uuid
+            self.archive.own(self.super.uuid, self.version_floor(), l2_uuid)
 
     def _make_writable(self, segments: Segments) -> None:
         """Allocate and map in full the segments from the tail's on."""

@@ -135,7 +135,7 @@ class Room:
         """
         self.require(tier, wanted_bytes * spare)
         self.owe()
-        if self._section.depth > 1 or not self.unpaid and self._evicts(tier):
+        if self._section.depth > 1 or (not self.unpaid and self._evicts(tier)):
             return
         segments, cold = self._files.segments(tier), self._files.cold
         try:
@@ -177,7 +177,7 @@ class Room:
         self._log.add_segment(tier, number, mapping)
         uuid, floor = self._files.super.uuid, self._files.version_floor
         while archive is not None and archive.owner() < (uuid, floor()):
-            archive.own(uuid, floor())
+            self._files.own_archive()
         self._began_cold |= tier == COLD
         if tier == WARM:
             self._log.populate_mark = 0
@@ -322,8 +322,9 @@ class Room:
             self._again |= self.used(WARM) > self._engine.warm_budget_bytes  # by tombstones
 
     def _drop_dead(self) -> None:  # cold segments in which nothing lives
-        if self._began_cold and self._engine.cold_reclaimer is not None:
-            self._engine.cold_reclaimer.drop_dead()
+        reclaimer = self._engine.cold_reclaimer
+        if self._began_cold and reclaimer is not None and not self._files.detached:
+            reclaimer.drop_dead()
         self._began_cold = False
 
     def _keep_ahead(self) -> None:

@@ -140,9 +140,11 @@ class Superblock:
 
     # The second line: of a store, where its index may be trusted; of an archive, whose it is.
 
-    def own(self, store_uuid: bytes, floor: int) -> None:
-        """Archive: record the store whose index covers it, and a bound no version has reached."""
-        self.trust(store_uuid, floor, 0, NO_UUID)
+    def own(self, store_uuid: bytes, floor: int, l2_uuid: bytes) -> None:
+        """Archive: record the store whose index covers it, a bound no version has reached, and the
+        last store with a warm log that it was written together with.
+        """
+        self.trust(store_uuid, floor, 0, l2_uuid)
 
     def owner(self) -> tuple[bytes, int]:
         """Archive: (uuid of the store whose index covers it, bound of its versions)."""
@@ -154,7 +156,9 @@ class Superblock:
         return store_uuid, floor
 
     def partner(self) -> bytes:
-        """Store: the archive whose slots its index holds; NO_UUID for none, or a damaged line."""
+        """Store: the archive whose slots its index holds. Archive: the L2 that it was last written
+        together with. NO_UUID for none, or a damaged line.
+        """
         line = self._read(_TRUST_AT, _TRUST)
         (check,) = _U64.unpack(self._read(_TRUST_CHECK_AT, _U64))
         return bytes(_TRUST.unpack(line)[3]) if check == digest(line) else NO_UUID

@@ -81,7 +81,7 @@ def test_a_tombstone_of_the_archive_leaves_it(
     """It was written while the archive was open alone, so L2 knows nothing of it."""
     with open_small(private_tmp) as memory:
         put_old_and_new(memory)
-    with Archive(private_tmp / "l3", budget_bytes=20 << 20) as archive:
+    with Archive(private_tmp / "l3") as archive:
         del archive[KEY]
     with open_small(private_tmp) as memory:
         assert KEY not in memory
