@@ -89,6 +89,7 @@ class ColdReclaimer:
         super_ = self._engine.files.super
         if super_.get("cold_head") < address:  # a walk after an opening begins with its segment
             super_.set("cold_head", address)
+            self._engine.files.note_cold_head()
 
     def _evict(self, record: Record, after: int) -> int:
         """Let go of a record, live or not, for good. Return the bytes of its value file.

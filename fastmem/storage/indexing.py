@@ -52,6 +52,7 @@ class IndexFiles:
     read_only: bool
     initial_level: int
     rebuilt: bool
+    page_is_new: bool  # the store's first page, so nothing is known of the bounds of the log
     dropped_records: int
     redone_records: int
     was_clean: bool
@@ -283,15 +284,21 @@ class IndexFiles:
         if segments is None:
             return 0
         newest = tail = 0
-        # What this boot wrote was whole; of another boot, what was synced, as far as is known.
         values = self._both_values[which]
         assert values is not None
         prefix = "cold_" if which == COLD else ""
-        head, noted = self.super.get(f"{prefix}head"), self.super.get(tail_of(segments))
-        vouched = noted if self._same_boot else self.super.get(f"{prefix}synced")
         units = segments.segment_units
         end = (max(segments.numbers, default=-1) + 1) * units
-        settled = head if head <= noted and head < end else 0  # else it is damaged
+        # What this boot wrote was whole; of another boot, what was synced, as far as is known.
+        head, noted = self.super.get(f"{prefix}head"), self.super.get(tail_of(segments))
+        vouched = noted if self._same_boot else self.super.get(f"{prefix}synced")
+        if self.page_is_new:  # better miss the newest value of a key than find an older one
+            vouched = noted = end
+        believed = head <= noted
+        if which == COLD and self._cold_head_is_elsewhere:
+            assert self.archive is not None
+            head, believed = self.archive.get("cold_head"), True
+        settled = head if believed and head < end else 0  # else it is damaged
         bounds = vouched, settled, noted
         for _segments, number in self._add_segments(segments):
             self._set_aside(segments, number)
@@ -365,6 +372,13 @@ class IndexFiles:
                 self.super.set("synced", self.super.get("tail"))
             if not self.warm.numbers:
                 self.super.set("head", self.super.get("tail"))
+
+    @property
+    def _cold_head_is_elsewhere(self) -> bool:
+        """True when what the store's first page says of it is lost, or another store moved it."""
+        if self.archive is None:
+            return False
+        return self.page_is_new or self.archive.owner()[0] != self.super.uuid
 
     @property
     def _both_values(self) -> tuple[ValueFiles | None, ValueFiles | None]:

@@ -74,7 +74,7 @@ class StoreFiles(IndexFiles):
         self.initial_level = initial_level
         self.dropped_records = 0
         self.redone_records = 0
-        self.rebuilt = False
+        self.rebuilt = self.page_is_new = False
         self._directories: list[Directory] = []
         self._supers: list[Superblock] = []
         self._made: list[tuple[Directory, str]] = []  # first pages of what was new
@@ -180,6 +180,7 @@ class StoreFiles(IndexFiles):
             raise StoreNotFoundError("holds no fastmem store", directory.path)
         elif not page:
             self._made.append((directory, name))
+        self.page_is_new |= name == "super"
         segment_bytes, uuid, salt = known or (self._segment_bytes[own], NO_UUID, 0)
         page = new_identity(magic, segment_bytes, uuid, salt)
         if not known:  # else nobody knows what key its records were made with
@@ -265,6 +266,14 @@ class StoreFiles(IndexFiles):
         if self.archive is not None:
             l2_uuid = self.archive.partner() if self.warm is None else self.super.uuid
             self.archive.own(self.super.uuid, self.version_floor(), l2_uuid)
+            self.note_cold_head()
+
+    def note_cold_head(self) -> None:
+        """Keep the head of the cold log in the archive's first page too, for when the store's own
+        is lost: without it, what was evicted would return, older than what came after.
+        """
+        if self.archive is not None:
+            self.archive.set("cold_head", self.super.get("cold_head"))
 
     def _make_writable(self, segments: Segments) -> None:
         """Allocate and map in full the segments from the tail's on."""
