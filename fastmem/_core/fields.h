@@ -54,6 +54,7 @@ static const fm_field fm_fields[] = {
     FM_FIELD(index, check),
     FM_FIELD(index, opens),
     FM_FIELD(index, digest),
+    FM_FIELD(index, heads),
     FM_FIELD(index, directory),
     FM_FIELD(index, overflow_next),
 

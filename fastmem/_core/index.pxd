@@ -49,15 +49,12 @@ cdef inline uint64_t split_of(const index_t* index) noexcept nogil:
     return split_in(fm_load_relaxed(&index.head.directory))
 
 
-cdef inline bint tag_fits(const index_t* index, uint64_t home, uint64_t word) noexcept nogil:
-    """True when the bits that tag and bucket number share agree."""
+cdef inline uint64_t shared_tag(const index_t* index, uint64_t home) noexcept nogil:
+    """The tag bits, in place, that a bucket's number has too: all its words agree with it there."""
     cdef uint64_t level = level_of(index)
     if home < split_of(index) or home >= 1ULL << level:
         level += 1
-    level -= index.head.initial_level
-    return ((word >> FM_TAG_SHIFT) ^ (home >> index.head.initial_level)) & (
-        (1ULL << level) - 1
-    ) & 0xFFFF == 0
+    return ((1ULL << (level - index.head.initial_level)) - 1 & 0xFFFF) << FM_TAG_SHIFT
 
 
 cdef inline uint64_t home_of(const index_t* index, uint64_t digest) noexcept nogil:

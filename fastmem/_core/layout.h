@@ -121,8 +121,8 @@ typedef struct {       /* first page of the index */
     uint8_t uuid[16];  /* the store's */
     uint64_t check;    /* XXH3 of the 32 bytes before it */
     uint64_t opens;    /* as in the super, or one more: an older index put back is behind */
-    uint64_t digest;   /* of the buckets in use, at a clean close */
-    uint64_t spare0;
+    uint64_t digest;   /* at a clean close: of buckets in use, counts and tails */
+    uint64_t heads;    /* XXH3 of head and cold_head then, seeded with the digest */
 
     uint64_t directory; /* level:8 | split:56 */
     uint64_t spare1[7];

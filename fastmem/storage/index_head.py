@@ -11,8 +11,8 @@ from fastmem._core.mapping import Mapping
 INDEX_MAGIC = b"FMINDEX\0"
 _HEAD = struct.Struct(form("index", "magic", "uuid"))
 _SEAL = struct.Struct(form("index", "check", "opens"))
-_DIGEST = struct.Struct(form("index", "digest", "digest"))
-_DIGEST_AT = offset("index", "digest")
+_CLOSED = struct.Struct(form("index", "digest", "heads"))
+_CLOSED_AT = offset("index", "digest")
 _DIRECTORY_AT, _OVERFLOW_NEXT_AT = offset("index", "directory"), offset("index", "overflow_next")
 
 
@@ -43,13 +43,14 @@ def seal(index: Mapping, opens: int) -> None:
         _SEAL.pack_into(view, _HEAD.size, digest(view[: _HEAD.size]), opens)
 
 
-def digest_at_close(index: Mapping) -> int:
-    """What `note_digest` noted."""
+def digests_at_close(index: Mapping) -> tuple[int, int]:
+    """What `note_digests` noted."""
     with memoryview(index) as view:
-        return int(_DIGEST.unpack_from(view, _DIGEST_AT)[0])
+        noted, heads = _CLOSED.unpack_from(view, _CLOSED_AT)
+    return noted, heads
 
 
-def note_digest(index: Mapping, noted: int) -> None:
-    """Note what the index holds, for the next opening to compare."""
+def note_digests(index: Mapping, noted: int, heads: int) -> None:
+    """Note what the index holds and where the log's heads are, for the next opening to compare."""
     with memoryview(index) as view:
-        _DIGEST.pack_into(view, _DIGEST_AT, noted)
+        _CLOSED.pack_into(view, _CLOSED_AT, noted, heads)

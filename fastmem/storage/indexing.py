@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import errno
 import logging
+import struct
 from collections.abc import Callable
 from functools import partial
 
 from fastmem._core import rebuild, recovery
+from fastmem._core.hashing import digest_seeded
 from fastmem._core.layout import (
     BUCKET_BYTES,
     HEADER_UNITS,
@@ -134,21 +136,31 @@ class IndexFiles:
         if not self.was_clean:
             if not self._recover():
                 return False
-        elif recovery.index_digest(self.log) != index_head.digest_at_close(self._index):
+        else:
+            digest = recovery.index_digest(self.log)
+            noted, heads = index_head.digests_at_close(self._index)
+            if not digest or digest != noted:
+                return False
+            if heads == self._heads_digest(digest) and recovery.nothing_lost(self.log):
+                return True  # as the last opener left it, who saw to all that follows
+        found = recovery.sound(self.log)
+        if found is None or (found[0] and whole):
             return False
-        lost = recovery.sound(self.log)
-        if lost < 0 or (lost and whole):
-            return False
-        if lost:
+        if lost := found[0]:
             self.dropped_records += lost
             log_to.warning("%s: %d records lost with segments", self.directory.path, lost)
             if not self.read_only:
                 recovery.forget_lost(self.log)
-        for field, which in (("head", WARM), ("cold_head", COLD)):
+                found = recovery.sound(self.log) or found
+        for field, oldest in (("head", found[1]), ("cold_head", found[2])):
             # Nothing live is settled: a death came just before it left the index, or a head that
             # was damaged.
-            self.super.set(field, min(self.super.get(field), recovery.oldest(self.log, which)))
+            self.super.set(field, min(self.super.get(field), oldest))
         return True
+
+    def _heads_digest(self, seed: int) -> int:
+        heads = struct.pack("<QQ", self.super.get("head"), self.super.get("cold_head"))
+        return digest_seeded(heads, seed)
 
     def _count_opening(self) -> None:
         """Count an opening in index and store, the index first: one put back later is behind."""
@@ -157,8 +169,9 @@ class IndexFiles:
         self.super.set("opens", opens)
 
     def _digest_index(self) -> None:
-        """Note in the index what it holds, for the next opening to compare."""
-        index_head.note_digest(self._index, recovery.index_digest(self.log))
+        """Note in the index what it holds and the bounds of the log, for the next opening."""
+        digest = recovery.index_digest(self.log)
+        index_head.note_digests(self._index, digest, self._heads_digest(digest))
 
     def _add_segments(self, segments: Segments) -> list[tuple[Segments, int]]:
         """Map the segments that are linked. Return those that are foreign."""
