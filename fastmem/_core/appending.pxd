@@ -28,7 +28,6 @@ cdef int put_cold(log_t* log, draft_t* draft) noexcept nogil
 cdef int shadow(log_t* log, draft_t* draft) noexcept nogil
 cdef int erase(log_t* log, draft_t* draft) noexcept nogil
 cdef int erase_cold(log_t* log, draft_t* draft) noexcept nogil
-cdef int bury(log_t* log, draft_t* draft) noexcept nogil
 cdef int make_ready(log_t* log, draft_t* draft) noexcept nogil
 cdef int forward(log_t* log, draft_t* draft) noexcept nogil
 cdef int remove(log_t* log, draft_t* draft) noexcept nogil

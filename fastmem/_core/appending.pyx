@@ -79,15 +79,6 @@ cdef int erase_cold(log_t* log, draft_t* draft) noexcept nogil:
     return supersede_below(log, draft, old, &older)
 
 
-cdef int bury(log_t* log, draft_t* draft) noexcept nogil:
-    """As erase, for a record that expired and is still counted. STALE when there is none."""
-    cdef place_t older
-    cdef uint64_t old = find_key(log, draft, &older)
-    if old == 0 or not expired(log, older.record):
-        return STALE
-    return supersede(log, &log.tier[WARM], draft, old, &older)
-
-
 cdef int shadow(log_t* log, draft_t* draft) noexcept nogil:
     """Append a cold record, and leave the index as it is."""
     cdef place_t room

@@ -143,12 +143,6 @@ cdef class Log(LogReader):
         draft.cold.archived_s = archived_s
         return self.take(appending.erase_cold, &draft) == needs.DONE
 
-    def bury(self, bytes key not None):
-        """Delete the key if its record has expired. Return True when it had. Raises LogNeeds."""
-        cdef draft_t draft
-        self.fill_tombstone(&draft, key, 0, None)
-        return self.take(appending.bury, &draft) == needs.DONE
-
     def remove(self, bytes key not None, uint64_t expected, uint64_t passed=0, list dropped=None):
         """Clear the key's slot without a tombstone, if it still holds `expected`.
 

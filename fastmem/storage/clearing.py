@@ -21,9 +21,7 @@ def clear_rest(engine: Engine) -> None:
     """
     engine.require_writable()
     for record in list(scan.heads(engine.log, only_expired=True)):
-        if engine.files.warm is None:
-            _bury(engine, record.key)
-        elif not engine.provided(engine.log.bury, record.key):
+        if not _bury(engine, record.key, record.word):
             continue  # replaced meanwhile
         engine.counters[COLD if record.word & TIER_BIT else WARM].expirations += 1
         engine.settle()
@@ -32,8 +30,7 @@ def clear_rest(engine: Engine) -> None:
         engine.counters[engine.files.first_tier].errors["dropped"] += lost
         # Whatever a lost record has replaced would be the newest of its key at a rebuild.
         for key in set(_keys_in_segments(engine)):
-            if not engine.log.seek(key):
-                _bury(engine, key)
+            if not engine.log.seek(key) and _bury(engine, key, 0):
                 engine.settle()
         with engine.lock:
             engine.files.remove_orphans()
@@ -58,12 +55,14 @@ def _keys_in_segments(engine: Engine) -> Iterator[bytes]:
                 record, at = scan.next_record(engine.log, tier, at)
 
 
-def _bury(engine: Engine, key: bytes) -> None:
-    """Append a tombstone of a key that is absent or has expired."""
+def _bury(engine: Engine, key: bytes, expected: int) -> bool:
+    """Append a tombstone of a key whose word is that of an expired record, or 0: there is none.
+
+    False when it is another one now: the key may have been put again meanwhile.
+    """
     if engine.files.warm is None:
         assert engine.cold is not None
-        engine.cold.tombstone(key)
-    else:
-        flags = SHADOWS_L3 if engine.files.cold else 0
-        # Only while the key is absent: it may have been put again meanwhile.
-        engine.provided(engine.log.put, key, b"", 0, 0, 0, TOMBSTONE, flags, 0, 0)
+        return engine.cold.tombstone(key, expected)
+    # What a record shadows, its own tombstone will too.
+    flags = SHADOWS_L3 if engine.files.cold and not expected else 0
+    return engine.provided(engine.log.put, key, b"", 0, 0, 0, TOMBSTONE, flags, 0, expected)

@@ -131,9 +131,12 @@ class ColdWriter:
         """Delete the key as `Log.delete` does, in a store without warm segments."""
         return self._engine.room.provided(self._engine.log.delete_cold, key, _now_s(), expected)
 
-    def tombstone(self, key: bytes) -> None:
-        """Bury an expired record, so that neither it nor an older one returns at a rebuild."""
-        self._append(key, (b"", 0, 0, 0, TOMBSTONE, 0, 0, 0, 0, _now_s(), None, False), None)
+    def tombstone(self, key: bytes, expected: int) -> bool:
+        """Bury an expired record, so that neither it nor an older one returns at a rebuild. True
+        when done; False when `expected` is not the key's word any more, 0 that of an absent one.
+        """
+        record = b"", 0, 0, 0, TOMBSTONE, 0, 0, 0, 0, _now_s(), expected, False
+        return self._append(key, record, None)
 
     def shadow(self, key: bytes, version: int) -> None:
         """Append a tombstone of an old version, so that none older returns at a rebuild."""

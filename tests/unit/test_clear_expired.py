@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from fastmem import TieredMemorySystem
+from fastmem._core import scan
 from fastmem._core.clock import boottime_ns
 from fastmem.memory import Durability
 from tests.crash.directories import engine_of, open_archive, open_segments, open_tiers
@@ -87,11 +88,26 @@ def test_clear_empties_l1_too(places: tuple[Path, Path], durability: Durability)
         memory.check()
 
 
-def test_burying_leaves_what_lives(private_tmp: Path) -> None:
-    """A put that comes between finding an expired record and burying it stays."""
-    with open_segments(private_tmp) as store:
-        store.put("k", "v")
-        log = engine_of(store).log
-        assert log.bury(b"sk") is False
-        assert log.bury(b"sabsent") is False
-        assert store.get("k") == "v"
+@OPENERS
+def test_clear_leaves_what_is_put_while_it_buries(private_tmp: Path, opener: Any) -> None:
+    """Of two expired entries the second is put again right after the first was buried."""
+    with opener(private_tmp) as store:
+        expire(store, "a", 1)
+        expire(store, "b", 2)
+        engine = engine_of(store)
+        settle = engine.settle
+        put: list[str] = []
+
+        def settle_and_put() -> None:
+            settle()
+            left = [head.key for head in scan.heads(engine.log, only_expired=True)]
+            if not put:
+                put.append(left[0][1:].decode())
+                store.put(put[0], "new")
+
+        engine.settle = settle_and_put
+        store.clear()
+        assert {key: store.get(key) for key in "ab" if key in store} == {put[0]: "new"}
+        stats = store.stats()
+        assert stats.get("l2", stats)["expirations"] == 1
+        store.check()
