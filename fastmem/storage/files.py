@@ -225,6 +225,15 @@ class Directory:
         with self._placed(name):
             return os.stat(name, dir_fd=self._handle, follow_symlinks=False)
 
+    def size(self, name: str) -> int:
+        """Bytes of a file. OSError for a symbolic link, as `open` has it: the link's own size, the
+        length of a path, is no answer.
+        """
+        facts = self.stat(name)
+        if stat.S_ISLNK(facts.st_mode):
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(self.path / name))
+        return facts.st_size
+
     def allocated_bytes(self, name: str) -> int:
         """Bytes the file takes on disk, 0 when there is none."""
         try:

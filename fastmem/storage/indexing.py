@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import stat
 import struct
 from collections.abc import Callable
 from functools import partial
@@ -103,7 +104,10 @@ class IndexFiles:
             return False
         if any(self.super.get(field) > LOCATION_MASK for field in ("tail", "cold_tail")):
             return False
-        sizes = [self.directory.stat(name).st_size for name in ("index", "overflow")]
+        files = [self.directory.stat(name) for name in ("index", "overflow")]
+        if not all(stat.S_ISREG(facts.st_mode) for facts in files):
+            return False
+        sizes = [facts.st_size for facts in files]
         if sizes[0] < PAGE_BYTES + BUCKET_BYTES or sizes[1] < BUCKET_BYTES:
             return False
         index, overflow = self._map_index("index", "overflow")

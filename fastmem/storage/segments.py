@@ -126,7 +126,7 @@ class Segments:
 
         A file cut short is mapped as far as it goes: what is whole in it stays readable.
         """
-        size = self.directory.stat(self.name(number)).st_size
+        size = self.directory.size(self.name(number))
         if size <= SEGMENT_HEADER_BYTES:
             return None
         name = self.name(number)
@@ -142,7 +142,7 @@ class Segments:
 
     def any_short(self) -> bool:
         """True when a segment's file was cut."""
-        sizes = (self.directory.stat(self.name(number)).st_size for number in self.numbers)
+        sizes = (self.directory.size(self.name(number)) for number in self.numbers)
         return any(size < self.segment_bytes for size in sizes)
 
     def refuse_strangers(self) -> None:
@@ -158,7 +158,7 @@ class Segments:
         be mapped anew.
         """
         name = self.name(number)
-        size = self.directory.stat(name).st_size
+        size = self.directory.size(name)
         whole = size >= self.segment_bytes
         if whole and self.directory.allocated_bytes(name) >= self.segment_bytes:
             return False
@@ -208,7 +208,7 @@ def recover_identity(directory: Directory, which: int) -> tuple[int, bytes, int]
     pattern = re.compile(rf"{_PREFIX[which]}\.\d{{1,18}}")
     told: Counter[tuple[int, bytes, int]] = Counter()
     for name in directory.names():
-        if not pattern.fullmatch(name) or directory.stat(name).st_size < SEGMENT_HEADER_BYTES:
+        if not pattern.fullmatch(name) or directory.size(name) < SEGMENT_HEADER_BYTES:
             continue
         mapping = directory.map(name, SEGMENT_HEADER_BYTES)
         facts = read_head(mapping, which, directory.path / name)

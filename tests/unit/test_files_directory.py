@@ -76,19 +76,44 @@ def test_links_on_the_path(private_tmp: Path) -> None:
     assert snapshot(private_tmp / "real" / "l2") == before
 
 
-@pytest.mark.parametrize("name", ["super", "index", "overflow", "procs", "seg.0"])
-def test_a_link_in_place_of_a_file_is_not_followed(private_tmp: Path, name: str) -> None:
+# The length of a link's target is what lstat says of its size: less, and more, than the least of
+# any file of the store.
+TARGETS = pytest.mark.parametrize("target", ["../victim", "./" * 40 + "../victim"])
+
+
+@TARGETS
+@pytest.mark.parametrize("name", ["super", "procs", "seg.0"])
+def test_a_link_in_place_of_a_file_is_not_followed(
+    private_tmp: Path, name: str, target: str
+) -> None:
+    folder = filled(private_tmp)
+    victim = private_tmp / "victim"
+    (folder / name).rename(victim)
+    (folder / name).symlink_to(target)
+    before = victim.read_bytes()
+    with pytest.raises(OSError):
+        open_segments(private_tmp)
+    assert (folder / name).is_symlink()
+    assert victim.read_bytes() == before
+    (folder / name).unlink()
+    victim.rename(folder / name)
+    with open_segments(private_tmp) as store:
+        assert contents(store) == {"k": "v"}
+
+
+@TARGETS
+@pytest.mark.parametrize("name", ["index", "overflow"])
+def test_an_index_is_made_anew_in_place_of_a_link(
+    private_tmp: Path, name: str, target: str
+) -> None:
     folder = filled(private_tmp)
     victim = private_tmp / "victim"
     (folder / name).rename(victim)
     before = victim.read_bytes()
-    (folder / name).symlink_to(victim)
-    try:
-        with open_segments(private_tmp) as store:  # an index may be made anew in place of the link
-            assert contents(store) == {"k": "v"}
-        assert not (folder / name).is_symlink()
-    except OSError:
-        assert (folder / name).is_symlink()
+    (folder / name).symlink_to(target)
+    with open_segments(private_tmp) as store:
+        assert contents(store) == {"k": "v"}
+    assert not (folder / name).is_symlink()
     assert victim.read_bytes() == before
 
 
