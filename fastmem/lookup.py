@@ -204,13 +204,15 @@ class TieredLookup(TieredL1):
         this process.
 
         Promotions are counted in the tier that the value came from, demotions and evictions in
-        the one that it left.
+        the one that it left. Each leaving is one or the other: what the tier below has, be it that
+        it had it all along, was demoted; what no tier has any more was evicted. So L1 evicts only
+        what could not be spilled, and whatever a tier evicts has left the memory.
         """
         l1 = super().stats()
         l1["promotions"] = 0
         l1["demotions"] = self._demoted
         l1["expirations"] += self._expired_in_limbo
-        l1["evictions"]["spill_failed"] = self._spill_failed + self._unspilled
+        l1["evictions"] = {"spill_failed": self._spill_failed + self._unspilled}
         return {"l1": l1, "l2": self._engine.stats(WARM), "l3": self._engine.stats(COLD)}
 
     def get_stats(self) -> dict[str, Any]:

@@ -19,7 +19,7 @@ cdef class WriteBack(L1Cache):
     cdef readonly Log _log
     cdef readonly dict _limbo           # key -> value of dirty victims
     cdef readonly dict _limbo_deadline  # key -> deadline_ns
-    cdef readonly uint64_t _demoted
+    cdef readonly uint64_t _demoted     # victims that a lower tier has: clean, or written since
     cdef readonly uint64_t _unspilled   # dirty victims for which there was no memory
     # Times a key went from below or limbo up to L1. Every other way leads down, so a reader that
     # goes through L1, limbo and below in this order and finds nothing has missed nothing if this

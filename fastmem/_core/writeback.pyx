@@ -49,11 +49,12 @@ cdef class WriteBack(L1Cache):
             index = entry.next
             if entry.prev != CAUSE_SIZE:
                 continue
-            self._demoted += 1
             key = <object>entry.key
             if entry.meta & DIRTY:
                 dirty |= self.send_to_limbo(key, <object>entry.value, entry.deadline_ns)
-            elif not self._log.closed:
+                continue
+            self._demoted += 1
+            if not self._log.closed:
                 self.note_use(key)
         self.post_displaced(out, self.watched & ~<uint32_t>(1 << CAUSE_SIZE))
         try:
@@ -127,6 +128,7 @@ cdef class WriteBack(L1Cache):
         if self._limbo.get(key, MISS) is not value or self._limbo_deadline[key] != deadline_ns:
             return False
         self.append_record(encoded, cold, record)
+        self._demoted += 1
         _written = self.limbo_take(key)
         return True
 
