@@ -8,6 +8,7 @@ that do the work, each of which can be read alone:
     room.Room                    what an append needs, within the budgets; chores after a commit
     reclaim.Reclaimer            empties the oldest warm segment: forward, down, or out
     cold_reclaim.ColdReclaimer   empties the oldest cold segment: out
+    oldest.OldestSegment         what both do: the walk, the head, the unlinking
     cold.ColdWriter              appends to the archive: frames, dictionaries
     large.LargeWriter            values with a file of their own, of either tier
     syncing.Syncer               what has reached the device; value files that may go
@@ -38,6 +39,7 @@ from fastmem.storage.contents import Contents
 from fastmem.storage.counters import TierCounters
 from fastmem.storage.figures import tier_figures
 from fastmem.storage.large import LargeWriter
+from fastmem.storage.oldest import OldestSegment
 from fastmem.storage.opening import StoreFiles
 from fastmem.storage.prepared import ColdRecord, Stamped, WarmRecord
 from fastmem.storage.reclaim import Reclaimer
@@ -292,7 +294,7 @@ class Engine:
         if self.log.chores:  # of puts that came in the middle of it
             self.room.do_chores()
 
-    def reclaimer_of(self, tier: int) -> Reclaimer | ColdReclaimer:
+    def reclaimer_of(self, tier: int) -> OldestSegment:
         if tier == WARM:
             return self.reclaimer
         assert self.cold_reclaimer is not None

@@ -1,22 +1,14 @@
-"""Reclaim: empty the oldest warm segment and unlink it, a few records at a time."""
+"""Reclaim of the warm tier: each record goes to the tail, down to the archive, or out."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
 
-from fastmem._core import scan
-from fastmem._core.layout import (
-    HEADER_UNITS,
-    LOCATION_MASK,
-    POINTER,
-    SEAL_UNITS,
-    SHADOWS_L3,
-    TOMBSTONE,
-    UNIT_BYTES,
-)
+from fastmem._core.layout import POINTER, SHADOWS_L3, TOMBSTONE
 from fastmem._core.log import WARM, LogNeeds, Record
 from fastmem.errors import CorruptRecordError
+from fastmem.storage.oldest import OldestSegment
 from fastmem.storage.values import Pointer
 
 if TYPE_CHECKING:
@@ -24,8 +16,8 @@ if TYPE_CHECKING:
     from fastmem.storage.engine import Engine
 
 
-class Reclaimer:
-    """Works through the oldest warm segment. Call it under the engine's lock.
+class Reclaimer(OldestSegment):
+    """Works through the oldest warm segment.
 
     Every live record is settled: expired, dropped; read since the last pass or, in a store without
     an archive, not, moved to the tail while the credit lasts; else demoted to the archive, or
@@ -33,53 +25,12 @@ class Reclaimer:
     """
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._cursor = 0
+        super().__init__(engine, WARM)
         self._credit = self._most_credit()
-        self._damaged = False
 
-    def step(self, budget_bytes: int) -> None:
-        """Settle about `budget_bytes` of the oldest segment's records, value files of live ones
-        included; unlink it when it is done.
-
-        OSError (the archive is full, say) leaves every record where it was.
-        """
-        engine = self._engine
-        segments = engine.files.warm
-        if segments is None or not segments.numbers:
-            return
-        number = segments.numbers[0]
-        if number >= engine.files.tail_segment(WARM):
-            return
-        first = number * segments.segment_units
-        if not first <= self._cursor < first + segments.segment_units:
-            self._cursor = first + HEADER_UNITS
-            self._damaged = False
-        while budget_bytes > 0:
-            record, after = scan.next_record(engine.log, WARM, self._cursor)
-            if record is None:
-                self._damaged |= after - self._cursor > SEAL_UNITS
-                self._finish(number)
-                return
-            self._damaged |= record.word & LOCATION_MASK != self._cursor
-            length = (after - self._cursor) * UNIT_BYTES
-            if record.live and record.kind == POINTER and record.body:
-                length += Pointer.unpack(record.body).length
-            self._settle(record, length, after)
-            self._cursor = after
-            self._pass(after)
-            budget_bytes -= length
-            if after % segments.segment_units == 0:
-                self._finish(number)
-                return
-
-    def _pass(self, address: int) -> None:
-        """Move the head on: a rebuild leaves out what lies below it."""
-        super_ = self._engine.files.super
-        if super_.get("head") < address:  # a walk after an opening begins with its segment
-            super_.set("head", address)
-
-    def _settle(self, record: Record, length: int, after: int) -> None:
+    def _settle(self, record: Record, length: int, after: int) -> int:
+        if record.live and record.kind == POINTER and record.body:
+            length += Pointer.unpack(record.body).length
         engine = self._engine
         counters = engine.counters[WARM]
         if not record.live:
@@ -96,7 +47,7 @@ class Reclaimer:
             self._drop(record, after)
         elif self._wanted(record, length):
             self._credit -= length
-            return
+            return length
         elif engine.cold is not None and self._fits_archive(record, engine.cold):
             try:
                 stamped = engine.cold.stamped(record)
@@ -110,6 +61,7 @@ class Reclaimer:
             counters.evictions["size"] += 1
             self._drop(record, after)
         self._credit = min(self._credit + length, self._most_credit())
+        return length
 
     @staticmethod
     def _fits_archive(record: Record, cold: ColdWriter) -> bool:
@@ -170,20 +122,3 @@ class Reclaimer:
         """If an older copy may be in the archive, leave a tombstone of the version there."""
         if record.flags & SHADOWS_L3 and self._engine.cold is not None:
             self._engine.cold.shadow(record.key, record.version)
-
-    def _finish(self, number: int) -> None:
-        """Unlink an empty segment, after what left it is as durable as it was."""
-        engine = self._engine
-        segments = engine.files.warm
-        assert segments is not None
-        super_ = engine.files.super
-        if self._damaged:
-            engine.counters[WARM].errors["dropped"] += scan.forget(engine.log, WARM, number)
-        if super_.get("synced") > number * segments.segment_units:
-            engine.syncer.sync()
-        rest = [other for other in segments.numbers if other > number]
-        self._pass((rest[0] if rest else number + 1) * segments.segment_units)
-        if engine.log.mapping(WARM, number) is not None:  # else an interrupt came right here
-            engine.log.drop_segment(WARM, number).close()
-        segments.unlink(number)
-        self._cursor = 0

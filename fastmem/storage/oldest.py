@@ -1,0 +1,99 @@
+"""The way through the oldest segment of a tier, record by record, and its end."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from fastmem._core import scan
+from fastmem._core.layout import (
+    COLD_SEAL_UNITS,
+    HEADER_UNITS,
+    LOCATION_MASK,
+    SEAL_UNITS,
+    UNIT_BYTES,
+)
+from fastmem._core.log import COLD, WARM, Record
+
+if TYPE_CHECKING:
+    from fastmem.storage.engine import Engine
+    from fastmem.storage.segments import Segments
+
+_HEADS = {WARM: "head", COLD: "cold_head"}
+_SYNCED = {WARM: "synced", COLD: "cold_synced"}
+_SEALS = {WARM: SEAL_UNITS, COLD: COLD_SEAL_UNITS}
+
+
+class OldestSegment(ABC):
+    """What reclaim of either tier does; `_settle` says what becomes of a record.
+
+    Call it under the engine's lock.
+    """
+
+    def __init__(self, engine: Engine, tier: int) -> None:
+        self._engine = engine
+        self._tier = tier
+        self._cursor = 0
+        self._damaged = False
+
+    @abstractmethod
+    def _settle(self, record: Record, length: int, after: int) -> int:
+        """Move a record on or let it go. Return how much of the budget that was, in bytes.
+
+        It takes `length` in the segment, and is the oldest of its log: the next begins at `after`.
+        """
+
+    def step(self, budget_bytes: int) -> None:
+        """Settle about `budget_bytes` of the oldest segment's records, value files of live ones
+        included; unlink it when it is done.
+
+        OSError (no room where they go) leaves every record where it was.
+        """
+        segments = self._engine.files.segments(self._tier)
+        if segments is None or not segments.numbers:
+            return
+        number = segments.numbers[0]
+        if number >= self._engine.files.tail_segment(self._tier):
+            return
+        first = number * segments.segment_units
+        if not first <= self._cursor < first + segments.segment_units:
+            self._cursor = first + HEADER_UNITS
+            self._damaged = False
+        while budget_bytes > 0:
+            record, after = scan.next_record(self._engine.log, self._tier, self._cursor)
+            if record is None:
+                self._damaged |= after - self._cursor > _SEALS[self._tier]
+                self._finish(segments, number)
+                return
+            self._damaged |= record.word & LOCATION_MASK != self._cursor
+            budget_bytes -= self._settle(record, (after - self._cursor) * UNIT_BYTES, after)
+            self._cursor = after
+            self._pass(after)
+            if after % segments.segment_units == 0:
+                self._finish(segments, number)
+                return
+
+    def _pass(self, address: int) -> None:
+        """Move the head on: a rebuild leaves out what lies below it."""
+        head, super_ = _HEADS[self._tier], self._engine.files.super
+        if super_.get(head) < address:  # a walk after an opening begins with its segment
+            super_.set(head, address)
+            if self._tier == COLD:
+                self._engine.files.note_cold_head()
+
+    def _finish(self, segments: Segments, number: int) -> None:
+        """Unlink an empty segment, after what left or replaced its records, tombstones among it, is
+        as durable as they were.
+        """
+        engine, tier = self._engine, self._tier
+        if self._damaged:
+            engine.counters[tier].errors["dropped"] += scan.forget(engine.log, tier, number)
+        if engine.files.super.get(_SYNCED[tier]) > number * segments.segment_units:
+            engine.syncer.sync()
+        # The next may not be there yet: a record that ends with its segment leaves the tail there.
+        rest = [other for other in segments.numbers if other > number]
+        self._pass((rest[0] if rest else number + 1) * segments.segment_units)
+        if engine.log.mapping(tier, number) is not None:  # else an interrupt came right here
+            engine.log.drop_segment(tier, number).close()
+        segments.unlink(number)
+        self._cursor = 0
