@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from fastmem._core.clock import boottime_ns
+from fastmem._core.drafts import Draft
 from fastmem._core.keys import decode_key, encode_key
 from fastmem._core.l1 import MISSING
 from fastmem._core.leases import Lease
@@ -27,7 +28,7 @@ log_to = logging.getLogger("fastmem")
 
 # A compiled step that appends, its first arguments bound: takes whether the record is a cold one,
 # and the record.
-Commit = Callable[[bool, Any], bool]
+Commit = Callable[[bool, Draft], bool]
 
 # What must be true of the entry when a step changes it: (value, word, deadline_ns or -1), or a
 # lease that must be held. See `allows` in guards.pxd.

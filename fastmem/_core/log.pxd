@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from fastmem._core.appending cimport draft_t, step_t
+from fastmem._core.drafts cimport Draft
 from fastmem._core.reading cimport LogReader
 
 cdef class Log(LogReader):
@@ -11,9 +12,6 @@ cdef class Log(LogReader):
     cdef int erase(self, bytes key) except -1
     cdef int ready_to_erase(self, bytes key) except -1
     cdef int aim(self, draft_t* draft, bytes key, uint64_t expected) except -1
-    cdef int fill(
-        self, draft_t* draft, bytes key, bytes body, int codec, int64_t deadline_ns,
-        uint64_t written_ms, int kind, int flags, int mac_key, uint32_t dictionary, expected
-    ) except -1
+    cdef int fill(self, draft_t* draft, bytes key, Draft record, expected) except -1
     cdef int fill_tombstone(self, draft_t* draft, bytes key, int flags, expected) except -1
     cdef int widen_freed(self) except -1

@@ -1,3 +1,4 @@
+from fastmem._core.drafts import Draft
 from fastmem._core.reading import LogReader
 from fastmem._core.reading import Record as Record
 
@@ -21,33 +22,9 @@ class Log(LogReader):
     freed: int
     pace_bytes: int
     populate_mark: int
-    def put(
-        self,
-        key: bytes,
-        body: bytes,
-        codec: int,
-        deadline_ns: int,
-        written_ms: int,
-        kind: int = ...,
-        flags: int = 0,
-        mac_key: int = 0,
-        expected: int | None = None,
-    ) -> bool: ...
+    def put(self, key: bytes, record: Draft, expected: int | None = None) -> bool: ...
     def put_cold(
-        self,
-        key: bytes,
-        body: bytes,
-        codec: int,
-        deadline_ns: int,
-        written_ms: int,
-        kind: int,
-        flags: int,
-        mac_key: int,
-        dictionary: int,
-        raw_len: int,
-        archived_s: int,
-        expected: int | None = None,
-        moved: bool = False,
+        self, key: bytes, record: Draft, expected: int | None = None, moved: bool = False
     ) -> bool: ...
     def delete(self, key: bytes, expected: int | None = None) -> bool: ...
     def delete_cold(self, key: bytes, archived_s: int, expected: int | None = None) -> bool: ...

@@ -10,13 +10,13 @@ changed nothing, and the engine, which may open files, provides it and calls aga
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memmove, memset
 from fastmem._core cimport appending, needs, tiers
 from fastmem._core.hashing cimport xxh3
 from fastmem._core.layout cimport (
-    FM_COLD, FM_INLINE_LIMIT, FM_KEY_LIMIT, FM_MAC_BYTES, FM_TOMBSTONE, FM_VALUE, fm_load_acquire,
+    FM_COLD, FM_INLINE_LIMIT, FM_KEY_LIMIT, FM_MAC_BYTES, FM_TOMBSTONE, fm_load_acquire,
 )
 from fastmem._core.lookup cimport digest_of, freed_t
 
@@ -33,6 +33,9 @@ CHORE_BUCKETS = needs.CHORE_BUCKETS
 CHORE_OVERFLOW = needs.CHORE_OVERFLOW
 CHORE_PACE = needs.CHORE_PACE
 CHORE_POPULATE = needs.CHORE_POPULATE
+
+# Made once, so that a delete needs no memory for it.
+cdef Draft TOMBSTONE = Draft(b"", 0, 0, 0, FM_TOMBSTONE)
 
 
 class LogNeeds(Exception):
@@ -67,41 +70,30 @@ cdef class Log(LogReader):
             raise LogNeeds(outcome)
         return outcome
 
-    def put(
-        self, bytes key not None, bytes body not None, int codec, int64_t deadline_ns,
-        uint64_t written_ms, int kind=FM_VALUE, int flags=0, int mac_key=0, expected=None,
-    ):
+    def put(self, bytes key not None, Draft record not None, expected=None):
         """Append a warm record and point the index at it. True when done.
 
         False, and nothing has changed, when `expected` is given and is not the key's word any
-        more; 0 is that of a key which is absent or expired. O(1): one memcpy, two hashes. Raises
-        LogNeeds. Here as in the other steps: what is done needs no memory any more, not even for
-        a number that tells of it.
+        more; 0 is that of a key which is absent or expired. A tombstone clears the key's slot.
+        O(1): one memcpy, two hashes. Raises LogNeeds. Here as in the other steps: what is done
+        needs no memory any more, not even for a number that tells of it.
         """
         cdef draft_t draft
-        self.fill(
-            &draft, key, body, codec, deadline_ns, written_ms, kind, flags, mac_key, 0, expected
-        )
+        self.fill(&draft, key, record, expected)
         return self.take(appending.put_warm, &draft) == needs.DONE
 
     def put_cold(
-        self, bytes key not None, bytes body not None, int codec, int64_t deadline_ns,
-        uint64_t written_ms, int kind, int flags, int mac_key, uint32_t dictionary,
-        uint32_t raw_len, uint32_t archived_s, expected=None, bint moved=False,
+        self, bytes key not None, Draft record not None, expected=None, bint moved=False
     ):
         """Append a cold record and point the index at it, as put() does for a warm one.
 
         It takes the next version, or, `moved`, keeps that of the expected record, whose value it
-        is. A tombstone clears the key's slot.
+        is.
         """
         cdef draft_t draft
-        self.fill(
-            &draft, key, body, codec, deadline_ns, written_ms, kind, flags | FM_COLD, mac_key,
-            dictionary, expected,
-        )
+        self.fill(&draft, key, record, expected)
+        draft.head.flags |= FM_COLD
         draft.moved = moved
-        draft.cold.raw_len = raw_len
-        draft.cold.archived_s = archived_s
         return self.take(appending.put_cold, &draft) == needs.DONE
 
     def shadow(self, bytes key not None, uint64_t version, uint32_t archived_s):
@@ -193,12 +185,9 @@ cdef class Log(LogReader):
         draft.expected = expected
         return 0
 
-    cdef int fill(
-        self, draft_t* draft, bytes key, bytes body, int codec, int64_t deadline_ns,
-        uint64_t written_ms, int kind, int flags, int mac_key, uint32_t dictionary, expected,
-    ) except -1:
-        cdef uint64_t length = PyBytes_GET_SIZE(body)
-        if mac_key:
+    cdef int fill(self, draft_t* draft, bytes key, Draft record, expected) except -1:
+        cdef uint64_t length = PyBytes_GET_SIZE(record.body)
+        if record.mac_key:
             if length < FM_MAC_BYTES:
                 raise ValueError(
                     f"body of {length} bytes with a MAC, the MAC alone is {FM_MAC_BYTES}"
@@ -209,22 +198,25 @@ cdef class Log(LogReader):
         self.aim(draft, key, 0 if expected is None else expected)
         draft.conditional = expected is not None
         draft.moved = False
-        draft.body = PyBytes_AS_STRING(body)
-        draft.head.bcheck = xxh3(draft.body, PyBytes_GET_SIZE(body))
-        draft.head.deadline_ns = deadline_ns
+        draft.body = PyBytes_AS_STRING(record.body)
+        draft.head.bcheck = xxh3(draft.body, PyBytes_GET_SIZE(record.body))
+        draft.head.deadline_ns = record.deadline_ns
         draft.head.vlen = <uint32_t>length
-        draft.head.kind = <uint8_t>kind
-        draft.head.flags = <uint8_t>flags
-        draft.head.codec = codec
-        draft.head.dictionary = dictionary
-        draft.head.mac_key = mac_key
-        draft.head.written_high = <uint32_t>(written_ms >> 32) & 0xFFFF
-        draft.head.written_low = <uint32_t>written_ms
+        draft.head.kind = <uint8_t>record.kind
+        draft.head.flags = <uint8_t>record.flags
+        draft.head.codec = record.codec
+        draft.head.dictionary = record.dictionary
+        draft.head.mac_key = record.mac_key
+        draft.head.written_high = <uint32_t>(record.written_ms >> 32) & 0xFFFF
+        draft.head.written_low = <uint32_t>record.written_ms
+        draft.cold.raw_len = record.raw_len
+        draft.cold.archived_s = record.archived_s
         return 0
 
     cdef int fill_tombstone(self, draft_t* draft, bytes key, int flags, expected) except -1:
-        draft.cold.raw_len = 0
-        return self.fill(draft, key, b"", 0, 0, 0, FM_TOMBSTONE, flags, 0, 0, expected)
+        self.fill(draft, key, TOMBSTONE, expected)
+        draft.head.flags = <uint8_t>flags
+        return 0
 
     # -- what the engine does after a step -------------------------------------------------------
 

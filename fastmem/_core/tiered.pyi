@@ -1,6 +1,7 @@
 from collections.abc import Hashable, Iterator
 from typing import Any, Final
 
+from fastmem._core.drafts import Draft
 from fastmem._core.guards import Guarded
 from fastmem._core.leases import Lease
 
@@ -20,7 +21,7 @@ class TieredL1(Guarded):
         encoded: bytes,
         guard: tuple[Any, int, int] | Lease | None,
         cold: bool,
-        record: tuple[Any, ...],
+        record: Draft,
     ) -> bool: ...
     def _admit(
         self,

@@ -4,6 +4,7 @@ cimport cython
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from fastmem._core.clock cimport coarse_now_ns
+from fastmem._core.drafts cimport Draft
 from fastmem._core.entries cimport is_expired, lookup, void_lease
 from fastmem._core.guards cimport Guarded, is_kept
 from fastmem._core.l1 cimport L1Cache
@@ -44,10 +45,9 @@ cdef class TieredL1(Guarded):
 
     def _commit(
         self, key, value, int64_t size_bytes, int64_t deadline_ns, bytes encoded not None, guard,
-        bint cold, record,
+        bint cold, Draft record not None,
     ):
-        """ATOMIC. Append the record (the arguments of Log.put or Log.put_cold after the key), then
-        hold the value in L1 as that version.
+        """ATOMIC. Append the record, then hold the value in L1 as that version.
 
         True when done; only while `allows` says so of `guard`. Raises LogNeeds, and nothing has
         changed.

@@ -11,6 +11,7 @@ at most one of L1 (dirty), limbo and below.
 
 from libc.stdint cimport int64_t, uint64_t
 
+from fastmem._core.drafts cimport Draft
 from fastmem._core.l1 cimport L1Cache
 from fastmem._core.log cimport Log
 
@@ -31,7 +32,7 @@ cdef class WriteBack(L1Cache):
     cdef bint send_to_limbo(self, object key, object value, int64_t deadline_ns) except -1
     # ATOMIC. As Log.put, or Log.put_cold, of the record; returns its word, 0 where that returns
     # False. Raises LogNeeds, and nothing has changed.
-    cdef uint64_t append_record(self, bytes encoded, bint cold, tuple record) except? 1
+    cdef uint64_t append_record(self, bytes encoded, bint cold, Draft record) except? 1
     # Takes a key out of limbo. The caller keeps the value, whose ``__del__`` may run any code,
     # until everything is whole.
     cdef object limbo_take(self, object key)

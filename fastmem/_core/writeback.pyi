@@ -1,6 +1,7 @@
 from collections.abc import Hashable
 from typing import Any
 
+from fastmem._core.drafts import Draft
 from fastmem._core.l1 import L1Cache
 from fastmem._core.log import Log
 
@@ -19,7 +20,7 @@ class WriteBack(L1Cache[Any, Any]):
         deadline_ns: int,
         encoded: bytes,
         cold: bool,
-        record: tuple[Any, ...],
+        record: Draft,
     ) -> bool: ...
     def _clean(
         self,
@@ -28,7 +29,7 @@ class WriteBack(L1Cache[Any, Any]):
         deadline_ns: int,
         encoded: bytes,
         cold: bool,
-        record: tuple[Any, ...],
+        record: Draft,
     ) -> bool: ...
     def _dirty(self) -> list[Any]: ...
     def _seal(self, sealed: bool) -> None: ...

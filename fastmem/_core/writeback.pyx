@@ -5,6 +5,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from fastmem._core cimport appending, needs
 from fastmem._core.appending cimport draft_t
+from fastmem._core.drafts cimport Draft
 from fastmem._core.entries cimport is_expired
 from fastmem._core.keys cimport encode
 from fastmem._core.l1 cimport L1Cache
@@ -96,30 +97,20 @@ cdef class WriteBack(L1Cache):
             return False
         return True
 
-    cdef uint64_t append_record(self, bytes encoded, bint cold, tuple record) except? 1:
+    cdef uint64_t append_record(self, bytes encoded, bint cold, Draft record) except? 1:
         cdef draft_t draft
         cdef int outcome
+        self._log.fill(&draft, encoded, record, None)
         if cold:
-            (body, codec, wall_ns, written_ms, kind, flags, mac_key, dictionary, raw_len,
-             archived_s, expected, moved) = record
-            self._log.fill(
-                &draft, encoded, body, codec, wall_ns, written_ms, kind, flags | FM_COLD, mac_key,
-                dictionary, expected,
-            )
-            draft.moved = moved
-            draft.cold.raw_len = raw_len
-            draft.cold.archived_s = archived_s
+            draft.head.flags |= FM_COLD
             outcome = self._log.take(appending.put_cold, &draft)
         else:
-            body, codec, wall_ns, written_ms, kind, flags, mac_key = record
-            self._log.fill(
-                &draft, encoded, body, codec, wall_ns, written_ms, kind, flags, mac_key, 0, None
-            )
             outcome = self._log.take(appending.put_warm, &draft)
         return draft.word if outcome == needs.DONE else 0
 
     def _write_victim(
-        self, key, value, int64_t deadline_ns, bytes encoded not None, bint cold, record
+        self, key, value, int64_t deadline_ns, bytes encoded not None, bint cold,
+        Draft record not None,
     ):
         """ATOMIC. Append a victim's record if it is still the one in limbo.
 
@@ -138,7 +129,10 @@ cdef class WriteBack(L1Cache):
         self._limbo_deadline.pop(key, None)
         return self._limbo.pop(key, None)
 
-    def _clean(self, key, value, int64_t deadline_ns, bytes encoded not None, bint cold, record):
+    def _clean(
+        self, key, value, int64_t deadline_ns, bytes encoded not None, bint cold,
+        Draft record not None,
+    ):
         """ATOMIC. Append a dirty entry's record and mark it clean, if it still holds `value`.
 
         Return as `_write_victim` does.

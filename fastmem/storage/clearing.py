@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from fastmem._core import scan
+from fastmem._core.drafts import Draft
 from fastmem._core.layout import HEADER_UNITS, POINTER, SHADOWS_L3, TIER_BIT, TOMBSTONE, VALUE
 from fastmem._core.log import COLD, WARM
 
@@ -65,4 +66,5 @@ def _bury(engine: Engine, key: bytes, expected: int) -> bool:
         return engine.cold.tombstone(key, expected)
     # What a record shadows, its own tombstone will too.
     flags = SHADOWS_L3 if engine.files.cold and not expected else 0
-    return engine.provided(engine.log.put, key, b"", 0, 0, 0, TOMBSTONE, flags, 0, expected)
+    record = Draft(b"", 0, 0, 0, TOMBSTONE, flags)
+    return engine.provided(engine.log.put, key, record, expected)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from fastmem._core import scan
+from fastmem._core.drafts import Draft
 from fastmem._core.layout import (
     COMPRESSED,
     INLINE_LIMIT_BYTES,
@@ -21,7 +22,7 @@ from fastmem.codecs import FrameCompressor
 from fastmem.errors import CorruptRecordError, SerializationError
 from fastmem.storage.dictionaries import SAMPLE_LIMIT_BYTES, Dictionaries
 from fastmem.storage.files import Directory
-from fastmem.storage.prepared import ColdRecord, Stamped
+from fastmem.storage.prepared import Stamped
 
 if TYPE_CHECKING:
     from fastmem.storage.engine import Engine
@@ -80,7 +81,7 @@ class ColdWriter:
         stamped: Stamped,
         *,
         moved_from: int | None = None,
-        commit: Callable[[ColdRecord], bool] | None = None,
+        commit: Callable[[Draft], bool] | None = None,
     ) -> bool:
         """Append a value to the archive. True when done.
 
@@ -95,12 +96,23 @@ class ColdWriter:
         body = content if frame is None else frame
 
         def append(inline: bytes, kind: int) -> bool:
-            record = (
-                inline + mac, stamped.codec, stamped.deadline_ns, stamped.written_ms, kind, flags,
-                stamped.mac_key, dictionary if flags else 0, min(len(content), 0xFFFFFFFF),
-                _now_s(), moved_from, moved_from is not None,
-            )  # fmt: skip
-            return self._append(key, record, commit)
+            record = Draft(
+                inline + mac,
+                stamped.codec,
+                stamped.deadline_ns,
+                stamped.written_ms,
+                kind,
+                flags,
+                stamped.mac_key,
+                dictionary=dictionary if flags else 0,
+                raw_len=min(len(content), 0xFFFFFFFF),
+                archived_s=_now_s(),
+            )
+            provided = self._engine.room.provided
+            if commit is not None:
+                return provided(commit, record)
+            moved = moved_from is not None
+            return provided(self._engine.log.put_cold, key, record, moved_from, moved)
 
         if len(body) > INLINE_LIMIT_BYTES:
             done = self._engine.large.append(
@@ -119,14 +131,6 @@ class ColdWriter:
         except MemoryError:
             return  # the value is archived, whatever the figures say
 
-    def _append(
-        self, key: bytes, record: ColdRecord, commit: Callable[[ColdRecord], bool] | None
-    ) -> bool:
-        engine = self._engine
-        if commit is not None:
-            return engine.room.provided(commit, record)
-        return engine.room.provided(engine.log.put_cold, key, *record)
-
     def erase(self, key: bytes, expected: int | None) -> bool:
         """Delete the key as `Log.delete` does, in a store without warm segments."""
         return self._engine.room.provided(self._engine.log.delete_cold, key, _now_s(), expected)
@@ -135,8 +139,8 @@ class ColdWriter:
         """Bury an expired record, so that neither it nor an older one returns at a rebuild. True
         when done; False when `expected` is not the key's word any more, 0 that of an absent one.
         """
-        record = b"", 0, 0, 0, TOMBSTONE, 0, 0, 0, 0, _now_s(), expected, False
-        return self._append(key, record, None)
+        record = Draft(b"", 0, 0, 0, TOMBSTONE, archived_s=_now_s())
+        return self._engine.room.provided(self._engine.log.put_cold, key, record, expected)
 
     def shadow(self, key: bytes, version: int) -> None:
         """Append a tombstone of an old version, so that none older returns at a rebuild."""

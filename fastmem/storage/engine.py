@@ -28,6 +28,7 @@ import weakref
 from collections.abc import Callable
 
 from fastmem._core import scan
+from fastmem._core.drafts import Draft
 from fastmem._core.layout import ALIGNED, INLINE_LIMIT_BYTES, MAC_BYTES, POINTER, VALUE
 from fastmem._core.log import COLD, WARM, LogNeeds, Record
 from fastmem.codecs import Authenticator, CodecId, FrameCompressor
@@ -41,7 +42,7 @@ from fastmem.storage.figures import tier_figures
 from fastmem.storage.large import LargeWriter
 from fastmem.storage.oldest import OldestSegment
 from fastmem.storage.opening import StoreFiles
-from fastmem.storage.prepared import ColdRecord, Stamped, WarmRecord
+from fastmem.storage.prepared import Stamped
 from fastmem.storage.reclaim import Reclaimer
 from fastmem.storage.room import Room
 from fastmem.storage.section import Section
@@ -160,12 +161,12 @@ class Engine:
         codec: int,
         body: bytes,
         deadline_ns: int,
-        commit: Callable[[WarmRecord], bool] | None = None,
+        commit: Callable[[Draft], bool] | None = None,
     ) -> bool:
         """Put encoded bytes into the warm tier. True when done.
 
         `deadline_ns` is CLOCK_BOOTTIME, 0 = never. ``commit(record)`` takes the place of
-        ``log.put(key, *record)`` and may return False: not after all. No lock is held meanwhile.
+        ``log.put(key, record)`` and may return False: not after all. No lock is held meanwhile.
         A large body goes to a file of its own first; ValueTooLargeError when it exceeds half of the
         budget, OSError when there is no room: nothing has changed.
         """
@@ -173,14 +174,14 @@ class Engine:
             self.require_writable()
         wall, written_ms, mac, mac_key = self._stamp(key, codec, body, deadline_ns)
         if len(body) > INLINE_LIMIT_BYTES:
-            record = mac, codec, wall, written_ms, POINTER, 0, mac_key
-            done = self._put_large(key, body, record, commit)
+            stamped = Stamped(body, codec, wall, written_ms, mac, mac_key)
+            done = self._put_large(key, stamped, commit)
         else:
             flags = ALIGNED if codec in _ALIGNED_CODECS else 0
-            record = body + mac, codec, wall, written_ms, VALUE, flags, mac_key
+            record = Draft(body + mac, codec, wall, written_ms, VALUE, flags, mac_key)
             while True:  # as `provided` does, without a call
                 try:
-                    done = self.log.put(key, *record) if commit is None else commit(record)
+                    done = self.log.put(key, record) if commit is None else commit(record)
                     break
                 except LogNeeds as missing:
                     self.room.provide(missing.what)
@@ -189,20 +190,18 @@ class Engine:
         return done
 
     def _put_large(
-        self,
-        key: bytes,
-        body: bytes,
-        record: WarmRecord,
-        commit: Callable[[WarmRecord], bool] | None,
+        self, key: bytes, stamped: Stamped, commit: Callable[[Draft], bool] | None
     ) -> bool:
-        """Put a value with a file of its own; `record` lacks the pointer before its MAC."""
+        """Put a value with a file of its own."""
+        body, codec, wall, written_ms, mac, mac_key = stamped
         if len(body) > self.warm_value_limit:
             raise ValueTooLargeError(len(body), self.warm_value_limit)
-        mac, *rest = record
-        step = commit or (lambda record: self.log.put(key, *record))
 
         def append(pointer: bytes) -> bool:
-            return self.provided(step, (pointer + mac, *rest))
+            record = Draft(pointer + mac, codec, wall, written_ms, POINTER, 0, mac_key)
+            if commit is not None:
+                return self.provided(commit, record)
+            return self.provided(self.log.put, key, record)
 
         return self.large.append(WARM, key, body, append)
 
@@ -228,11 +227,11 @@ class Engine:
         codec: int,
         body: bytes,
         deadline_ns: int,
-        commit: Callable[[ColdRecord], bool] | None = None,
+        commit: Callable[[Draft], bool] | None = None,
     ) -> bool:
         """Put encoded bytes straight into the archive. True when done.
 
-        `commit` as for `put`, in place of ``log.put_cold(key, *record)``.
+        `commit` as for `put`, in place of ``log.put_cold(key, record)``.
         """
         self.require_writable()
         assert self.cold is not None
@@ -265,11 +264,17 @@ class Engine:
             return
         mac = record.body[-MAC_BYTES:] if record.mac_key else b""
         flags = ALIGNED if record.codec in _ALIGNED_CODECS else 0
+        draft = Draft(
+            content + mac,
+            record.codec,
+            record.deadline_ns,
+            record.written_ms,
+            VALUE,
+            flags,
+            record.mac_key,
+        )
         try:
-            done = self.provided(
-                self.log.put, record.key, content + mac, record.codec, record.deadline_ns,
-                record.written_ms, VALUE, flags, record.mac_key, record.word,
-            )  # fmt: skip
+            done = self.provided(self.log.put, record.key, draft, record.word)
             # A read promises nothing, so it does not wait for the device.
             if done and (self.log.chores or self.log.freed):
                 self.room.do_chores()

@@ -11,6 +11,7 @@ from typing import Any, Literal, NoReturn, Self
 
 from fastmem._core import scan
 from fastmem._core.clock import deadline_ns
+from fastmem._core.drafts import Draft
 from fastmem._core.keys import decode_key, encode_key
 from fastmem._core.log import WARM, Record
 from fastmem._core.sizing import measure
@@ -21,7 +22,6 @@ from fastmem.errors import SerializationError
 from fastmem.protocols import Serializer
 from fastmem.storage.clearing import clear_rest
 from fastmem.storage.engine import LEAST_BUDGET_BYTES, Engine
-from fastmem.storage.prepared import ColdRecord, WarmRecord
 from fastmem.storage.verification import OnCorrupt, verify
 from fastmem.views import PresentItems, PresentValues
 
@@ -158,17 +158,11 @@ class KeyedStore(
             if self._write(encoded, codec_id, body, 0, self._only_if(encoded, word)):
                 return default
 
-    def _only_if(self, encoded: bytes, word: int) -> Callable[[Any], bool]:
+    def _only_if(self, encoded: bytes, word: int) -> Callable[[Draft], bool]:
         """A step that puts a record only while `word` (0: no live record) is the key's."""
         log = self._engine.log
-
-        def put(record: WarmRecord) -> bool:
-            return log.put(encoded, *record, word)
-
-        def put_cold(record: ColdRecord) -> bool:
-            return log.put_cold(encoded, *record[:-2], word)
-
-        return put if self._tier == WARM else put_cold
+        put = log.put if self._tier == WARM else log.put_cold
+        return lambda record: put(encoded, record, word)
 
     def popitem(self) -> tuple[TierKey, Any]:
         """Remove and return some entry. Damaged ones, and those that do not decode (see `get`),

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from fastmem import TieredMemorySystem
+from fastmem._core.drafts import Draft
 from fastmem._core.keys import encode_key
+from fastmem._core.layout import VALUE
 
 
 @pytest.fixture
@@ -39,12 +41,12 @@ def test_a_victim_that_l1_still_holds(memory: TieredMemorySystem) -> None:
 def test_a_victim_that_has_a_record_below(memory: TieredMemorySystem) -> None:
     memory._limbo["gone"], memory._limbo_deadline["gone"] = 1, 0
     memory.check()
-    memory._log.put(encode_key("gone"), b"", 1, 0, 0)
+    memory._log.put(encode_key("gone"), Draft(b"", 1, 0, 0, VALUE))
     with pytest.raises(AssertionError, match="'gone' is dirty, and has a record below"):
         memory.check()
 
 
 def test_a_dirty_entry_that_has_a_record_below(memory: TieredMemorySystem) -> None:
-    memory._log.put(encode_key("dirty"), b"", 1, 0, 0)
+    memory._log.put(encode_key("dirty"), Draft(b"", 1, 0, 0, VALUE))
     with pytest.raises(AssertionError, match="'dirty' is dirty, and has a record below"):
         memory.check()

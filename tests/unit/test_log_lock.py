@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from fastmem._core.drafts import Draft
 from fastmem._core.log import COLD, NEED_OVERFLOW, NEED_SEGMENT, WARM, LogNeeds
 from fastmem.storage.engine import Engine
 from tests.crash.directories import BUDGET, LOCK_AT, SEGMENT, UNIT, word
@@ -18,6 +19,7 @@ from tests.crash.directories import BUDGET, LOCK_AT, SEGMENT, UNIT, word
 Step = Callable[[Engine], object]
 VALUE, POINTER, RAW = 1, 4, 1
 HELD = 0x7B
+NOTHING = Draft(b"", RAW, 0, 0, VALUE)
 LIVE, ABSENT = b"live" * 11_000, b"absent" * 7_000  # even a tombstone of these needs 40 kB
 LEFT_BYTES = 40_000
 
@@ -29,11 +31,11 @@ def open_engine(at: Path) -> Engine:
 
 
 def put(engine: Engine, key: bytes = LIVE) -> int:
-    return engine.log.put(key, b"v" * 20_000, RAW, 0, 0)
+    return engine.log.put(key, Draft(b"v" * 20_000, RAW, 0, 0, VALUE))
 
 
 def put_cold(engine: Engine, key: bytes = LIVE) -> int:
-    return engine.log.put_cold(key, b"v" * 20_000, RAW, 0, 0, VALUE, 0, 0, 0, 20_000, 0)
+    return engine.log.put_cold(key, Draft(b"v" * 20_000, RAW, 0, 0, VALUE, raw_len=20_000))
 
 
 STEPS: dict[str, Step] = {
@@ -151,7 +153,7 @@ def test_a_seal_is_written_under_the_lock(private_tmp: Path, name: str) -> None:
 
 def is_free(engine: Engine) -> bool:
     """The lock is free, and a step can be taken."""
-    return engine.files.super.get("lock") == 0 and engine.log.put(b"after", b"", RAW, 0, 0) > 0
+    return engine.files.super.get("lock") == 0 and engine.log.put(b"after", NOTHING) > 0
 
 
 def test_the_lock_is_free_after_a_segment_was_missing(engine: Engine) -> None:
@@ -174,13 +176,13 @@ def test_the_lock_is_free_after_a_chain_was_full(engine: Engine) -> None:
     def put_until_it_is_full() -> None:
         nonlocal number
         for number in range(100 * buckets):
-            engine.log.put(b"%d" % number, b"", RAW, 0, 0)
+            engine.log.put(b"%d" % number, NOTHING)
 
     with pytest.raises(LogNeeds) as needs:
         put_until_it_is_full()
     assert needs.value.what == NEED_OVERFLOW
     assert engine.files.super.get("lock") == 0
-    assert engine.log.put(b"first", b"again", RAW, 0, 0)
+    assert engine.log.put(b"first", Draft(b"again", RAW, 0, 0, VALUE))
     assert engine.log.seek(b"%d" % number) == 0
 
 
@@ -190,8 +192,8 @@ def test_the_lock_is_free_after_a_step_that_was_refused(engine: Engine) -> None:
     current = log.seek(LIVE)
     tail = engine.files.super.get("tail")
     refused: list[Any] = [
-        log.put(LIVE, b"", RAW, 0, 0, VALUE, 0, 0, 0),
-        log.put_cold(LIVE, b"", RAW, 0, 0, VALUE, 0, 0, 0, 0, 0, current + 1),
+        log.put(LIVE, NOTHING, 0),
+        log.put_cold(LIVE, NOTHING, current + 1),
         log.delete(b"absent"),
         log.remove(LIVE, current + 1),
         log.forward(LIVE, current + 1),
@@ -200,7 +202,7 @@ def test_the_lock_is_free_after_a_step_that_was_refused(engine: Engine) -> None:
     assert not any(refused)
     for key, body in ((b"k" * 70_000, b""), (b"k", b"v" * 300_000)):
         with pytest.raises(ValueError, match="limit"):
-            log.put(key, body, RAW, 0, 0)
+            log.put(key, Draft(body, RAW, 0, 0, VALUE))
     with pytest.raises(ValueError, match="limit 65536"):
         log.remove(b"k" * 70_000, 1)
     assert log.seek(LIVE) == current
@@ -234,11 +236,11 @@ def test_what_a_step_finds_damaged_is_told_later(engine: Engine) -> None:
 def test_value_files_that_lost_their_record_wait_in_order(engine: Engine) -> None:
     log = engine.log
     pointers = [number.to_bytes(8, "little") + bytes(16) for number in range(1, 10)]
-    engine.provided(log.put, b"k", pointers[0], RAW, 0, 0, POINTER)
+    engine.provided(log.put, b"k", Draft(pointers[0], RAW, 0, 0, POINTER))
     words = []
     for pointer in pointers[1:]:
         words.append(log.seek(b"k"))
-        log.put(b"k", pointer, RAW, 0, 0, POINTER)
+        log.put(b"k", Draft(pointer, RAW, 0, 0, POINTER))
     words.append(log.seek(b"k"))
     assert log.delete(b"k")
     freed = []
