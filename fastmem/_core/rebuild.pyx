@@ -21,14 +21,15 @@ from fastmem._core.tiers cimport (
 
 def absorb(
     Log log not None, int which, uint64_t number, uint64_t at, list counts not None, vouch,
-    uint64_t vouched, uint64_t settled, uint64_t tail,
+    uint64_t vouched, uint64_t settled, uint64_t tail, bint mend,
 ):
     """Rebuild: index the records of one segment from address `at` on, newest version wins.
 
     Return the address to go on from, 0 when the segment is done. It stops early when the index
-    files must grow (`need` or `chores`). `counts` is [records, dropped, end, newest, holes]: whole
-    records seen, runs of bytes that are not zero and no record, the end of the last whole record
-    (0: none), the newest version, and the places in [vouched, tail) where one may be lost.
+    files must grow (`need` or `chores`). `counts` is [records, dropped, end, newest, holes, passed]:
+    whole records seen, runs of bytes that are not zero and no record, the end of the last whole
+    record (0: none), the newest version, the places in [vouched, tail) where one may be lost, and
+    the records that count for nothing: with `mend` a skip takes their place, for good.
     Below address `settled` records are seen and not indexed: reclaim was done with them.
     Tombstones are indexed too, until `sweep`. Below address `vouched` every record was whole once:
     one whose body is damaged is indexed all the same, as lost, rather than let an older version
@@ -41,7 +42,7 @@ def absorb(
     cdef place_t place
     cdef bint in_run = False
     cdef uint64_t gap = 0
-    cdef uint64_t skipped
+    cdef uint64_t skipped, units
     cdef bint good, intact
     log.require_open()
     log.need = 0
@@ -84,7 +85,11 @@ def absorb(
             counts[0] += 1
             counts[3] = max(counts[3], version_of(&place))
         counts[1] += not intact
-        at += record_units(place.record, at)
+        units = record_units(place.record, at)
+        if mend and not good and at >= vouched:
+            write_skip(&place, units)
+            counts[5] += 1
+        at += units
         counts[2] = at
         if wants_growth(&state.index):
             state.chores |= split_some(&state.index)

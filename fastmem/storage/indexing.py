@@ -9,36 +9,29 @@ import errno
 import logging
 import stat
 import struct
-from collections.abc import Callable
-from functools import partial
 
-from fastmem._core import rebuild, recovery
+from fastmem._core import recovery
 from fastmem._core.hashing import digest_seeded
 from fastmem._core.layout import (
     BUCKET_BYTES,
-    HEADER_UNITS,
     LOCATION_MASK,
     MOST_LEVEL,
     PAGE_BYTES,
 )
-from fastmem._core.log import CHORE_BUCKETS, CHORE_OVERFLOW, COLD, NEED_OVERFLOW, WARM, Log
+from fastmem._core.log import COLD, NEED_OVERFLOW, Log
 from fastmem._core.mapping import Mapping
 from fastmem.errors import StoreError
 from fastmem.storage import index_head
 from fastmem.storage.files import Directory
-from fastmem.storage.segments import Segments
+from fastmem.storage.rebuilding import Rebuild
+from fastmem.storage.segments import Segments, tail_of
 from fastmem.storage.superblock import NO_UUID, Superblock
 from fastmem.storage.values import ValueFiles
-from fastmem.storage.vouching import Vouching, drop_dangling
+from fastmem.storage.vouching import drop_dangling
 
 log_to = logging.getLogger("fastmem.storage")
 
 _MOST_BUCKETS = 1 << MOST_LEVEL  # the mapping reserves addresses for these: 4 GiB, no memory
-
-
-def tail_of(segments: Segments) -> str:
-    """The field of the first page that holds a tier's tail."""
-    return "cold_tail" if segments.which == COLD else "tail"
 
 
 class IndexFiles:
@@ -59,11 +52,10 @@ class IndexFiles:
     dropped_records: int
     redone_records: int
     was_clean: bool
-    _same_boot: bool
-    _other_boot: bool
+    same_boot: bool
+    other_boot: bool
     _private_index = False
     skipped = (0, 0)  # addresses that this opening passed over: nothing is there
-    _torn = False  # found by a rebuild: not all is there that was appended
     _index_name, _overflow_name = "index", "overflow"
 
     def _partner(self) -> bytes:
@@ -122,13 +114,13 @@ class IndexFiles:
         whole = True
         for segments in (self.warm, self.cold):
             if segments is not None:
-                foreign += self._add_segments(segments)
-                whole &= self._set_bounds(segments, self.super.get(tail_of(segments)))
+                foreign += self.add_segments(segments)
+                whole &= self.set_bounds(segments, self.super.get(tail_of(segments)))
         if not self._settle_index(whole=whole and not foreign):
             self.log.close()
             return False
         for segments, number in foreign:
-            self._set_aside(segments, number)
+            self.set_aside(segments, number)
         return True
 
     def _settle_index(self, *, whole: bool) -> bool:
@@ -177,7 +169,7 @@ class IndexFiles:
         digest = recovery.index_digest(self.log)
         index_head.note_digests(self._index, digest, self._heads_digest(digest))
 
-    def _add_segments(self, segments: Segments) -> list[tuple[Segments, int]]:
+    def add_segments(self, segments: Segments) -> list[tuple[Segments, int]]:
         """Map the segments that are linked. Return those that are foreign."""
         foreign: list[tuple[Segments, int]] = []
         for number in segments.numbers:
@@ -190,7 +182,7 @@ class IndexFiles:
             segments.refuse_strangers()
         return foreign
 
-    def _set_bounds(self, segments: Segments, tail: int) -> bool:
+    def set_bounds(self, segments: Segments, tail: int) -> bool:
         """Set a tier's tail, and its head and synced address as far as they can be believed.
 
         False when segments between the old head and the tail are missing or cut short.
@@ -204,7 +196,7 @@ class IndexFiles:
         self.super.set(f"{prefix}head", head if first <= head <= tail else first)
         self.super.set(f"{prefix}tail", tail)
         # What another boot finds in the files has reached the device.
-        synced = tail if self._other_boot else self.super.get(f"{prefix}synced")
+        synced = tail if self.other_boot else self.super.get(f"{prefix}synced")
         self.super.set(f"{prefix}synced", min(synced, tail))
         return whole
 
@@ -276,127 +268,15 @@ class IndexFiles:
             index, overflow = self._map_index(self._index_name, self._overflow_name)
         self._make_log(index, overflow)
         self.log.set_room(buckets, room)
-        vouching = Vouching()
-        newest = self._absorb(COLD, vouching)
-        newest = max(newest, self._absorb(WARM, vouching))
-        if lost := vouching.lost(self.log):
-            self.dropped_records += lost
-            log_to.warning("%s: %d records lost with their value files", self.directory.path, lost)
-        rebuild.sweep(self.log)
-        self._place_tail(newest)
+        Rebuild(self).run()
         self.super.set("lock", 0)
-        drop_dangling(self.log, *self._both_values)
+        drop_dangling(self.log, self.warm_values, self.cold_values)
         if not self.read_only:
             self.directory.rename(self._index_name, "index")
             self.directory.rename(self._overflow_name, "overflow")
             self._index_name, self._overflow_name = "index", "overflow"
 
-    def _absorb(self, which: int, vouching: Vouching) -> int:
-        """Index every record of a tier's segments from its head on; return the newest version seen.
-
-        If a power loss took some of what was appended, it may have taken what reclaim had moved on
-        from below the warm head. Then those records count again, and so do the evicted among them.
-        """
-        segments = self.cold if which == COLD else self.warm
-        if segments is None:
-            return 0
-        newest = tail = 0
-        values = self._both_values[which]
-        assert values is not None
-        prefix = "cold_" if which == COLD else ""
-        units = segments.segment_units
-        end = (max(segments.numbers, default=-1) + 1) * units
-        # What this boot wrote was whole; of another boot, what was synced, as far as is known.
-        head, noted = self.super.get(f"{prefix}head"), self.super.get(tail_of(segments))
-        vouched = noted if self._same_boot else self.super.get(f"{prefix}synced")
-        if self.page_is_new:  # better miss the newest value of a key than find an older one
-            vouched = noted = end
-        believed = head <= noted
-        if which == COLD and self._cold_head_is_elsewhere:
-            assert self.archive is not None
-            head, believed = self.archive.get("cold_head"), True
-        settled = head if believed and head < end else 0  # else it is damaged
-        bounds = vouched, settled, noted
-        for _segments, number in self._add_segments(segments):
-            self._set_aside(segments, number)
-        for number in segments.numbers:
-            counts = self._absorb_segment(which, number, partial(vouching.vouch, values), bounds)
-            if counts[1]:
-                self.dropped_records += counts[1]
-                log_to.warning(
-                    "%s: %d damaged places passed over, %d whole records kept",
-                    segments.directory.path / segments.name(number),
-                    counts[1],
-                    counts[0],
-                )
-            newest = max(newest, counts[3])
-            tail = counts[2] or tail
-            self._torn |= counts[4] > 0
-        if not tail and segments.numbers:
-            tail = segments.numbers[0] * segments.segment_units
-        since = max(vouched, settled) // units
-        there = sum(number >= since for number in segments.numbers)
-        self._torn |= vouched < noted and there < -(-noted // units) - since
-        if self._torn and which == WARM:
-            for number in segments.numbers:
-                if number * units < settled:
-                    # Not to be reported: reclaim may have been right to let their files go.
-                    vouch = partial(Vouching().vouch, values)
-                    self._absorb_segment(which, number, vouch, (vouched, 0, noted))
-            settled = 0
-        self.super.set(f"{prefix}head", min(settled, tail))
-        self._set_bounds(segments, tail)
-        return newest
-
-    def _absorb_segment(
-        self,
-        which: int,
-        number: int,
-        vouch: Callable[[bytes, bytes, int], bool],
-        bounds: tuple[int, int, int],
-    ) -> list[int]:
-        """Index the records of one segment, growing the index as it must. See `absorb`."""
-        counts = [0, 0, 0, 0, 0]
-        at = 0
-        while True:
-            at = rebuild.absorb(self.log, which, number, at, counts, vouch, *bounds)
-            if self.log.need == NEED_OVERFLOW or self.log.chores & CHORE_OVERFLOW:
-                self.grow("overflow")
-            if self.log.chores & CHORE_BUCKETS:
-                self.grow("index")
-            if at == 0:
-                return counts
-
-    def _set_aside(self, segments: Segments, number: int) -> None:
+    def set_aside(self, segments: Segments, number: int) -> None:
         """Do without a file that bears a segment's name but is none of ours."""
         self.dropped_records += 1
         segments.set_aside(number)
-
-    def _place_tail(self, newest: int) -> None:
-        """Put the next version above every one ever given out, as far as anything tells."""
-        floor = self.archive.owner()[1] if self.archive else 0
-        newest = max(newest + 1, floor)
-        if self.warm is None:
-            self.super.set("tail", max(newest, HEADER_UNITS))
-        elif newest > self.super.get("tail") + 1:
-            units = self.warm.segment_units
-            end, after = self.super.get("tail"), max([-1, *self.warm.numbers]) + 1
-            if not self.read_only:
-                rebuild.pass_rest(self.log)
-            self.super.set("tail", max(after, -(-newest // units)) * units)
-            self.skipped = end, self.super.get("tail")
-            if self._other_boot:  # of another boot all is on the device that will ever be
-                self.super.set("synced", self.super.get("tail"))
-            if not self.warm.numbers:
-                self.super.set("head", self.super.get("tail"))
-
-    @property
-    def _cold_head_is_elsewhere(self) -> bool:
-        """True when what the store's first page says of it is lost, or another store moved it."""
-        if self.archive is None:
-            return False
-        return self.page_is_new or self.archive.owner()[0] != self.super.uuid
-
-    @property
-    def _both_values(self) -> tuple[ValueFiles | None, ValueFiles | None]:
-        return self.warm_values, self.cold_values

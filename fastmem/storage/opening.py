@@ -25,10 +25,10 @@ from fastmem._core.mapping import Mapping
 from fastmem.codecs import Authenticator
 from fastmem.errors import ClosedError, DirectoryRefusedError, StoreNotFoundError
 from fastmem.storage.files import Directory
-from fastmem.storage.indexing import IndexFiles, tail_of
+from fastmem.storage.indexing import IndexFiles
 from fastmem.storage.keying import noted, refuse_other_key
 from fastmem.storage.parents import refuse_path
-from fastmem.storage.segments import Segments, recover_identity
+from fastmem.storage.segments import Segments, recover_identity, tail_of
 from fastmem.storage.strangers import leftovers, refuse_other_tier, refuse_strangers
 from fastmem.storage.superblock import (
     ARCHIVE_MAGIC,
@@ -137,8 +137,8 @@ class StoreFiles(IndexFiles):
             for field in ("cold_tail", "cold_head", "cold_synced"):
                 self.super.set(field, 0)  # no tier checks them, so damage would stay
         boot = boot_id()
-        self._same_boot = self.super.same_boot(boot)
-        self._other_boot = self.super.owner()[0] not in (boot, NO_UUID)
+        self.same_boot = self.super.same_boot(boot)
+        self.other_boot = self.super.owner()[0] not in (boot, NO_UUID)
         trusted = self.super.trusts(boot, *self._index_place(), self._partner())
         if not trusted or not self._adopt_index():
             self._rebuild_index()
@@ -148,10 +148,10 @@ class StoreFiles(IndexFiles):
                 self.super.set("synced", 0)
         if not self.read_only:
             self._claim(boot)
-            if not self.was_clean:
+            if self.rebuilt or not self.was_clean:
                 self.remove_orphans()
         self.log.wall_offset_ns = self.super.wall_offset_ns(
-            anchor=not self.read_only and not (self._same_boot and self.super.anchored)
+            anchor=not self.read_only and not (self.same_boot and self.super.anchored)
         )
 
     # -- identity ----------------------------------------------------------------------------

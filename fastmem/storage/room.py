@@ -307,6 +307,7 @@ class Room:
             self._keep_ahead()
             self._drop_dead()
             self._pay_cold()
+            self._again |= self.used(WARM) > self._engine.warm_budget_bytes  # by tombstones
         except (OSError, MemoryError):
             if self.unpaid:  # as the last time: counted and logged once
                 return
@@ -319,7 +320,6 @@ class Room:
     def _pay_cold(self) -> None:
         if self._files.cold is not None:
             self.make_room(COLD, self._files.cold.segment_bytes)
-            self._again |= self.used(WARM) > self._engine.warm_budget_bytes  # by tombstones
 
     def _drop_dead(self) -> None:  # cold segments in which nothing lives
         reclaimer = self._engine.cold_reclaimer

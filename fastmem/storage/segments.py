@@ -13,6 +13,7 @@ from pathlib import Path
 
 from fastmem._core.hashing import digest
 from fastmem._core.layout import FORMAT, SEGMENT_HEADER_BYTES, UNIT_BYTES, form
+from fastmem._core.log import COLD
 from fastmem._core.mapping import Mapping
 from fastmem.errors import FormatError
 from fastmem.storage.files import Directory
@@ -35,6 +36,11 @@ def segment_bytes_for(budget_bytes: int | None) -> int:
     wanted = 16 << 20 if budget_bytes is None else budget_bytes // 16
     clamped = min(max(wanted, MIN_SEGMENT_BYTES), MAX_SEGMENT_BYTES)
     return 1 << (clamped.bit_length() - 1)
+
+
+def tail_of(segments: Segments) -> str:
+    """The field of the first page that holds a tier's tail."""
+    return "cold_tail" if segments.which == COLD else "tail"
 
 
 class Segments:

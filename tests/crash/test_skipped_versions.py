@@ -14,7 +14,7 @@ from fastmem._core.keys import encode_key
 from fastmem._core.layout import HEADER_UNITS, LOCATION_MASK
 from fastmem._core.log import WARM
 from fastmem.storage import opening
-from tests.crash.directories import UNIT, contents, engine_of, patch
+from tests.crash.directories import TRUST_AT, UNIT, contents, engine_of, patch
 
 STRAIGHT_DOWN_BYTES = 9_000_000
 Restart = Callable[[TieredMemorySystem], None]
@@ -152,4 +152,23 @@ def test_a_first_value_that_goes_straight_down(private_tmp: Path, stop: Restart)
     stop(memory)
     with open_shallow(private_tmp) as memory:
         assert contents(memory) == left
+        memory.check()
+
+
+def test_no_version_is_given_twice_when_nothing_tells_of_it(
+    private_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The skip of an archive's put is lost, and what its first page says of versions."""
+    with open_shallow(private_tmp) as memory:
+        memory.put("first", 1)
+        at = engine_of(memory).files.super.get("tail")
+        memory.put("k", os.urandom(STRAIGHT_DOWN_BYTES))
+    patch(private_tmp / "l2/seg.0", at * UNIT, bytes(UNIT))
+    patch(private_tmp / "l3/archive", TRUST_AT, bytes(56))
+    (private_tmp / "l2/index").unlink()
+    with open_shallow(private_tmp) as memory:
+        memory.put("k", "new")
+    (private_tmp / "l2/index").unlink()
+    with open_shallow(private_tmp) as memory:
+        assert memory.get("k") == "new"
         memory.check()

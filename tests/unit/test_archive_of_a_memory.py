@@ -58,3 +58,21 @@ def test_an_archive_that_was_always_alone_sheds_and_evicts(private_tmp: Path) ->
         assert engine_of(archive).files.cold.numbers[0] > 0
     with Archive(private_tmp / "l3", budget_bytes=128 << 20) as archive:
         assert len(archive) == 50
+
+
+def test_value_files_whose_keys_were_replaced_alone_go(private_tmp: Path) -> None:
+    """No record leads to them once the memory is whole again: they may not fill L2 for ever."""
+    with TieredMemorySystem(1, private_tmp / "l2", private_tmp / "l3", l2_size_mb=24) as memory:
+        for key in range(2):
+            memory.put(key, LARGE)
+        assert len(list((private_tmp / "l2").glob("val.*"))) == 2
+    with Archive(private_tmp / "l3") as archive:
+        for key in range(2):
+            archive.put(key, "new")
+    with open_memory(private_tmp) as memory:
+        assert [memory.get(key) for key in range(2)] == ["new", "new"]
+        assert not list((private_tmp / "l2").glob("val.*"))
+        for i in range(60):
+            memory.put(("more", i), os.urandom(100_000))
+        memory.flush()
+        memory.check()

@@ -1,0 +1,182 @@
+"""The index made anew from the log: what an opening does when there is none to be trusted."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from fastmem._core import rebuild
+from fastmem._core.layout import HEADER_UNITS
+from fastmem._core.log import CHORE_BUCKETS, CHORE_OVERFLOW, COLD, NEED_OVERFLOW, WARM
+from fastmem.storage.segments import Segments, tail_of
+from fastmem.storage.values import ValueFiles
+from fastmem.storage.vouching import Vouching
+
+if TYPE_CHECKING:
+    from fastmem.storage.indexing import IndexFiles
+
+log_to = logging.getLogger("fastmem.storage")
+
+
+class Bounds(NamedTuple):
+    """What is known of a tier's log before it is read, as addresses.
+
+    vouched  below it every record was whole once
+    settled  below it reclaim was done with every record
+    noted    the tail as the first page has it
+    """
+
+    vouched: int
+    settled: int
+    noted: int
+
+
+class Found(NamedTuple):
+    """What reading a tier's log showed: the newest version, and where the last record ends."""
+
+    newest: int
+    tail: int
+
+
+class Rebuild:
+    """Indexes every whole record, the newest version of each key, over an empty index.
+
+    The bounds in the first page change only after all is read, so one that is cut short by a kill
+    leaves the next as much to know as it had.
+    """
+
+    def __init__(self, files: IndexFiles) -> None:
+        self._files = files
+        self._log = files.log
+        self._vouching = Vouching()
+        self._torn = False  # not all is there that was appended
+
+    def run(self) -> None:
+        files = self._files
+        tiers = {
+            segments.which: (segments, values, self._bounds(segments))
+            for segments, values in (
+                (files.cold, files.cold_values),
+                (files.warm, files.warm_values),
+            )
+            if segments is not None and values is not None
+        }
+        found = {which: self._absorb(*tier) for which, tier in tiers.items()}
+        heads = {which: bounds.settled for which, (*_, bounds) in tiers.items()}
+        if WARM in tiers and (self._torn or self._vouching.lost(self._log)):
+            self._absorb_settled(*tiers[WARM])
+            heads[WARM] = 0
+        if lost := self._vouching.lost(self._log):
+            files.dropped_records += lost
+            log_to.warning("%s: %d records lost with their value files", files.directory.path, lost)
+        rebuild.sweep(self._log)
+        for which, (segments, *_) in tiers.items():
+            prefix = "cold_" if which == COLD else ""
+            files.super.set(f"{prefix}head", min(heads[which], found[which].tail))
+            files.set_bounds(segments, found[which].tail)
+        self._place_tail(max(tier.newest for tier in found.values()))
+
+    def _bounds(self, segments: Segments) -> Bounds:
+        files, prefix = self._files, "cold_" if segments.which == COLD else ""
+        end = (max(segments.numbers, default=-1) + 1) * segments.segment_units
+        # What this boot wrote was whole; of another boot, what was synced, as far as is known.
+        head, noted = files.super.get(f"{prefix}head"), files.super.get(tail_of(segments))
+        vouched = noted if files.same_boot else files.super.get(f"{prefix}synced")
+        if files.page_is_new:  # better miss the newest value of a key than find an older one
+            vouched = noted = end
+        believed = head <= noted
+        if (
+            segments.which == COLD
+            and files.archive is not None
+            and (files.page_is_new or files.archive.owner()[0] != files.super.uuid)
+        ):  # what the store's first page says of it is lost, or another store moved it
+            head, believed = files.archive.get("cold_head"), True
+        return Bounds(vouched, head if believed and head < end else 0, noted)  # else it is damaged
+
+    def _absorb(self, segments: Segments, values: ValueFiles, bounds: Bounds) -> Found:
+        """Index every record of a tier's segments from its head on."""
+        for _segments, number in self._files.add_segments(segments):
+            self._files.set_aside(segments, number)
+        newest = tail = 0
+        vouch = partial(self._vouching.vouch, values)
+        for number in segments.numbers:
+            counts = self._absorb_segment(segments, number, vouch, bounds)
+            if counts[1]:
+                self._files.dropped_records += counts[1]
+                log_to.warning(
+                    "%s: %d damaged places passed over, %d whole records kept",
+                    segments.directory.path / segments.name(number),
+                    counts[1],
+                    counts[0],
+                )
+            newest = max(newest, counts[3])
+            tail = counts[2] or tail
+            self._torn |= counts[4] > 0
+        units = segments.segment_units
+        if not tail and segments.numbers:
+            tail = segments.numbers[0] * units
+        since = max(bounds.vouched, bounds.settled) // units
+        there = sum(number >= since for number in segments.numbers)
+        self._torn |= bounds.vouched < bounds.noted and there < -(-bounds.noted // units) - since
+        return Found(newest, tail)
+
+    def _absorb_settled(self, segments: Segments, values: ValueFiles, bounds: Bounds) -> None:
+        """Index what lies below the warm head too: a power loss that took some of what was appended
+        may have taken what reclaim had moved on from there. So the evicted there count again.
+        """
+        for number in segments.numbers:
+            if number * segments.segment_units < bounds.settled:
+                # Not to be reported: reclaim may have been right to let their files go.
+                vouch = partial(Vouching().vouch, values)
+                self._absorb_segment(segments, number, vouch, bounds._replace(settled=0))
+
+    def _absorb_segment(
+        self,
+        segments: Segments,
+        number: int,
+        vouch: Callable[[bytes, bytes, int], bool],
+        bounds: Bounds,
+    ) -> list[int]:
+        """Index the records of one segment, growing the index as it must. See `absorb`.
+
+        What is passed over stays so: when all this counts as synced it will be vouched for.
+        """
+        files, log, which = self._files, self._log, segments.which
+        counts = [0] * 6
+        at = 0
+        while True:
+            at = rebuild.absorb(log, which, number, at, counts, vouch, *bounds, not files.read_only)
+            if log.need == NEED_OVERFLOW or log.chores & CHORE_OVERFLOW:
+                files.grow("overflow")
+            if log.chores & CHORE_BUCKETS:
+                files.grow("index")
+            if at == 0:
+                break
+        mapping = log.mapping(which, number)
+        if counts[5] and mapping is not None:
+            mapping.sync(0, mapping.size)
+        return counts
+
+    def _place_tail(self, newest: int) -> None:
+        """Put the next version above the `newest` (0: none), and above every one ever given out, as
+        far as anything tells.
+        """
+        files = self._files
+        super_, warm = files.super, files.warm
+        floor = files.archive.owner()[1] if files.archive else 0
+        least = max(newest + 1 if newest else 0, floor)
+        if warm is None:
+            super_.set("tail", max(least, HEADER_UNITS))
+        elif least > super_.get("tail"):
+            units = warm.segment_units
+            end, after = super_.get("tail"), max([-1, *warm.numbers]) + 1
+            if not files.read_only:
+                rebuild.pass_rest(self._log)
+            super_.set("tail", max(after, -(-least // units)) * units)
+            files.skipped = end, super_.get("tail")
+            if files.other_boot:  # of another boot all is on the device that will ever be
+                super_.set("synced", super_.get("tail"))
+            if not warm.numbers:
+                super_.set("head", super_.get("tail"))
