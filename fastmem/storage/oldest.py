@@ -78,8 +78,8 @@ class OldestSegment(ABC):
         head, super_ = _HEADS[self._tier], self._engine.files.super
         if super_.get(head) < address:  # a walk after an opening begins with its segment
             super_.set(head, address)
-            if self._tier == COLD:
-                self._engine.files.note_cold_head()
+        if self._tier == COLD:  # also where it moved with the record's leaving
+            self._engine.files.note_cold_head()
 
     def _finish(self, segments: Segments, number: int) -> None:
         """Unlink an empty segment, after what left or replaced its records, tombstones among it, is

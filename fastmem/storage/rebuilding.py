@@ -11,6 +11,7 @@ from fastmem._core import rebuild
 from fastmem._core.layout import HEADER_UNITS
 from fastmem._core.log import CHORE_BUCKETS, CHORE_OVERFLOW, COLD, NEED_OVERFLOW, WARM
 from fastmem.storage.segments import Segments, tail_of
+from fastmem.storage.superblock import NO_UUID
 from fastmem.storage.values import ValueFiles
 from fastmem.storage.vouching import Vouching
 
@@ -90,7 +91,7 @@ class Rebuild:
         if (
             segments.which == COLD
             and files.archive is not None
-            and (files.page_is_new or files.archive.owner()[0] != files.super.uuid)
+            and (files.page_is_new or files.archive.owner()[0] not in (files.super.uuid, NO_UUID))
         ):  # what the store's first page says of it is lost, or another store moved it
             head, believed = files.archive.get("cold_head"), True
         return Bounds(vouched, head if believed and head < end else 0, noted)  # else it is damaged

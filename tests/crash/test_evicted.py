@@ -195,3 +195,11 @@ def test_what_was_moved_on_is_found_where_it_was_when_the_move_is_lost(
     with open_segments(private_tmp) as store:
         store.check()
         assert {key: store.get(key) for key in moved} == dict.fromkeys(moved, "old")
+
+
+def test_the_archive_keeps_its_head_up_to_date(private_tmp: Path) -> None:
+    """For whoever rebuilds the index without what the store's own first page says of it."""
+    with open_bounded(private_tmp) as memory:
+        evict_some(memory)
+        files = engine_of(memory).files
+        assert files.super.get("cold_head") == files.archive.get("cold_head") > 0
