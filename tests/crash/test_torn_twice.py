@@ -11,7 +11,6 @@ import pytest
 from fastmem._core.layout import TIER_BIT
 from fastmem.storage import opening
 from tests.crash.directories import (
-    Opener,
     copy,
     engine_of,
     open_archive,
@@ -49,7 +48,7 @@ def tear(at: Path, content: bytes) -> None:
 @pytest.mark.parametrize("size", [SMALL, LARGE])
 @pytest.mark.parametrize("durability", ["process", "disk"])
 def test_what_was_synced_before_a_torn_put_is_there_after_every_restart(
-    private_tmp: Path, restart: Any, opener: Opener, size: int, durability: str
+    private_tmp: Path, restart: Any, opener: Any, size: int, durability: str
 ) -> None:
     torn = os.urandom(size)
     with opener(private_tmp / "a", durability=durability) as store:
