@@ -4,8 +4,8 @@
  *
  * Huge pages make a hit in a large cache a third faster, but clearing one takes a moment (5 ms on a
  * virtual machine whose host supplies memory lazily), which must not fall into somebody's put. So
- * memory is first touched in small pages, and huge ones are asked for behind the place where it
- * fills up: the kernel joins them in its own time. */
+ * memory is first touched in small pages, and they are joined into huge ones behind the place where
+ * it fills up (joining.h): no page is taken that is not in use from end to end. */
 #ifndef FASTMEM_PAGES_H
 #define FASTMEM_PAGES_H
 #include <Python.h>
@@ -13,12 +13,11 @@
 #include <stdint.h>
 #include <string.h>
 
-#define FM_HUGE_PAGE ((size_t)1 << 21)
 #define FM_MAPPED ((size_t)1 << 18) /* smaller arrays come from malloc, and grow by copy */
 #define FM_SMALL_PAGE ((uintptr_t)1 << 16) /* or a multiple of one */
 
 #ifdef __linux__
-#include <sys/mman.h>
+#include "joining.h"
 
 static inline size_t fm_whole(size_t bytes) {
     return (bytes + FM_HUGE_PAGE - 1) & ~(FM_HUGE_PAGE - 1);
@@ -49,11 +48,14 @@ static inline char *fm_map(size_t bytes) {
 
 /* Both places begin on a huge page, so whole page tables move. */
 static inline char *fm_remap(char *old, size_t old_bytes, size_t bytes) {
-    char *at = mremap(old, old_bytes, bytes, 0);
+    char *moved, *at = mremap(old, old_bytes, bytes, 0);
     if (at == MAP_FAILED) {
         at = fm_reserve(bytes);
         if (at == NULL) return NULL;
-        if (mremap(old, old_bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, at) == MAP_FAILED) {
+        fm_hold(old, old + old_bytes);
+        moved = mremap(old, old_bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, at);
+        fm_let_go(old, old + old_bytes, moved == MAP_FAILED ? old : at);
+        if (moved == MAP_FAILED) {
             munmap(at, bytes);
             return NULL;
         }
@@ -74,7 +76,10 @@ static inline void *fm_array_new(size_t bytes) {
 static inline void fm_array_free(void *array, size_t bytes) {
 #ifdef __linux__
     if (bytes >= FM_MAPPED) {
+        char *end = (char *)array + fm_whole(bytes);
+        fm_hold(array, end);
         munmap(array, fm_whole(bytes));
+        fm_let_go(array, end, NULL);
         return;
     }
 #endif
@@ -84,12 +89,21 @@ static inline void fm_array_free(void *array, size_t bytes) {
 /* What lies between two addresses is in use from end to end. */
 static inline void fm_array_filled(void *from, void *to) {
 #ifdef __linux__
-    uintptr_t start = ((uintptr_t)from + FM_HUGE_PAGE - 1) & ~(FM_HUGE_PAGE - 1);
-    uintptr_t end = (uintptr_t)to & ~(FM_HUGE_PAGE - 1);
-    if (start < end) (void)madvise((void *)start, end - start, MADV_HUGEPAGE);
+    char *start = from, *end = to;
+    start += -(uintptr_t)start & (FM_HUGE_PAGE - 1);
+    end -= (uintptr_t)end & (FM_HUGE_PAGE - 1);
+    if (start < end && madvise(start, (size_t)(end - start), MADV_HUGEPAGE) == 0)
+        fm_join_soon(start, end);
 #else
     (void)from;
     (void)to;
+#endif
+}
+
+/* Returns when nothing is being joined, nor waits for it. */
+static inline void fm_pages_settle(void) {
+#ifdef __linux__
+    fm_settle();
 #endif
 }
 
@@ -100,7 +114,7 @@ static inline void *fm_array_grow(void *array, size_t old_bytes, size_t bytes) {
     if (old_bytes >= FM_MAPPED) {
         size_t whole = fm_whole(old_bytes);
         if (whole == fm_whole(bytes)) return array;
-        fm_array_filled(array, (char *)array + whole); /* one mapping again: only that can move */
+        (void)madvise(array, whole, MADV_HUGEPAGE); /* one mapping again: only that can move */
         bigger = fm_remap(array, whole, fm_whole(bytes));
         if (bigger != NULL) return bigger;
     }
@@ -115,9 +129,13 @@ static inline void *fm_array_grow(void *array, size_t old_bytes, size_t bytes) {
 /* Gives back the whole pages between two addresses of an array; what is there is lost. */
 static inline void fm_array_discard(void *from, void *to) {
 #ifdef __linux__
-    uintptr_t start = ((uintptr_t)from + FM_SMALL_PAGE - 1) & ~(FM_SMALL_PAGE - 1);
-    uintptr_t end = (uintptr_t)to & ~(FM_SMALL_PAGE - 1);
-    if (start < end) (void)madvise((void *)start, end - start, MADV_DONTNEED);
+    char *start = from, *end = to;
+    start += -(uintptr_t)start & (FM_SMALL_PAGE - 1);
+    end -= (uintptr_t)end & (FM_SMALL_PAGE - 1);
+    if (start >= end) return;
+    fm_hold(start, end);
+    (void)madvise(start, (size_t)(end - start), MADV_DONTNEED);
+    fm_let_go(start, end, NULL);
 #else
     (void)from;
     (void)to;
