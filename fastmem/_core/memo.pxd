@@ -25,6 +25,10 @@ cdef class Memo(Loader):
     cdef object key_from(self, tuple args, dict kwargs, bint owned)
 
 
+cdef class MemoMethod(Memo):  # no field of its own: a Memo becomes one where it lies
+    pass
+
+
 cdef class BoundMemo:
     cdef vectorcall entry_point
     cdef readonly Memo __func__

@@ -41,6 +41,9 @@ class Memo(Loader[_P, _R]):
     def cache_parameters(self) -> dict[str, Any]: ...
     def cache_clear(self) -> None: ...
 
+@disjoint_base
+class MemoMethod(Memo[_P, _R]): ...
+
 @final
 class BoundMemo:
     __func__: Memo[..., Any]

@@ -19,7 +19,8 @@ cdef extern from "Python.h":
         unsigned long tp_flags
         Py_ssize_t tp_vectorcall_offset
         void* tp_call
-    unsigned long Py_TPFLAGS_HAVE_VECTORCALL
+    unsigned long Py_TPFLAGS_HAVE_VECTORCALL, Py_TPFLAGS_METHOD_DESCRIPTOR
+    void Py_SET_TYPE(object, PyTypeObject*) noexcept
     size_t PY_VECTORCALL_ARGUMENTS_OFFSET
     Py_ssize_t PyVectorcall_NARGS(size_t) noexcept
     object PyVectorcall_Call(object, object, object)
@@ -78,6 +79,8 @@ cdef class Memo(Loader):
 
     def __set_name__(self, owner, name):
         self.owned = True
+        if type(self) is Memo:
+            Py_SET_TYPE(self, <PyTypeObject*>MemoMethod)
 
     def __get__(self, instance, owner):
         cdef BoundMemo bound
@@ -169,6 +172,14 @@ cdef class Memo(Loader):
         self.hits = self.misses = 0
 
 
+@cython.auto_pickle(False)  # by name, as Memo
+cdef class MemoMethod(Memo):
+    """A `Memo` that a class body has given a name. ``instance.method(...)`` calls it with the
+    instance in front, as the interpreter does with functions, and makes no bound method for that.
+    A `Memo` that comes into a class later is not told, and stays one.
+    """
+
+
 @cython.final
 @cython.freelist(8)
 cdef class BoundMemo:
@@ -213,5 +224,10 @@ cdef int call_through_c(type kind, Py_ssize_t offset) except -1:
 
 cdef Memo sample = Memo.__new__(Memo)
 cdef BoundMemo bound_sample = BoundMemo.__new__(BoundMemo)
+cdef MemoMethod method_sample = MemoMethod.__new__(MemoMethod)
 call_through_c(Memo, <char*>&sample.entry_point - <char*><PyObject*>sample)
 call_through_c(BoundMemo, <char*>&bound_sample.entry_point - <char*><PyObject*>bound_sample)
+call_through_c(
+    MemoMethod, <char*>&method_sample.entry_point - <char*><PyObject*>method_sample
+)
+(<PyTypeObject*>MemoMethod).tp_flags |= Py_TPFLAGS_METHOD_DESCRIPTOR
