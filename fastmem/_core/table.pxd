@@ -29,6 +29,7 @@ cdef extern from *:
     #define FASTMEM_TABLE
     #include <stdint.h>
     #include <string.h>
+    #include "hashes.h"
 
     /* Secret seed, then one widening multiplication folded over itself: neither consecutive
        integers nor integers made from the multiplier's inverse pile up. */
@@ -36,16 +37,6 @@ cdef extern from *:
         unsigned __int128 wide =
             (unsigned __int128)((uint64_t)hash ^ seed) * UINT64_C(0x9E3779B97F4A7C15);
         return (uint32_t)(((uint64_t)wide ^ (uint64_t)(wide >> 64)) >> 32);
-    }
-
-    /* -1 when the hash is not lying there: an exact str knows its own once it was asked. */
-    static inline Py_hash_t fm_hash_at_hand(PyObject *key) {
-        return PyUnicode_CheckExact(key) ? ((PyASCIIObject *)key)->hash : -1;
-    }
-
-    static inline Py_hash_t fm_key_hash(PyObject *key) {
-        Py_hash_t hash = fm_hash_at_hand(key);
-        return hash != -1 ? hash : PyObject_Hash(key);
     }
 
     static inline int fm_is_exact(PyTypeObject *type) {
