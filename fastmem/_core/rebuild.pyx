@@ -26,7 +26,7 @@ def absorb(
     """Rebuild: index the records of one segment from address `at` on, newest version wins.
 
     Return the address to go on from, 0 when the segment is done. It stops early when the index
-    files must grow (`need` or `chores`). `counts` is [records, dropped, end, newest, holes, passed]:
+    files must grow (`need` or `chores`). `counts`, [records, dropped, end, newest, holes, passed]:
     whole records seen, runs of bytes that are not zero and no record, the end of the last whole
     record (0: none), the newest version, the places in [vouched, tail) where one may be lost, and
     the records that count for nothing: with `mend` a skip takes their place, for good.

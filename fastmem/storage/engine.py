@@ -127,20 +127,11 @@ class Engine:
             if not read_only:
                 self.room.fit()
                 if self.files.page_is_new and self.files.rebuilt:
-                    self._sync_found()
+                    self.syncer.sync()  # or the next boot would take for torn what was found
         except BaseException:
             self.files.close(clean=False)
             raise
         _engines.add(self)
-
-    def _sync_found(self) -> None:
-        """Sync what a store holds whose first page, and what that knew to be synced, was lost: the
-        next boot would else take for torn what it finds.
-        """
-        try:
-            self.syncer.sync()
-        except OSError as error:
-            self.room.note_failure(error)
 
     def require_writable(self) -> None:
         """ReadOnlyError when opened so, ClosedError after close; in "disk", StoreError after a sync
