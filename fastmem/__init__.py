@@ -1,7 +1,9 @@
 """Memory for latency-sensitive Python: L1 in process, L2 in mapped segments, L3 a zstd archive."""
 
+import importlib
 import sys
 from collections.abc import MutableMapping
+from typing import TYPE_CHECKING
 
 from fastmem._core.events import NOT_LOADED
 from fastmem._core.l1 import L1Cache
@@ -25,11 +27,9 @@ from fastmem.errors import (
 )
 from fastmem.memoize import memoize
 
-if sys.platform == "linux":
+if TYPE_CHECKING:
     from fastmem.memory import TieredMemorySystem
     from fastmem.storage import Archive, SegmentStore
-else:
-    from fastmem.elsewhere import Archive, SegmentStore, TieredMemorySystem
 
 __version__ = "0.1.0"
 
@@ -61,3 +61,22 @@ __all__ = [
     "__version__",
     "memoize",
 ]
+
+# Of the import's time the lower tiers take two thirds: they are there at the first use of a name.
+_LOWER_TIERS = {
+    "Archive": "fastmem.storage",
+    "SegmentStore": "fastmem.storage",
+    "TieredMemorySystem": "fastmem.memory",
+}
+
+if not TYPE_CHECKING:  # or every name would do for a type checker
+
+    def __getattr__(name: str) -> object:
+        if name not in _LOWER_TIERS:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module = _LOWER_TIERS[name] if sys.platform == "linux" else "fastmem.elsewhere"
+        globals()[name] = value = getattr(importlib.import_module(module), name)
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *_LOWER_TIERS})
