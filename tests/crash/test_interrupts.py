@@ -148,6 +148,17 @@ def verify_files(store: Any, where: str) -> None:
             assert [n for n in held.numbers() if engine.files.is_orphan(held, n)] == [], where
 
 
+def test_an_interrupt_leaves_the_owner_of_an_archive_readable(private_tmp: Path) -> None:
+    """Else the next opening would rebuild, and look for the head of the log elsewhere."""
+    with open_tiers(private_tmp) as memory:
+        files = engine_of(memory).files
+        for place in range(1, 60):
+            files.archive.own(files.super.uuid, place, files.super.uuid)
+            it, _returned = interrupted(place, files.own_archive)
+            assert files.archive.owner()[0] == files.super.uuid, it.where
+        assert not it.raised
+
+
 @pytest.mark.parametrize("opener", [segments, bounded_archive, open_tiers])
 def test_interrupts_while_room_is_made(private_tmp: Path, opener: Any) -> None:
     """Puts that evict or demote: what is gone was evicted, and the budget holds after the next."""

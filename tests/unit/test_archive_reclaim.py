@@ -38,3 +38,17 @@ def test_the_only_segment_is_reclaimed_when_the_tail_has_just_left_it(private_tm
         archive.check()
     with Archive(private_tmp / "l3", budget_bytes=BUDGET) as archive:
         assert dict(archive) == {"next": 1}
+
+
+def test_the_first_page_of_the_archive_knows_its_head_after_every_eviction(
+    private_tmp: Path,
+) -> None:
+    with Archive(private_tmp / "l3", budget_bytes=BUDGET) as archive:
+        for number in range(20):
+            archive.put(number, os.urandom(100_000))
+        engine = engine_of(archive)
+        for evicted in range(1, 6):
+            with engine.lock:
+                engine.cold_reclaimer.step(1)
+            assert archive.stats()["evictions"]["size"] == evicted
+            assert engine.files.archive.get("cold_head") == engine.files.super.get("cold_head") > 0
