@@ -187,12 +187,11 @@ class Engine:
         body, codec, wall, written_ms, mac, mac_key = stamped
         if len(body) > self.warm_value_limit:
             raise ValueTooLargeError(len(body), self.warm_value_limit)
+        step = commit or (lambda record: self.log.put(key, record))
 
         def append(pointer: bytes) -> bool:
             record = Draft(pointer + mac, codec, wall, written_ms, POINTER, 0, mac_key)
-            if commit is not None:
-                return self.provided(commit, record)
-            return self.provided(self.log.put, key, record)
+            return self.provided(step, record)
 
         return self.large.append(WARM, key, body, append)
 

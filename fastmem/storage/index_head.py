@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from fastmem._core.hashing import digest
+from fastmem._core.hashing import digest, digest_seeded
 from fastmem._core.layout import FORMAT, MOST_LEVEL, PAGE_BYTES, form, offset
 from fastmem._core.mapping import Mapping
 
@@ -48,6 +48,11 @@ def digests_at_close(index: Mapping) -> tuple[int, int]:
     with memoryview(index) as view:
         noted, heads = _CLOSED.unpack_from(view, _CLOSED_AT)
     return noted, heads
+
+
+def heads_digest(head: int, cold_head: int, seed: int) -> int:
+    """What is noted of the log's heads; `seed` is the digest beside it."""
+    return digest_seeded(struct.pack("<QQ", head, cold_head), seed)
 
 
 def note_digests(index: Mapping, noted: int, heads: int) -> None:

@@ -8,10 +8,8 @@ from __future__ import annotations
 import errno
 import logging
 import stat
-import struct
 
 from fastmem._core import recovery
-from fastmem._core.hashing import digest_seeded
 from fastmem._core.layout import (
     BUCKET_BYTES,
     LOCATION_MASK,
@@ -155,8 +153,7 @@ class IndexFiles:
         return True
 
     def _heads_digest(self, seed: int) -> int:
-        heads = struct.pack("<QQ", self.super.get("head"), self.super.get("cold_head"))
-        return digest_seeded(heads, seed)
+        return index_head.heads_digest(self.super.get("head"), self.super.get("cold_head"), seed)
 
     def _count_opening(self) -> None:
         """Count an opening in index and store, the index first: one put back later is behind."""
