@@ -39,5 +39,5 @@ def test_every_public_name_is_listed_and_there() -> None:
     exec("from fastmem import *", namespace)
     assert set(fastmem.__all__) <= set(namespace)
     assert namespace["Archive"] is fastmem.Archive is fastmem.storage.Archive
-    with pytest.raises(AttributeError, match="module 'fastmem' has no attribute 'Achive'"):
-        fastmem.Achive  # type: ignore[attr-defined]  # noqa: B018
+    with pytest.raises(AttributeError, match="module 'fastmem' has no attribute 'Nothing'"):
+        fastmem.Nothing  # type: ignore[attr-defined]  # noqa: B018
