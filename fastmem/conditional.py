@@ -17,27 +17,40 @@ from fastmem._core.clock import deadline_ns
 from fastmem._core.keys import encode_key
 from fastmem._core.l1 import MISSING
 from fastmem._core.leases import Lease
+from fastmem.entries import TierKey
 from fastmem.errors import ValueTooLargeError
-from fastmem.writing import TieredWriting
+from fastmem.writing import Guard, TieredWriting
 
 __all__ = ["TieredVerbs"]
 
 TTL = float | timedelta | None
-ABSENT = (MISSING, 0, -1)  # the guard of what must be nowhere
 REPLACED = -1
+NOWHERE = (None, None)
 
 
 class TieredVerbs(TieredWriting):
     """What a memory does only if an entry is, or is not, what the caller thinks."""
 
     def add(self, key: Any, value: Any, ttl_seconds: TTL = None) -> bool:
-        """Put `value`, but only if the key is in no tier. True when it was put.
+        """Put `value`, but only if the key is in no tier, or damaged. True when it was put.
 
-        Of any number of threads that add one absent key exactly one gets True. Raises as ``put``.
+        Of any number of threads that add one absent key exactly one gets True. What only lower
+        tiers hold is read, to know whether it can be. Raises as ``put``.
         """
         deadline = deadline_ns(ttl_seconds)
         self._engine.require_writable()
-        return key not in self and self._store(key, value, deadline, ABSENT)
+        encoded = encode_key(key)
+        while (absent := self._absent(key, encoded)) is not None:
+            if self._store(key, value, deadline, absent):
+                return True
+        return False
+
+    def _absent(self, key: TierKey, encoded: bytes) -> Guard | None:
+        """The guard of a key that `get` does not find: it is nowhere, or its record is one of
+        which the value cannot be had. None when it can.
+        """
+        word = self._log.seek(encoded)  # first: 0, or a record that the next line found damaged
+        return (MISSING, word, -1) if self._look(key, encoded, mark=False) == NOWHERE else None
 
     def incr(
         self, key: Any, delta: int = 1, *, initial: int | None = 0, ttl_seconds: TTL = None
@@ -60,7 +73,8 @@ class TieredVerbs(TieredWriting):
                 if initial is None:
                     raise KeyError(key)
                 first = initial + delta  # before it is put: afterwards nothing may want memory
-                if self._store(key, first, new_deadline, ABSENT):
+                absent = self._absent(key, encoded)
+                if absent and self._store(key, first, new_deadline, absent):
                     return first
                 continue
             if type(value) is not int:
@@ -88,7 +102,7 @@ class TieredVerbs(TieredWriting):
                 return True
 
     def setdefault(self, key: Any, default: Any = None) -> Any:
-        """Return the key's value; when it is absent, put `default` and return it.
+        """Return the key's value; when `get` finds none, put `default` and return it.
 
         Of several threads that find the key absent, one puts and all return its value.
         """
@@ -96,7 +110,8 @@ class TieredVerbs(TieredWriting):
             value = self.get(key, MISSING)
             if value is not MISSING:
                 return value
-            if self._store(key, default, 0, ABSENT):
+            absent = self._absent(key, encode_key(key))
+            if absent and self._store(key, default, 0, absent):
                 return default
 
     def touch(self, key: Any, ttl_seconds: TTL = None) -> bool:

@@ -18,7 +18,8 @@ cdef class Guarded(WriteBack):
     # the deadline is -1, the entry must have that.
     cdef bint allows(self, object guard, uint32_t index, object key, bytes encoded) except -1
     # Whether L1 or limbo holds that very object, or, where neither holds the key, `word` is its
-    # record. With MISSING: whether the key is nowhere.
+    # record. With MISSING: whether the key is nowhere, but for the record `word` (0: none) below,
+    # which is damaged.
     cdef bint is_current(
         self, uint32_t index, object key, bytes encoded, object value, uint64_t word
     ) except -1

@@ -75,7 +75,7 @@ cdef class Guarded(WriteBack):
                 return 0 < self._limbo_deadline[key] <= coarse_now_ns()
             return self._limbo[key] is value
         if value is MISS:
-            return self._log.seek(encoded) == 0
+            return self._log.seek(encoded) == word
         return word != 0 and self._log.holds(encoded, word)
 
     def _drop_victim(self, key, value, uint32_t cause):
