@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import itertools
+import logging
 import os
 import stat
 import struct
@@ -19,6 +21,8 @@ from fastmem.errors import ClosedError, DirectoryRefusedError, StoreLockedError,
 from fastmem.storage.parents import make_directory, refuse_path
 
 __all__ = ["Directory", "fallocate", "map_file"]
+
+log_to = logging.getLogger("fastmem.storage")
 
 LOCK_FILE = "procs"
 PROCESS_SLOTS = 4096
@@ -36,6 +40,8 @@ _NETWORK = {
 }
 
 
+# What opening something else than a file answers, where a file is asked for.
+NO_FILE = frozenset((errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENODEV))
 _UNSUPPORTED = frozenset((errno.EOPNOTSUPP, errno.ENOSYS))
 _ZEROS = bytes(1 << 20)
 
@@ -242,13 +248,31 @@ class Directory:
             return 0
 
     def unlink(self, name: str) -> None:
-        """Remove a file; one that is gone already is no error."""
-        with contextlib.suppress(FileNotFoundError), self._placed(name):
-            os.unlink(name, dir_fd=self._handle)
+        """Remove a file; one that is gone already is no error. A directory is set aside."""
+        try:
+            with contextlib.suppress(FileNotFoundError), self._placed(name):
+                os.unlink(name, dir_fd=self._handle)
+        except IsADirectoryError:
+            self.set_aside(name)
+
+    def set_aside(self, name: str) -> None:
+        """Rename what bears one of our names and is none of ours: `foreign.<name>`, with a number
+        after it when there is one already.
+        """
+        log_to.warning("%s is set aside: it is not fastmem's", self.path / name)
+        for attempt in itertools.count():
+            with contextlib.suppress(FileExistsError):
+                self.publish(name, f"foreign.{name}.{attempt}".removesuffix(".0"))
+                return
 
     def rename(self, old: str, new: str) -> None:
-        with self._placed(new):
-            os.rename(old, new, src_dir_fd=self._handle, dst_dir_fd=self._handle)
+        """Rename a file, in place of the file that bears the name; a directory is set aside."""
+        try:
+            with self._placed(new):
+                os.rename(old, new, src_dir_fd=self._handle, dst_dir_fd=self._handle)
+        except IsADirectoryError:
+            self.set_aside(new)
+            self.rename(old, new)
 
     def publish(self, temporary: str, name: str) -> None:
         """Let a finished file appear as `name`. FileExistsError when there is one already."""
@@ -257,12 +281,17 @@ class Directory:
 
     def sync_file(self, name: str) -> None:
         """Make a file's bytes survive power loss; one that is gone already is no error."""
-        with contextlib.suppress(FileNotFoundError), self._placed(name):
+        try:
             fd = self.open(name, os.O_RDONLY)
-            try:
+        except OSError as error:
+            if error.errno == errno.ENOENT or error.errno in NO_FILE:
+                return
+            raise
+        try:
+            with self._placed(name):
                 os.fdatasync(fd)
-            finally:
-                os.close(fd)
+        finally:
+            os.close(fd)
 
     def sync(self) -> None:
         """Make names created, renamed and removed so far survive power loss."""

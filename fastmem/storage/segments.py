@@ -4,7 +4,6 @@ never overwritten; their numbers are never reused."""
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
 import re
 import struct
@@ -172,20 +171,14 @@ class Segments:
         return not whole
 
     def set_aside(self, number: int) -> None:
-        """Rename a file that bears a segment's name but is none of this store's: `foreign.<name>`,
-        with a number after it when there is one already. Read-only it stays where it is.
+        """Do without a file that bears a segment's name but is none of this store's. Read-only it
+        stays where it is.
         """
         name = self.name(number)
         log_to.warning("%s is no segment of this store", self.directory.path / name)
         if not self.directory.read_only:
-            self._rename_foreign(name)
+            self.directory.set_aside(name)
         self.numbers.remove(number)
-
-    def _rename_foreign(self, name: str) -> None:
-        for attempt in itertools.count():
-            with contextlib.suppress(FileExistsError):
-                self.directory.publish(name, f"foreign.{name}.{attempt}".removesuffix(".0"))
-                return
 
     def unlink(self, number: int) -> None:
         """Remove a segment's file. After an interrupt reclaim comes to it again."""

@@ -15,13 +15,18 @@ from fastmem._core.hashing import digest
 from fastmem._core.layout import BODY_ALIGNMENT_BYTES, FORMAT, KEY_LIMIT_BYTES, form
 from fastmem._core.tally import Tally
 from fastmem.errors import CorruptRecordError
-from fastmem.storage.files import Directory
+from fastmem.storage.files import NO_FILE, Directory
 
 log_to = logging.getLogger("fastmem.storage")
 
 VALUE_MAGIC = b"FMVALUE\0"
-# What a device or file system answers when the bytes are not to be had, now or later.
-UNREADABLE = frozenset((errno.EIO, errno.ESTALE, errno.ENODATA, errno.EUCLEAN))
+# What a device or file system answers when the bytes are not to be had. That may pass (EACCES), so
+# a reader removes nothing; but neither reclaim nor an opening waits for it. All other answers (no
+# descriptors, no memory) are about this process, and errors of the call.
+UNREADABLE = NO_FILE.union(
+    (errno.EIO, errno.ESTALE, errno.ENODATA, errno.EUCLEAN, errno.EBADMSG, errno.EREMOTEIO),
+    (errno.EACCES, errno.EPERM),
+)
 _HEAD = struct.Struct(form("value", "magic", "pointer.checksum"))
 _CHECK = struct.Struct(form("value", "check", "check"))
 _POINTER = struct.Struct(form("pointer", "id", "checksum"))
