@@ -18,6 +18,7 @@ from pathlib import Path
 
 from fastmem._core.mapping import Mapping, fallocate, filesystem_type, rename_new
 from fastmem.errors import ClosedError, DirectoryRefusedError, StoreLockedError, StoreNotFoundError
+from fastmem.storage.descriptors import NO_FILE, Placed, require_file
 from fastmem.storage.parents import make_directory, refuse_path
 
 __all__ = ["Directory", "fallocate", "map_file"]
@@ -40,8 +41,6 @@ _NETWORK = {
 }
 
 
-# What opening something else than a file answers, where a file is asked for.
-NO_FILE = frozenset((errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENODEV))
 _UNSUPPORTED = frozenset((errno.EOPNOTSUPP, errno.ENOSYS))
 _ZEROS = bytes(1 << 20)
 
@@ -90,23 +89,6 @@ def allocate(fd: int, start: int, end: int) -> None:
 def _write_zeros(fd: int, start: int, end: int) -> None:
     while start < end:
         start += os.pwrite(fd, _ZEROS[: end - start], start)
-
-
-class _Placed:
-    """Lets an OSError that passes name the file by its full path."""
-
-    __slots__ = ("_path",)
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _kind: object, error: object, _trace: object) -> None:
-        if isinstance(error, OSError):
-            error.filename = str(self._path)
-            del error.filename2
 
 
 class Directory:
@@ -205,16 +187,20 @@ class Directory:
     # Every name below is one of fastmem's own, never a key.
 
     def open(self, name: str, flags: int) -> int:
+        """Open a regular file. OSError (a code of NO_FILE) for whatever else bears the name."""
         try:
             with self._placed(name):
-                return self._open(name, flags, self._handle)
+                # A pipe would wait for ever; for a file the flag means nothing.
+                fd = self._open(name, flags | os.O_NONBLOCK, self._handle)
+                require_file(fd)
+                return fd
         except OSError:
             if self._fd < 0:  # closed by another thread just now
                 raise ClosedError(f"the store is closed: {str(self.path)!r}") from None
             raise
 
-    def _placed(self, name: str = "") -> _Placed:
-        return _Placed(self.path / name)
+    def _placed(self, name: str = "") -> Placed:
+        return Placed(self.path / name)
 
     def _open(self, name: str | Path, flags: int, folder: int | None) -> int:
         flags |= os.O_CLOEXEC | os.O_NOFOLLOW

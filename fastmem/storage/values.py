@@ -15,7 +15,8 @@ from fastmem._core.hashing import digest
 from fastmem._core.layout import BODY_ALIGNMENT_BYTES, FORMAT, KEY_LIMIT_BYTES, form
 from fastmem._core.tally import Tally
 from fastmem.errors import CorruptRecordError
-from fastmem.storage.files import NO_FILE, Directory
+from fastmem.storage.descriptors import NO_FILE
+from fastmem.storage.files import Directory
 
 log_to = logging.getLogger("fastmem.storage")
 

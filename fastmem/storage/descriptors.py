@@ -1,0 +1,39 @@
+"""What the door to the operating system knows of descriptors: of files, and nothing else."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+__all__ = ["NO_FILE", "Placed", "require_file"]
+
+# What opening something else than a file answers, where a file is asked for.
+NO_FILE = frozenset((errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENODEV))
+
+
+def require_file(fd: int) -> None:
+    """Close a descriptor of anything but a regular file, and raise what opening it should have."""
+    mode = os.fstat(fd).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(fd)
+        code = errno.EISDIR if stat.S_ISDIR(mode) else errno.ENXIO
+        raise OSError(code, "is no regular file")
+
+
+class Placed:
+    """Lets an OSError that passes name the file by its full path."""
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: object, _trace: object) -> None:
+        if isinstance(error, OSError):
+            error.filename = str(self._path)
+            del error.filename2
