@@ -7,7 +7,7 @@ import os
 import stat
 from pathlib import Path
 
-__all__ = ["NO_FILE", "Placed", "require_file"]
+__all__ = ["NO_FILE", "Descriptor", "Placed", "require_file"]
 
 # What opening something else than a file answers, where a file is asked for.
 NO_FILE = frozenset((errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENODEV))
@@ -22,16 +22,31 @@ def require_file(fd: int) -> None:
         raise OSError(code, "is no regular file")
 
 
+class Descriptor:
+    """A descriptor that is closed when the last who holds this object lets go of it: so its number
+    is not another file's while anybody uses it.
+    """
+
+    __slots__ = ("fd",)
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def __del__(self) -> None:
+        os.close(self.fd)
+
+
 class Placed:
-    """Lets an OSError that passes name the file by its full path."""
+    """Holds a descriptor during a call; an OSError that passes names the file by its full path."""
 
-    __slots__ = ("_path",)
+    __slots__ = ("_held", "_path")
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, held: Descriptor, path: Path) -> None:
+        self._held = held
         self._path = path
 
-    def __enter__(self) -> None:
-        pass
+    def __enter__(self) -> int:
+        return self._held.fd
 
     def __exit__(self, _kind: object, error: object, _trace: object) -> None:
         if isinstance(error, OSError):

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from fastmem._core.mapping import Mapping, fallocate, filesystem_type, rename_new
 from fastmem.errors import ClosedError, DirectoryRefusedError, StoreLockedError, StoreNotFoundError
-from fastmem.storage.descriptors import NO_FILE, Placed, require_file
+from fastmem.storage.descriptors import NO_FILE, Descriptor, Placed, require_file
 from fastmem.storage.parents import make_directory, refuse_path
 
 __all__ = ["Directory", "fallocate", "map_file"]
@@ -100,24 +100,26 @@ class Directory:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, read_only: bool = False) -> None:
-        self._fd = self._lock_fd = -1  # first: __del__ looks at them, whatever comes
+        # Held by each call too while it lasts; gone after `close`.
+        self._held: Descriptor | None = None
+        self._lock: Descriptor | None = None
         self.path = Path(os.path.abspath(os.fspath(path)))
         self.read_only = read_only
         refuse_path(self.path)
         if not read_only:
             make_directory(self.path)
         try:
-            self._fd = self._open(self.path, os.O_RDONLY | os.O_DIRECTORY, None)
+            self._held = Descriptor(self._open(self.path, os.O_RDONLY | os.O_DIRECTORY, None))
         except FileNotFoundError:
             raise StoreNotFoundError("there is no such directory", self.path) from None
         try:
-            self._refuse_unsafe()
+            self._refuse_unsafe(self._held.fd)
         except BaseException:
             self.close()
             raise
 
-    def _refuse_unsafe(self) -> None:
-        facts = os.fstat(self._fd)
+    def _refuse_unsafe(self, fd: int) -> None:
+        facts = os.fstat(fd)
         if facts.st_uid != os.geteuid():
             raise DirectoryRefusedError(
                 f"belongs to user {facts.st_uid}, not to user {os.geteuid()}",
@@ -130,7 +132,7 @@ class Directory:
                 self.path,
                 errno.EPERM,
             )
-        kind = _NETWORK.get(filesystem_type(self._fd))
+        kind = _NETWORK.get(filesystem_type(fd))
         if kind is not None:
             raise DirectoryRefusedError(
                 f"lies on a network file system ({kind}), where mappings are not coherent",
@@ -145,19 +147,18 @@ class Directory:
         """
         flags = os.O_RDONLY if self.read_only else os.O_RDWR | os.O_CREAT
         try:
-            self._lock_fd = self.open(LOCK_FILE, flags)
+            self._lock = Descriptor(self.open(LOCK_FILE, flags))
         except FileNotFoundError:
             return  # read-only and never opened for writing: nothing to exclude
         kind = fcntl.F_RDLCK if self.read_only else fcntl.F_WRLCK
         try:
             fcntl.fcntl(
-                self._lock_fd,
+                self._lock.fd,
                 fcntl.F_OFD_SETLK,
                 _FLOCK.pack(kind, os.SEEK_SET, 0, PROCESS_SLOTS, 0),
             )
         except OSError as error:
-            os.close(self._lock_fd)
-            self._lock_fd = -1
+            self._lock = None
             if error.errno not in (errno.EAGAIN, errno.EACCES):
                 raise
             raise StoreLockedError(
@@ -166,41 +167,26 @@ class Directory:
                 errno.EAGAIN,
             ) from None
 
-    def __del__(self) -> None:
-        self.close()
-
     def close(self) -> None:
-        """Give up the lock and the directory. Idempotent."""
-        held = (self._lock_fd, self._fd)
-        self._lock_fd = self._fd = -1  # first: another thread must not use a number given back
-        for fd in held:
-            if fd >= 0:
-                os.close(fd)
-
-    @property
-    def _handle(self) -> int:
-        fd = self._fd
-        if fd < 0:
-            raise ClosedError(f"the store is closed: {str(self.path)!r}")
-        return fd
+        """Give up the lock, and the directory when no call uses it any more. Idempotent."""
+        self._lock = None
+        self._held = None
 
     # Every name below is one of fastmem's own, never a key.
 
     def open(self, name: str, flags: int) -> int:
         """Open a regular file. OSError (a code of NO_FILE) for whatever else bears the name."""
-        try:
-            with self._placed(name):
-                # A pipe would wait for ever; for a file the flag means nothing.
-                fd = self._open(name, flags | os.O_NONBLOCK, self._handle)
-                require_file(fd)
-                return fd
-        except OSError:
-            if self._fd < 0:  # closed by another thread just now
-                raise ClosedError(f"the store is closed: {str(self.path)!r}") from None
-            raise
+        with self._placed(name) as folder:
+            # A pipe would wait for ever; for a file the flag means nothing.
+            fd = self._open(name, flags | os.O_NONBLOCK, folder)
+            require_file(fd)
+        return fd
 
     def _placed(self, name: str = "") -> Placed:
-        return Placed(self.path / name)
+        held = self._held
+        if held is None:
+            raise ClosedError(f"the store is closed: {str(self.path)!r}")
+        return Placed(held, self.path / name)
 
     def _open(self, name: str | Path, flags: int, folder: int | None) -> int:
         flags |= os.O_CLOEXEC | os.O_NOFOLLOW
@@ -210,12 +196,18 @@ class Directory:
         return os.open(name, flags, 0o600, dir_fd=folder)
 
     def names(self) -> list[str]:
-        with self._placed():
-            return os.listdir(self._handle)
+        """All names in the directory."""
+        with self._placed() as folder:
+            # Not of `folder` itself: threads that list at once would share its offset.
+            fd = self._open(".", os.O_RDONLY | os.O_DIRECTORY, folder)
+            try:
+                return os.listdir(fd)
+            finally:
+                os.close(fd)
 
     def stat(self, name: str) -> os.stat_result:
-        with self._placed(name):
-            return os.stat(name, dir_fd=self._handle, follow_symlinks=False)
+        with self._placed(name) as folder:
+            return os.stat(name, dir_fd=folder, follow_symlinks=False)
 
     def size(self, name: str) -> int:
         """Bytes of a file. OSError for a symbolic link, as `open` has it: the link's own size, the
@@ -236,8 +228,8 @@ class Directory:
     def unlink(self, name: str) -> None:
         """Remove a file; one that is gone already is no error. A directory is set aside."""
         try:
-            with contextlib.suppress(FileNotFoundError), self._placed(name):
-                os.unlink(name, dir_fd=self._handle)
+            with contextlib.suppress(FileNotFoundError), self._placed(name) as folder:
+                os.unlink(name, dir_fd=folder)
         except IsADirectoryError:
             self.set_aside(name)
 
@@ -254,16 +246,16 @@ class Directory:
     def rename(self, old: str, new: str) -> None:
         """Rename a file, in place of the file that bears the name; a directory is set aside."""
         try:
-            with self._placed(new):
-                os.rename(old, new, src_dir_fd=self._handle, dst_dir_fd=self._handle)
+            with self._placed(new) as folder:
+                os.rename(old, new, src_dir_fd=folder, dst_dir_fd=folder)
         except IsADirectoryError:
             self.set_aside(new)
             self.rename(old, new)
 
     def publish(self, temporary: str, name: str) -> None:
         """Let a finished file appear as `name`. FileExistsError when there is one already."""
-        with self._placed(name):
-            rename_new(self._handle, temporary.encode(), name.encode())
+        with self._placed(name) as folder:
+            rename_new(folder, temporary.encode(), name.encode())
 
     def sync_file(self, name: str) -> None:
         """Make a file's bytes survive power loss; one that is gone already is no error."""
@@ -281,8 +273,8 @@ class Directory:
 
     def sync(self) -> None:
         """Make names created, renamed and removed so far survive power loss."""
-        with self._placed():
-            os.fsync(self._handle)
+        with self._placed() as folder:
+            os.fsync(folder)
 
     def read(self, name: str, limit: int, offset: int = 0) -> bytes:
         """Return up to `limit` bytes of a file from `offset` on, fewer when it ends before.
