@@ -61,7 +61,7 @@ class ColdWriter:
         for head in scan.heads(engine.log):
             if head.raw_len > SAMPLE_LIMIT_BYTES or not head.word & TIER_BIT or head.kind != VALUE:
                 continue
-            record = engine.log.get(head.key)  # None, or a warm one, when that has changed
+            record = engine.log.peek(head.key)  # None, or a warm one, when that has changed
             if record is not None and record.word & TIER_BIT and record.kind == VALUE:
                 with contextlib.suppress(CorruptRecordError, SerializationError):
                     yield engine.contents.content(record)

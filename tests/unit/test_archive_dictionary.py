@@ -116,6 +116,16 @@ def test_no_look_at_every_put_while_values_are_replaced(
         assert archive.stats()["dictionaries"] == []
 
 
+def test_samples_do_not_count_as_read(private_tmp: Path) -> None:
+    """Else the first real read of each would promote it, and reclaim would move it on."""
+    with Archive(private_tmp / "l3") as archive:
+        put_sessions(archive, 0, 8_000)
+        wait(archive)
+        assert archive.stats()["dictionaries"] == [1]
+        log = engine_of(archive).log
+        assert not any(log.was_touched(encode_key((0, number))) for number in range(8_000))
+
+
 def test_no_dictionary_of_a_read_only_archive(private_tmp: Path) -> None:
     with Archive(private_tmp / "l3") as archive:
         put_sessions(archive, 0, 100)
