@@ -13,13 +13,17 @@ __all__ = ["NO_FILE", "Descriptor", "Placed", "require_file"]
 NO_FILE = frozenset((errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENODEV))
 
 
-def require_file(fd: int) -> None:
-    """Close a descriptor of anything but a regular file, and raise what opening it should have."""
+def require_file(fd: int, *, made: bool) -> None:
+    """Close a descriptor of anything but a regular file, and raise what opening it should have. Of
+    one that may have been `made` just now the owner gets what the umask took.
+    """
     mode = os.fstat(fd).st_mode
     if not stat.S_ISREG(mode):
         os.close(fd)
         code = errno.EISDIR if stat.S_ISDIR(mode) else errno.ENXIO
         raise OSError(code, "is no regular file")
+    if made and mode & 0o600 != 0o600:
+        os.fchmod(fd, 0o600)
 
 
 class Descriptor:

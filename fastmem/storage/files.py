@@ -96,7 +96,7 @@ class Directory:
 
     The directory must belong to this user, be writable by nobody else, be reached through no
     symbolic link and below no directory that others may write (parents.py), and lie on a local
-    file system; it is created with mode 0700, files with 0600.
+    file system; it is created with mode 0700, files with 0600, whatever the umask.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, read_only: bool = False) -> None:
@@ -179,7 +179,7 @@ class Directory:
         with self._placed(name) as folder:
             # A pipe would wait for ever; for a file the flag means nothing.
             fd = self._open(name, flags | os.O_NONBLOCK, folder)
-            require_file(fd)
+            require_file(fd, made=bool(flags & os.O_CREAT))
         return fd
 
     def _placed(self, name: str = "") -> Placed:

@@ -81,7 +81,18 @@ def make_directory(path: Path) -> None:
             if part.is_dir():
                 continue
             raise
+        _make_private(part)
         _sync_names(part.parent)
+
+
+def _make_private(folder: Path) -> None:
+    """Give the owner of a new directory what the umask took, and follow no link that came since."""
+    fd = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if stat.S_IMODE(os.fstat(fd).st_mode) & 0o700 != 0o700:
+            os.chmod(f"/proc/self/fd/{fd}", 0o700)  # fchmod needs it opened for reading
+    finally:
+        os.close(fd)
 
 
 def _sync_names(folder: Path) -> None:

@@ -88,6 +88,18 @@ def test_missing_parents_are_private(private_tmp: Path) -> None:
         assert (private_tmp / name).stat().st_mode & 0o7777 == 0o700, name
 
 
+@pytest.mark.parametrize("umask", [0o777, 0o400, 0o277])
+def test_a_umask_that_masks_the_owner(private_tmp: Path, umask: int) -> None:
+    old = os.umask(umask)
+    try:
+        with open_tiers(private_tmp / "a") as memory:
+            memory.put("large", os.urandom(300_000))
+    finally:
+        os.umask(old)
+    for path in (private_tmp / "a", *(private_tmp / "a").rglob("*")):
+        assert path.stat().st_mode & 0o7777 == (0o700 if path.is_dir() else 0o600), path
+
+
 def test_the_names_of_new_directories_are_synced(
     private_tmp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
