@@ -29,6 +29,9 @@ COMMANDS = {"demo": demo, "replay": replay, "stats": holdings, "verify": soundne
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status; *arguments* default to those of the process."""
+    if sys.stdout is None:  # its number would be that of the next file to be opened
+        print("fastmem: standard output is closed", file=sys.stderr)
+        return EXIT_FAILED
     args = _parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = args.run
     try:

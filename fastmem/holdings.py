@@ -64,10 +64,10 @@ def locate(directory: Path, archive: Path | None) -> dict[str, Path]:
     """The directories of the tiers, "l2" and "l3" or one of them, that the arguments mean.
 
     Raises ``FileNotFoundError`` or ``NotADirectoryError`` for what was named and is not there,
-    :class:`~fastmem.workplace.OpenError` when L3 is not where it is by default, or alone, and what
-    opening raises for what is no store.
+    :class:`~fastmem.workplace.OpenError` when L3 is not where it is by default, somebody else's or
+    alone, and what opening raises for what is no store.
     """
-    from fastmem.storage.kinds import Kind, kind_of
+    from fastmem.storage.kinds import Kind, are_partners, kind_of
 
     for named in (directory, archive):
         if named is not None and not named.is_dir():
@@ -85,6 +85,8 @@ def locate(directory: Path, archive: Path | None) -> dict[str, Path]:
     cold = archive if archive is not None else first.absolute().parent / ARCHIVE
     if not cold.is_dir():
         raise OpenError(f"{first}: no directory {ARCHIVE} beside it; say with --l3 where L3 is")
+    if not are_partners(first, cold):
+        raise OpenError(f"{cold} is not the L3 of {first}")
     return {"l2": first, "l3": cold}
 
 

@@ -16,7 +16,7 @@ from fastmem.storage.superblock import (
 )
 from fastmem.storage.symbols import bind_xxh3
 
-__all__ = ["Kind", "kind_of"]
+__all__ = ["Kind", "are_partners", "kind_of"]
 
 
 class Kind(Enum):
@@ -33,19 +33,37 @@ def kind_of(path: Path) -> Kind | None:
 
     DirectoryRefusedError, FormatError or OSError as from opening it.
     """
-    bind_xxh3()
-    directory = Directory(path, read_only=True)
-    try:
-        store = _read_page(directory, "super", STORE_MAGIC)
-        archive = _read_page(directory, "archive", ARCHIVE_MAGIC)
-    finally:
-        directory.close()
+    store, archive = _first_pages(path)
     if archive is not None:
         alone = store is not None and archive.owner()[0] in (store.uuid, NO_UUID)
         return Kind.ARCHIVE if alone else Kind.L3
     if store is not None:
         return Kind.SEGMENTS if store.partner() == NO_UUID else Kind.L2
     return None
+
+
+def are_partners(warm: Path, cold: Path) -> bool:
+    """False when first pages say that `cold` is not the L3 of the memory whose L2 is `warm`.
+
+    Raises as `kind_of`. Nothing is changed.
+    """
+    store, archive = _first_pages(warm)[0], _first_pages(cold)[1]
+    if store is None or archive is None:
+        return True
+    return store.partner() == archive.uuid or store.uuid in (archive.owner()[0], archive.partner())
+
+
+def _first_pages(path: Path) -> tuple[Superblock | None, Superblock | None]:
+    """The first pages of a store and of an archive in a directory, as far as they are sound."""
+    bind_xxh3()
+    directory = Directory(path, read_only=True)
+    try:
+        return (
+            _read_page(directory, "super", STORE_MAGIC),
+            _read_page(directory, "archive", ARCHIVE_MAGIC),
+        )
+    finally:
+        directory.close()
 
 
 def _read_page(directory: Directory, name: str, magic: bytes) -> Superblock | None:

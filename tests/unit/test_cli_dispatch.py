@@ -127,3 +127,15 @@ def test_a_closed_pipe_ends_quietly() -> None:
     )
     ran = python("-c", code, stderr=subprocess.PIPE)
     assert (ran.returncode, ran.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("command", ["--version", "stats ."])
+def test_without_standard_output_nothing_is_opened(command: str) -> None:
+    """``fastmem ... >&-``: the first file to be opened would be what is printed to."""
+    ran = subprocess.run(
+        ["/bin/sh", "-c", f'"{sys.executable}" -m fastmem {command} >&-'],
+        stderr=subprocess.PIPE,
+        timeout=60,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (2, b"fastmem: standard output is closed\n")

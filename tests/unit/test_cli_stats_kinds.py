@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fastmem import TieredMemorySystem, cli
+from fastmem import Archive, SegmentStore, TieredMemorySystem, cli
 from fastmem.storage import opening
 from tests.crash.directories import linked_bytes, open_archive, open_segments
 
@@ -114,3 +114,26 @@ def test_not_even_the_times_of_reading_change(
     after = {path: path.stat() for path in places}
     changed = [path for path in places if after[path].st_atime_ns != before[path].st_atime_ns]
     assert changed == []
+
+
+@pytest.mark.parametrize("command", ["stats", "verify"])
+@pytest.mark.parametrize("warm", ["l2", "segments"])
+@pytest.mark.parametrize("cold", ["other", "alone"])
+def test_an_archive_that_belongs_elsewhere(
+    private_tmp: Path, capsys: pytest.CaptureFixture[str], command: str, warm: str, cold: str
+) -> None:
+    """Their figures together would be nobody's."""
+    for name in ("l2", "other-l2"):
+        l3 = private_tmp / ("l3" if name == "l2" else "other")
+        with TieredMemorySystem(1, private_tmp / name, l3, l2_size_mb=16) as memory:
+            memory["k"] = name
+    with SegmentStore(private_tmp / "segments", budget_bytes=16 << 20) as store:
+        store["k"] = 1
+    with Archive(private_tmp / "alone") as archive:
+        archive["k"] = 2
+    first, second = private_tmp / warm, private_tmp / cold
+    assert cli.main([command, str(first), "--l3", str(second)]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err == f"fastmem: {second} is not the L3 of {first}\n"
+    assert cli.main([command, str(private_tmp / "l2"), "--l3", str(private_tmp / "l3")]) == 0
