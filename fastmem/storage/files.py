@@ -210,13 +210,13 @@ class Directory:
             return os.stat(name, dir_fd=folder, follow_symlinks=False)
 
     def size(self, name: str) -> int:
-        """Bytes of a file. OSError for a symbolic link, as `open` has it: the link's own size, the
-        length of a path, is no answer.
+        """Bytes of a file; 0 of what else bears the name, which holds none. OSError for a symbolic
+        link, as `open` has it.
         """
         facts = self.stat(name)
         if stat.S_ISLNK(facts.st_mode):
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(self.path / name))
-        return facts.st_size
+        return facts.st_size if stat.S_ISREG(facts.st_mode) else 0
 
     def allocated_bytes(self, name: str) -> int:
         """Bytes the file takes on disk, 0 when there is none."""
