@@ -245,10 +245,12 @@ class TieredLookup(TieredL1):
         """Walk L1, the index with every record it leads to, and the files, and compare them with
         each other and with what is counted. AssertionError names what is wrong.
 
-        For tests and doubts. What it asks is whether the memory's parts fit together; whether what
-        is stored can be read, value files and signatures included, `verify` asks. The walk of L1
-        alone is `_check`, which every L1Cache has: a tool of fastmem's own tests, made of compiled
-        asserts, and so nothing under ``python -O``.
+        For tests and doubts, and for a memory at rest: what other threads have begun and not yet
+        counted (a put of a large value, say) is told as wrong too. What it asks is whether the
+        memory's parts fit together; whether what is stored can be read, value files and
+        signatures included, `verify` asks. The walk of L1 alone is `_check`, which every L1Cache
+        has: a tool of fastmem's own tests, made of compiled asserts, and so nothing under
+        ``python -O``.
         """
         self._check()
         self._engine.check()

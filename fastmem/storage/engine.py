@@ -298,7 +298,9 @@ class Engine:
     # -- counts ------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Walk index, records, segments and value files. AssertionError names what is wrong."""
+        """Walk index, records, segments and value files. AssertionError names what is wrong; with
+        other threads at work perhaps only what they have begun.
+        """
         self.log.seek(b"")  # ClosedError after close
         problems = scan.check_index(self.log)
         with self.lock:

@@ -192,8 +192,10 @@ class KeyedStore(
     def check(self) -> None:
         """Walk the index with every record it leads to, and compare the files with what is counted.
 
-        AssertionError names what is wrong. For tests and doubts: it reads every value in segments,
-        and none in files of their own; see `verify`.
+        AssertionError names what is wrong. For tests and doubts, and for a store at rest: what
+        other threads have begun and not yet counted (a put of a large value, a put beyond the
+        budget that it is about to pay for, a dictionary being stored) is told as wrong too. It
+        reads every value in segments, and none in files of their own; see `verify`.
         """
         self._engine.check()
 
