@@ -237,7 +237,7 @@ class Directory:
         """Rename what bears one of our names and is none of ours: `foreign.<name>`, with a number
         after it when there is one already.
         """
-        log_to.warning("%s is set aside: it is not fastmem's", self.path / name)
+        log_to.warning("%s is none of this store's, and set aside", self.path / name)
         for attempt in itertools.count():
             with contextlib.suppress(FileExistsError):
                 self.publish(name, f"foreign.{name}.{attempt}".removesuffix(".0"))

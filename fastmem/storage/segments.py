@@ -175,8 +175,9 @@ class Segments:
         stays where it is.
         """
         name = self.name(number)
-        log_to.warning("%s is no segment of this store", self.directory.path / name)
-        if not self.directory.read_only:
+        if self.directory.read_only:
+            log_to.warning("%s is no segment of this store", self.directory.path / name)
+        else:
             self.directory.set_aside(name)
         self.numbers.remove(number)
 
