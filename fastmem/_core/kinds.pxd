@@ -9,7 +9,10 @@ cdef bint leads_to_data(PyTypeObject* type) noexcept
 # numpy is recognised when the program has loaded it, and never imported. -1 with what a half
 # imported numpy raised.
 cdef bint is_ndarray(PyObject* o) except -1
-cdef bint is_exact_ndarray(PyObject* o) noexcept        # after `is_ndarray` said yes to some object
+# After `is_ndarray` said yes. What a subclass redefines is not asked.
+cdef bint is_exact_ndarray(PyObject* o) noexcept
+cdef object array_base(object array)       # whose memory it shows, or None
+cdef object plain_view(object array)       # the same elements as an exact ndarray
 
 # Whether an object that holds no others is of a plain type.
 cdef bint is_plain_scalar(PyObject* o) noexcept

@@ -37,6 +37,8 @@ cdef PyTypeObject* ARRAY = <PyTypeObject*>_array
 cdef PyTypeObject* TIMEZONE = <PyTypeObject*>_timezone
 cdef PyTypeObject* NDARRAY = NULL          # numpy's, once a program that has it loaded shows one
 cdef object ndarray_type = None            # keeps NDARRAY alive
+cdef object base_of = None                 # its own attributes, whatever a subclass makes of them
+cdef object view_of = None
 cdef traverseproc PYTHON_CLASS = (<PyTypeObject*>_Instance).tp_traverse
 cdef object NUMPY = sys.intern("numpy")
 
@@ -64,7 +66,7 @@ cdef bint leads_to_data(PyTypeObject* type) noexcept:
 
 
 cdef bint is_ndarray(PyObject* o) except -1:
-    global NDARRAY, ndarray_type
+    global NDARRAY, ndarray_type, base_of, view_of
     cdef PyObject* module
     if NDARRAY is NULL:
         module = PyImport_GetModule(<PyObject*>NUMPY)
@@ -76,12 +78,21 @@ cdef bint is_ndarray(PyObject* o) except -1:
         if not isinstance(found, type):
             return False
         ndarray_type = found
+        base_of, view_of = found.base.__get__, found.view
         NDARRAY = <PyTypeObject*>ndarray_type
     return type_check(o, NDARRAY)
 
 
 cdef bint is_exact_ndarray(PyObject* o) noexcept:
     return type_of(o) is NDARRAY
+
+
+cdef object array_base(object array):
+    return base_of(array)
+
+
+cdef object plain_view(object array):
+    return array if type_of(<PyObject*>array) is NDARRAY else view_of(array, ndarray_type)
 
 
 cdef bint has_plain_zone(object zone) noexcept:

@@ -86,6 +86,10 @@ static inline traverseproc fm_solid_traverse(PyTypeObject *type, traverseproc py
     return type == NULL ? NULL : type->tp_traverse;
 }
 
+static inline int fm_exports_buffer(PyTypeObject *type) {
+    return type->tp_as_buffer != NULL && type->tp_as_buffer->bf_getbuffer != NULL;
+}
+
 /* Bytes per attribute of an instance whose attributes have no dict (yet): asking for the dict
    would make one, and a measurement must not make the object larger. */
 static inline int64_t fm_separate_values(PyTypeObject *type) {

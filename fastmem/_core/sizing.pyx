@@ -2,7 +2,8 @@
 
 Every distinct object reachable from the value is counted once, at what `sys.getsizeof` says of it
 (the collector's header included), rounded up to whole words as allocators do. The walk goes into
-containers, instances (attributes and slots), views (their base) and arrays of objects. Types,
+containers, instances (attributes and slots), views (their base) and the objects in arrays, whatever
+a subclass of ndarray makes of it. Types,
 modules, functions and code belong to the program, not to the value: they count nothing inside one.
 Objects of extension types count their `__sizeof__` and no more.
 """
@@ -10,11 +11,13 @@ Objects of extension types count their `__sizeof__` and no more.
 from cpython.object cimport PyObject, PyTypeObject, visitproc
 from libc.stdint cimport uint8_t
 
-from fastmem._core.kinds cimport is_exact_ndarray, is_ndarray, is_plain_scalar, leads_to_data
+from fastmem._core.kinds cimport (
+    array_base, is_exact_ndarray, is_ndarray, is_plain_scalar, leads_to_data, plain_view,
+)
 from fastmem._core.objects cimport (
     PyBool_Type, PyBytes_Type, PyFloat_Type, PyFrozenSet_Type, PyLong_Type, PyMemoryView_Type,
-    PySet_Type, PyUnicode_Type, dict_next, int_bytes, is_program, items_bytes, separate_values,
-    str_bytes, type_of,
+    PySet_Type, PyUnicode_Type, dict_next, exports_buffer, int_bytes, is_program, items_bytes,
+    separate_values, str_bytes, type_of,
 )
 from fastmem._core.walk cimport (
     NEEDS_OPAQUE, NEEDS_PLAIN, Walk, add, own_size, visit, visit_traversed, walk, whole_words,
@@ -33,24 +36,49 @@ cdef int visit_owner(Walk* w, object owner) except -1:
     return 0
 
 
-cdef int expand_array(Walk* w, PyObject* o) except -1:
-    """An array owns its buffer (then `__sizeof__` has it) or borrows it from its base."""
-    array = <object>o
-    cdef bint holds_objects = array.dtype.hasobject
-    base = array.base
-    w.needs |= NEEDS_OPAQUE if holds_objects or not is_exact_ndarray(o) else NEEDS_PLAIN
-    if holds_objects and array.dtype.kind == "O":
+cdef int visit_items(Walk* w, object array) except -1:
+    """The objects in an exact ndarray, those in its fields too."""
+    dtype = array.dtype
+    if dtype.names is not None:
+        for name in dtype.names:
+            if dtype[name].hasobject:
+                visit_items(w, array[name])
+    elif dtype.kind == "O":
         for item in array.flat:
             visit(w, <PyObject*>item)
+    return 0
+
+
+cdef int expand_array(Walk* w, PyObject* o) except -1:
+    """An array owns its buffer (then `__sizeof__` has it) or borrows it from its base."""
+    array = plain_view(<object>o)
+    cdef bint holds_objects = array.dtype.hasobject
+    base = array_base(<object>o)
+    w.needs |= NEEDS_OPAQUE if holds_objects or not is_exact_ndarray(o) else NEEDS_PLAIN
+    if holds_objects:
+        visit_items(w, array)
     return visit_owner(w, base) if base is not None else 0
+
+
+cdef int expand_instance(Walk* w, PyObject* o, PyTypeObject* type) except -1:
+    """Attributes, slots and items."""
+    cdef Py_ssize_t at = 0
+    cdef PyObject* key = NULL
+    cdef PyObject* value = NULL
+    w.needs |= NEEDS_OPAQUE
+    w.referents = 0
+    type.tp_traverse(o, <visitproc>visit_traversed, w)
+    add(w, w.referents * separate_values(type))
+    if isinstance(<object>o, dict):  # the traversal of a dict of str keys leaves them out
+        while dict_next(o, &at, &key, &value):
+            visit(w, key)
+            visit(w, value)
+    return 0
 
 
 cdef int expand_object(Walk* w, PyObject* o) except -1:
     """Anything but a leaf or an exact list, tuple or dict."""
     cdef PyTypeObject* type
-    cdef Py_ssize_t at = 0
-    cdef PyObject* key = NULL
-    cdef PyObject* value = NULL
     add(w, own_size(o))
     type = type_of(o)  # now: a `__sizeof__` may give the object another, and end the one it had
     if type is &PySet_Type or type is &PyFrozenSet_Type:
@@ -59,21 +87,16 @@ cdef int expand_object(Walk* w, PyObject* o) except -1:
         return 0
     w.always_note = True
     if leads_to_data(type) and not is_program(o):
-        w.needs |= NEEDS_OPAQUE
-        w.referents = 0
-        type.tp_traverse(o, <visitproc>visit_traversed, w)
-        add(w, w.referents * separate_values(type))
-        if isinstance(<object>o, dict):  # the traversal of a dict of str keys leaves them out
-            while dict_next(o, &at, &key, &value):
-                visit(w, key)
-                visit(w, value)
+        expand_instance(w, o, type)
     elif type is &PyMemoryView_Type:
         w.needs |= NEEDS_OPAQUE
         return visit_owner(w, (<object>o).obj)
-    elif is_ndarray(o):
+    elif is_plain_scalar(o):
+        w.needs |= NEEDS_PLAIN
+        return 0
+    if exports_buffer(type) and is_ndarray(o):
         return expand_array(w, o)
-    else:
-        w.needs |= NEEDS_PLAIN if is_plain_scalar(o) else NEEDS_OPAQUE
+    w.needs |= NEEDS_OPAQUE
     return 0
 
 
