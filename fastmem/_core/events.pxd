@@ -7,11 +7,17 @@ from fastmem._core.table cimport Displaced
 
 
 cdef class Announcer(Cache):
-    cdef tuple listeners             # None: nobody
+    cdef tuple listeners             # of registrations, each a tuple of its own; None: nobody
     cdef readonly bint _listening    # there are listeners
     cdef Displaced untold            # what left and was not told yet, oldest first
-    cdef bint telling                # a thread of the process `teller` is at it
-    cdef object teller
+    cdef int64_t waiting             # how many these are
+    cdef int64_t left                # how many of them the last turn left
+    cdef object turn                 # the lock that a thread holds while it tells
+    cdef object process              # where `turn` was made
+    cdef uint64_t teller             # the thread, 0 between two turns
+    cdef bint spent                  # it has told its share
+    cdef bint wanted                 # somebody has made another change since
+    cdef int64_t queuing             # threads that wait for their turn
     cdef uint64_t listener_errors
 
     # What `watched` has to be with listeners, or without.
@@ -25,11 +31,14 @@ cdef class Announcer(Cache):
     cdef void post_event(
         self, uint32_t event, object key, object value, int64_t size_bytes, uint32_t cause
     ) noexcept
-    # ATOMIC. Queues what of `out` left for one of `causes`, which `out` then lacks.
-    cdef void post_displaced(self, Displaced* out, uint32_t causes) noexcept
-    # Tells every event that waits, one at a time, unless a call further up or another thread is at
-    # it: then that one goes on with these. Called with the structure whole.
-    cdef int tell(self) except -1
+    # ATOMIC. Queues what of `out` left for one of `causes`, which `out` then lacks; how many.
+    cdef int64_t post_displaced(self, Displaced* out, uint32_t causes) noexcept
+    # Tells the events that wait, one at a time, unless a call further up or another thread is at
+    # it: then that one goes on with these. `own`: how many the caller has queued, if it knows.
+    # Called with the structure whole.
+    cdef int tell(self, int64_t own) except -1
+    cdef bint take_turn(self) except -1
+    cdef object tell_share(self, int64_t share)
     # Tells one event; returns what a listener raised that is no Exception, or None.
     cdef object tell_one(self, object key, object value, str cause)
     # The events that wait: how many, and the bytes they keep.

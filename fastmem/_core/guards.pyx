@@ -26,7 +26,7 @@ cdef class Guarded(WriteBack):
 
     def _tell(self):
         """Tells listeners what the steps have queued."""
-        self.tell()
+        self.tell(0)
 
     cdef object old_value(self, uint32_t index, object key, bytes encoded, uint32_t* cause):
         cdef int64_t deadline_ns

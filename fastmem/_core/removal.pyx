@@ -82,7 +82,10 @@ cdef class RemovalVerbs(ConditionalVerbs):
         self.empty()
 
     def expire(self):
-        """Removes every entry past its deadline and returns how many there were. O(entries)."""
+        """Removes every entry past its deadline and returns how many there were. O(entries).
+
+        Also tells listeners what still waits.
+        """
         cdef Displaced out = [0, 0, 0]
         cdef uint32_t index, newer, count = 0
         self.require_open()
@@ -94,6 +97,7 @@ cdef class RemovalVerbs(ConditionalVerbs):
                 count += 1
             index = newer
         self.release(&out)
+        self.tell(0)
         return count
 
     def resize(self, budget_bytes):

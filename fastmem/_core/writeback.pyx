@@ -45,6 +45,7 @@ cdef class WriteBack(L1Cache):
         cdef uint32_t index = out.head
         cdef Entry* entry
         cdef bint dirty = False
+        cdef int64_t own
         while index:
             entry = self.entry_at(index)
             index = entry.next
@@ -57,7 +58,7 @@ cdef class WriteBack(L1Cache):
             self._demoted += 1
             if not self._log.closed:
                 self.note_use(key)
-        self.post_displaced(out, self.watched & ~<uint32_t>(1 << CAUSE_SIZE))
+        own = self.post_displaced(out, self.watched & ~<uint32_t>(1 << CAUSE_SIZE))
         try:
             if dirty:
                 self._spill()
@@ -65,7 +66,7 @@ cdef class WriteBack(L1Cache):
             pass  # what it has not written is still in limbo, where reads find it, for the next
         finally:
             if self._listening:
-                self.tell()
+                self.tell(own)
         return 0
 
     cdef int note_use(self, object key) except -1:

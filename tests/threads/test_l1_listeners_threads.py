@@ -112,3 +112,26 @@ def test_a_forked_child_tells_what_its_parents_thread_was_telling() -> None:
     assert forked(deletes_another) == "['fast', 'last']"
     leave.set()
     thread.join()
+
+
+def test_in_a_child_forked_by_a_listener_no_listener_runs_inside_it() -> None:
+    cache, depth = L1Cache(100_000), [0]
+    depths: list[int] = []
+
+    def deletes_another() -> tuple[list[int], int]:
+        cache.delete("b")
+        return depths, cache.stats()["untold"]["entries"]
+
+    said = []
+
+    @cache.add_listener
+    def on_evict(key: Any, value: Any, cause: str) -> None:
+        depth[0] += 1
+        depths.append(depth[0])
+        if key == "a":
+            said.append(forked(deletes_another))
+        depth[0] -= 1
+
+    cache.update(a=1, b=1)
+    cache.delete("a")
+    assert said == ["([1], 1)"]

@@ -271,3 +271,17 @@ def test_nothing_is_kept_for_listeners_when_there_are_none(cache: L1Cache) -> No
     cache.add_listener(lambda *event: events.append(event))
     cache["b"] = 1
     assert events == []
+
+
+def test_a_registration_taken_back_while_it_waits_is_not_called(cache: L1Cache) -> None:
+    events = []
+
+    def twice(key: Any, *_: Any) -> None:
+        events.append(key)
+
+    cache.add_listener(lambda *_: cache.remove_listener(twice))
+    cache.add_listener(twice)
+    cache.add_listener(twice)
+    cache["a"] = 1
+    cache["a"] = 2
+    assert events == ["a"]
