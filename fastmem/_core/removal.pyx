@@ -13,6 +13,10 @@ from fastmem._core.table cimport (
 
 from fastmem._core.cache import MISSING
 
+cdef extern from "Python.h":
+    void PyObject_GC_UnTrack(void* o) noexcept
+    void PyObject_GC_Track(void* o) noexcept
+
 cdef object MISS = MISSING
 
 
@@ -59,6 +63,7 @@ cdef class RemovalVerbs(ConditionalVerbs):
         cdef uint32_t index
         # Made first: if it fails nothing has changed, and a collection comes before the look.
         cdef tuple item = PyTuple_New(2)
+        PyObject_GC_UnTrack(<void*>item)  # until it is one: what expires runs code
         while True:
             self.require_open()
             index = table_victim(&self.table)
@@ -72,6 +77,7 @@ cdef class RemovalVerbs(ConditionalVerbs):
         Py_INCREF(<object>entry.value)
         PyTuple_SET_ITEM(item, 0, <object>entry.key)
         PyTuple_SET_ITEM(item, 1, <object>entry.value)
+        PyObject_GC_Track(<void*>item)
         self.discard_at(index, CAUSE_DELETED, &out)
         self.release(&out)
         return item
