@@ -22,6 +22,7 @@ _V = TypeVar("_V", default=Any)
 # At run time only L1Cache is one, registered; the classes up to it lack [] and are abstract.
 class Shell(Announcer[_K, _V], MutableMapping[_K, _V], metaclass=ABCMeta):
     __hash__: ClassVar[None]  # type: ignore[assignment]
+    __reversed__: ClassVar[None]
 
     # As MutableMapping has it: keywords only where keys are str.
     @overload

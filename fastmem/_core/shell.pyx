@@ -11,6 +11,8 @@ from fastmem._core.views import CacheItems, CacheKeys, CacheValues
 cdef class Shell(Announcer):
     """The parts of a mapping that are made of other parts."""
 
+    __reversed__ = None  # or `reversed` would ask for the keys 0, 1, 2
+
     def __iter__(self):
         self.require_open()
         return iterate(self, &self.table, KEYS)

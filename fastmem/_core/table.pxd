@@ -221,8 +221,8 @@ cdef void table_insert(Table* t, uint32_t index, Displaced* out) noexcept nogil
 cdef void table_displace(Table* t, uint32_t index, uint32_t cause, Displaced* out) noexcept nogil
 # Gives the live entry `index` the contents of the taken entry `fresh`, which counts as a use, then
 # displaces others until within the budget. `fresh` then carries the old contents, and is appended
-# to `out` first. (Where the policy might displace the entry itself to make room, it is `fresh` that
-# lives on, as the youngest of the same queue.)
+# to `out` first. (Where the policy might displace the entry itself to make room, it becomes the
+# youngest of its queue.)
 cdef void table_replace(
     Table* t, uint32_t index, uint32_t fresh, uint32_t cause, Displaced* out
 ) noexcept nogil

@@ -140,7 +140,8 @@ cdef inline void append(Table* t, uint32_t index, uint32_t cause, Displaced* out
     t.counts[cause] += 1
 
 
-cdef void table_displace(Table* t, uint32_t index, uint32_t cause, Displaced* out) noexcept nogil:
+cdef void take_out(Table* t, uint32_t index) noexcept nogil:
+    """Of slots, ring and sums; it still is LIVE."""
     cdef Entry* entry = t.entries + index
     slots_remove(&t.slots, entry.fragment, index)
     ring_remove(t.entries, index)
@@ -149,6 +150,10 @@ cdef void table_displace(Table* t, uint32_t index, uint32_t cause, Displaced* ou
     if entry.meta & SMALL:
         t.small_bytes -= entry.size_bytes
         entry.meta &= ~<uint32_t>SMALL
+
+
+cdef void table_displace(Table* t, uint32_t index, uint32_t cause, Displaced* out) noexcept nogil:
+    take_out(t, index)
     append(t, index, cause, out)
 
 
@@ -172,24 +177,28 @@ cdef void table_replace(
     cdef Entry* entry = t.entries + index
     cdef uint32_t kept = entry.meta & (USES_MASK | SMALL)
     cdef Entry old
-    if table_fits(t, index, t.entries[fresh].size_bytes):
+    cdef bint fits = table_fits(t, index, t.entries[fresh].size_bytes)
+    if fits:
         resize_entry(t, entry, t.entries[fresh].size_bytes)
-        old = entry[0]
-        entry[0] = t.entries[fresh]
+    else:
+        take_out(t, index)
+    old = entry[0]
+    entry[0] = t.entries[fresh]
+    t.entries[fresh] = old
+    if fits:
         entry.meta |= LIVE | kept
         entry.prev = old.prev
         entry.next = old.next
-        t.entries[fresh] = old
         t.entries[fresh].meta &= ~<uint32_t>SMALL
         table_use(t, index)
         append(t, fresh, cause, out)
         table_shrink(t, t.budget_bytes, out)
     else:
-        table_displace(t, index, cause, out)
-        table_shrink(t, t.budget_bytes - t.entries[fresh].size_bytes, out)
-        t.entries[fresh].meta |= kept & USES_MASK
-        make_live(t, fresh, 1 if kept & SMALL else 0)
-        table_use(t, fresh)
+        append(t, fresh, cause, out)
+        table_shrink(t, t.budget_bytes - entry.size_bytes, out)
+        entry.meta |= kept & USES_MASK
+        make_live(t, index, 1 if kept & SMALL else 0)
+        table_use(t, index)
 
 
 cdef void table_overwrite(

@@ -5,6 +5,7 @@ import weakref
 from collections.abc import Callable
 from functools import partial
 from operator import length_hint
+from typing import Any, Literal
 
 import pytest
 
@@ -115,3 +116,33 @@ def test_evictions_while_iterating() -> None:
         cache[f"more {key}"] = bytes(200)
     assert seen == sorted(seen)
     cache._check()
+
+
+@pytest.mark.parametrize("policy", ["lru", "s3fifo"])
+def test_a_key_whose_larger_value_makes_others_leave_is_yielded(
+    policy: Literal["lru", "s3fifo"],
+) -> None:
+    cache = L1Cache(100_000, policy=policy)
+    for i in range(20):
+        cache[i] = bytes(3_000)
+    for i in range(20):
+        cache.get_many([i, i])
+        cache.get(i)
+    iterator = iter(cache.items())
+    next(iterator)
+    *_, last = cache
+    cache[last] = bytes(45_000)
+    cache._check()
+    assert len(cache) < 20
+    seen = dict(iterator)
+    assert seen.keys() >= set(cache)
+    assert len(seen[last]) == 45_000
+
+
+@pytest.mark.parametrize("of", [lambda c: c, L1Cache.keys, L1Cache.values, L1Cache.items])
+def test_nothing_goes_backwards(of: Callable[[L1Cache], Any]) -> None:
+    """As for any MutableMapping; without a word about it `reversed` would ask for keys 0, 1, 2."""
+    cache = L1Cache(1_000_000)
+    cache.update({0: "a", 1: "b"})
+    with pytest.raises(TypeError, match="not reversible"):
+        reversed(of(cache))
