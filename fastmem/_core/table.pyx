@@ -4,6 +4,7 @@ from cpython.ref cimport Py_XDECREF
 from libc.stdint cimport uintptr_t
 from libc.string cimport memcpy, memmove, memset
 
+from fastmem._core.clock cimport coarse_now_ns
 from fastmem._core.ghosts cimport ghosts_free, ghosts_take
 from fastmem._core.pages cimport array_filled, array_free, array_grow, array_new
 from fastmem._core.policies cimport table_remember, table_victim
@@ -217,8 +218,13 @@ cdef void table_overwrite(
 
 cdef void table_shrink(Table* t, int64_t budget_bytes, Displaced* out) noexcept nogil:
     cdef uint32_t index
+    cdef int64_t deadline_ns
     while t.used_bytes > budget_bytes and t.live:
         index = table_victim(t)
+        deadline_ns = t.entries[index].deadline_ns
+        if deadline_ns and coarse_now_ns() >= deadline_ns:
+            table_displace(t, index, CAUSE_EXPIRED, out)
+            continue
         if t.entries[index].meta & SMALL:
             table_remember(t, index)
         table_displace(t, index, CAUSE_SIZE, out)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -147,3 +147,18 @@ def test_numpy_numbers_are_numbers(cache: L1Cache) -> None:
     assert cache["k"] == "v"
     with pytest.raises(TypeError):
         cache.put("k", "v", numpy.bool_(True))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("policy", ["lru", "s3fifo"])
+def test_an_expired_entry_that_makes_room_left_as_expired(
+    policy: Literal["lru", "s3fifo"],
+) -> None:
+    cache, told = L1Cache(1_000, policy=policy), []
+    cache.add_listener(lambda *event: told.append(event))
+    cache.put("old", "x", 60)
+    cache.put("live", "y", 60)
+    expired(cache, "old")
+    cache["new"] = bytes(700)
+    assert told == [("old", "x", "expired"), ("live", "y", "size")]
+    assert cache.stats()["expirations"] == 1
+    assert cache.stats()["evictions"] == {"size": 1}
