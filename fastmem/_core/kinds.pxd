@@ -2,9 +2,12 @@
 
 from cpython.object cimport PyObject, PyTypeObject
 
-# Instances of Python classes, and of the builtin containers, but not of extension types: those may
-# lead anywhere (a frame's globals, this very cache).
+# Instances of Python classes, and of the builtin containers and holders, but not of other extension
+# types: those may lead anywhere (a frame's globals, this very cache).
 cdef bint leads_to_data(PyTypeObject* type) noexcept
+
+# A buffer of the object's own, and not what a class written in Python hands out.
+cdef bint exports_buffer(PyTypeObject* type) noexcept
 
 # numpy is recognised when the program has loaded it, and never imported. -1 with what a half
 # imported numpy raised.

@@ -6,6 +6,11 @@ from collections import OrderedDict as _OrderedDict
 from collections import defaultdict as _defaultdict
 from collections import deque as _deque
 from datetime import timezone as _timezone
+from functools import partial as _partial
+from io import BytesIO as _BytesIO
+from io import StringIO as _StringIO
+from types import MappingProxyType as _MappingProxyType
+from types import MethodType as _MethodType
 from types import SimpleNamespace as _SimpleNamespace
 
 from cpython.datetime cimport (
@@ -17,7 +22,8 @@ from cpython.ref cimport Py_DECREF
 
 from fastmem._core.objects cimport (
     PyByteArray_Type, PyComplex_Type, PyDict_Type, PyList_Type, PySet_Type, PyTuple_Type,
-    PyUnicode_Type, solid_traverse, type_check, type_of,
+    PyUnicode_Type, solid_exports, solid_traverse, type_check,
+    type_of,
 )
 
 cdef extern from "Python.h":
@@ -31,7 +37,7 @@ class _Instance:
 
 
 cdef enum:
-    DATA_COUNT = 10
+    DATA_COUNT = 16
 
 cdef PyTypeObject* ARRAY = <PyTypeObject*>_array
 cdef PyTypeObject* TIMEZONE = <PyTypeObject*>_timezone
@@ -54,6 +60,13 @@ DATA[6] = (<PyTypeObject*>_SimpleNamespace).tp_traverse
 DATA[7] = (<PyTypeObject*>BaseException).tp_traverse
 DATA[8] = (<PyTypeObject*>_OrderedDict).tp_traverse
 DATA[9] = (<PyTypeObject*>_defaultdict).tp_traverse
+DATA[10] = (<PyTypeObject*>_partial).tp_traverse
+DATA[11] = (<PyTypeObject*>_MappingProxyType).tp_traverse
+DATA[12] = (<PyTypeObject*>_MethodType).tp_traverse
+# These lead to the attributes of a subclass.
+DATA[13] = ARRAY.tp_traverse
+DATA[14] = (<PyTypeObject*>_BytesIO).tp_traverse
+DATA[15] = (<PyTypeObject*>_StringIO).tp_traverse
 
 
 cdef bint leads_to_data(PyTypeObject* type) noexcept:
@@ -61,8 +74,12 @@ cdef bint leads_to_data(PyTypeObject* type) noexcept:
     cdef int i
     for i in range(DATA_COUNT):
         if traverse is DATA[i]:
-            return type.tp_traverse is not NULL
+            return type.tp_traverse is not NULL and type is not ARRAY
     return False
+
+
+cdef bint exports_buffer(PyTypeObject* type) noexcept:
+    return solid_exports(type, PYTHON_CLASS)
 
 
 cdef bint is_ndarray(PyObject* o) except -1:

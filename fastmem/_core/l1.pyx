@@ -84,7 +84,8 @@ cdef class L1Cache(BulkVerbs):
     """L1Cache(budget_bytes, *, policy='lru', sizer=None)\n--\n
     A mapping in memory that keeps the most useful entries within a byte budget.
 
-    Any hashable key; ``None`` is a value like any other. Every entry counts its key, its value
+    Any hashable key; equal keys are one, as in a dict: ``1``, ``1.0`` and ``True``, also inside
+    tuples and frozensets. ``None`` is a value like any other. Every entry counts its key, its value
     (deep, see ``fastmem._core.sizing``) and 80 bytes of ours (104 under ``"s3fifo"``);
     ``used_bytes <= budget_bytes`` after every call. Entries may have a deadline, after which they
     are invisible; ``len`` counts them until something notices.
@@ -99,6 +100,11 @@ cdef class L1Cache(BulkVerbs):
     last round, at most three; one eviction lets at most 128 go round. Iteration goes through the
     small queue and then the main one, each from its oldest entry. ``popitem`` takes what the next
     eviction would. ``peek``, ``in`` and iteration are no uses.
+
+    What "deep" does not see: what functions close over, generators, iterators and ctypes pointers
+    hold, the text of a ``StringIO``, and what else objects of extension types keep and their
+    ``__sizeof__`` leaves out (an ``ElementTree``, say). For values of such a kind give a ``sizer``.
+    A memory map counts all that it maps.
 
     Values are the caller's objects, not copies: an object that grows after its put counts the size
     it had then, until it is put again or leaves, which takes off what it counted; what goes to a

@@ -81,13 +81,20 @@ static inline int fm_is_program(PyObject *o) {
 }
 
 /* What an instance inherits its traversal from, below any number of Python classes. */
-static inline traverseproc fm_solid_traverse(PyTypeObject *type, traverseproc python_class) {
+static inline PyTypeObject *fm_solid_type(PyTypeObject *type, traverseproc python_class) {
     while (type != NULL && type->tp_traverse == python_class) type = type->tp_base;
+    return type;
+}
+
+static inline traverseproc fm_solid_traverse(PyTypeObject *type, traverseproc python_class) {
+    type = fm_solid_type(type, python_class);
     return type == NULL ? NULL : type->tp_traverse;
 }
 
-static inline int fm_exports_buffer(PyTypeObject *type) {
-    return type->tp_as_buffer != NULL && type->tp_as_buffer->bf_getbuffer != NULL;
+/* A buffer that is the object's own, and not what a class written in Python hands out. */
+static inline int fm_exports_buffer(PyTypeObject *type, traverseproc python_class) {
+    type = fm_solid_type(type, python_class);
+    return type != NULL && type->tp_as_buffer != NULL && type->tp_as_buffer->bf_getbuffer != NULL;
 }
 
 /* Bytes per attribute of an instance whose attributes have no dict (yet): asking for the dict

@@ -15,7 +15,7 @@ cdef extern from "objects.h":
     bint has_surrogates "fm_has_surrogates"(PyObject* o) noexcept
     bint is_program "fm_is_program"(PyObject* o) noexcept
     traverseproc solid_traverse "fm_solid_traverse"(PyTypeObject* t, traverseproc p) noexcept
-    bint exports_buffer "fm_exports_buffer"(PyTypeObject* t) noexcept
+    bint solid_exports "fm_exports_buffer"(PyTypeObject* t, traverseproc p) noexcept
     PyCFunction builtin_sizeof "fm_builtin_sizeof"(PyTypeObject* t, PyObject* name) noexcept
     int64_t separate_values "fm_separate_values"(PyTypeObject* t) noexcept
 

@@ -2,22 +2,27 @@
 
 Every distinct object reachable from the value is counted once, at what `sys.getsizeof` says of it
 (the collector's header included), rounded up to whole words as allocators do. The walk goes into
-containers, instances (attributes and slots), views (their base) and the objects in arrays, whatever
-a subclass of ndarray makes of it. Types,
-modules, functions and code belong to the program, not to the value: they count nothing inside one.
-Objects of extension types count their `__sizeof__` and no more.
+containers, instances (attributes and slots), partials, bound methods, mapping proxies, views (their
+base) and the objects in arrays, whatever a subclass of ndarray makes of it. Types, modules,
+functions with what they close over, and code belong to the program, not to the value: they count
+nothing inside one. Objects of other extension types count their `__sizeof__`, and the buffer that
+they export if it is not in there (ctypes, mmap: all that is mapped), and no more: what iterators,
+generators, ctypes pointers, the text of a StringIO and the nodes of an ElementTree hold goes
+uncounted.
 """
 
+from cpython.buffer cimport PyBUF_FULL_RO, PyBuffer_Release, PyObject_GetBuffer
 from cpython.object cimport PyObject, PyTypeObject, visitproc
 from libc.stdint cimport uint8_t
 
 from fastmem._core.kinds cimport (
-    array_base, is_exact_ndarray, is_ndarray, is_plain_scalar, leads_to_data, plain_view,
+    array_base, exports_buffer, is_exact_ndarray, is_ndarray, is_plain_scalar, leads_to_data,
+    plain_view,
 )
 from fastmem._core.objects cimport (
     PyBool_Type, PyBytes_Type, PyFloat_Type, PyFrozenSet_Type, PyLong_Type, PyMemoryView_Type,
-    PySet_Type, PyUnicode_Type, dict_next, exports_buffer, int_bytes, is_program, items_bytes,
-    separate_values, str_bytes, type_of,
+    PySet_Type, PyUnicode_Type, dict_next, int_bytes, is_program, items_bytes, separate_values,
+    str_bytes, type_of,
 )
 from fastmem._core.walk cimport (
     NEEDS_OPAQUE, NEEDS_PLAIN, Walk, add, own_size, visit, visit_traversed, walk, whole_words,
@@ -60,6 +65,30 @@ cdef int expand_array(Walk* w, PyObject* o) except -1:
     return visit_owner(w, base) if base is not None else 0
 
 
+cdef int64_t buffer_bytes(object owner) except -1:
+    """The length of what an object exports; 0 when it does not, a closed memory map say."""
+    cdef Py_buffer view
+    cdef int64_t length
+    try:
+        PyObject_GetBuffer(owner, &view, PyBUF_FULL_RO)
+    except MemoryError:
+        raise
+    except Exception:
+        return 0
+    length = view.len
+    PyBuffer_Release(&view)
+    return length
+
+
+cdef int expand_buffer(Walk* w, PyObject* o, int64_t own) except -1:
+    """What lies in a buffer of its own, where `__sizeof__` does not know of it."""
+    cdef int64_t length = buffer_bytes(<object>o)
+    w.needs |= NEEDS_OPAQUE
+    if length > own:
+        add(w, length)
+    return 0
+
+
 cdef int expand_instance(Walk* w, PyObject* o, PyTypeObject* type) except -1:
     """Attributes, slots and items."""
     cdef Py_ssize_t at = 0
@@ -79,7 +108,8 @@ cdef int expand_instance(Walk* w, PyObject* o, PyTypeObject* type) except -1:
 cdef int expand_object(Walk* w, PyObject* o) except -1:
     """Anything but a leaf or an exact list, tuple or dict."""
     cdef PyTypeObject* type
-    add(w, own_size(o))
+    cdef int64_t own = own_size(o)
+    add(w, own)
     type = type_of(o)  # now: a `__sizeof__` may give the object another, and end the one it had
     if type is &PySet_Type or type is &PyFrozenSet_Type:
         w.needs |= NEEDS_PLAIN
@@ -94,8 +124,8 @@ cdef int expand_object(Walk* w, PyObject* o) except -1:
     elif is_plain_scalar(o):
         w.needs |= NEEDS_PLAIN
         return 0
-    if exports_buffer(type) and is_ndarray(o):
-        return expand_array(w, o)
+    if exports_buffer(type):
+        return expand_array(w, o) if is_ndarray(o) else expand_buffer(w, o, own)
     w.needs |= NEEDS_OPAQUE
     return 0
 
