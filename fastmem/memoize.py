@@ -60,8 +60,9 @@ def memoize(
     (True, False)
 
     **Keys.** However a call is spelled, defaults and keyword arguments included, it has one key;
-    arguments are told apart by type: 1, 1.0 and True are three. A method's key stands for its
-    instance without a reference to it. ``key=`` replaces all that: it is called with the arguments,
+    arguments are told apart by type: 1, 1.0 and True are three, in plain tuples too. What other
+    objects hold (named tuples, frozensets, dataclasses) is their own ``==`` to tell apart, and 0.0
+    and -0.0 are one. A method's key stands for its instance without a reference to it. ``key=`` replaces all that: it is called with the arguments,
     ``self`` included, and what it returns is the key in the cache as it is, so that
     ``cache.delete`` finds it. In a TieredMemorySystem keys begin with the function's module and
     name, outlive the process, and arguments are str, bytes, int, float, bool, None, classes and
