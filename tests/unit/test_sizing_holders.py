@@ -1,4 +1,4 @@
-"""What holds data without being a container: it counts what it leads to, where that is plain to see."""
+"""What holds data without being a container counts what it leads to, where that is plain."""
 
 import array
 import collections
