@@ -123,6 +123,8 @@ def totals(results: Sequence[Result]) -> str:
     said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS)
     text = [f"\n{len(results)} rows: {said}"]
     for result in results:
+        if result.discarded:
+            text.append(f"{result.row.name}: {result.discarded} rounds repeated, negative times")
         for check in result.checks:
             if check.verdict == "MISS" and check.value is not None:
                 against = f" of {check.reference}" if check.reference else f" {result.row.unit}"
@@ -161,6 +163,7 @@ def as_json(facts: Mapping[str, Any], results: Sequence[Result]) -> dict[str, An
                 "title": r.row.title,
                 "unit": r.row.unit,
                 "rounds": r.measures,
+                "discarded": r.discarded,
                 "median": r.medians,
                 "absent": r.absent,
                 "checks": [_check(check) for check in r.checks],

@@ -168,6 +168,7 @@ class Result:
     measures: dict[str, list[float]]
     absent: dict[str, str]
     checks: list[Check]
+    discarded: int = 0  # rounds in which a contender's time came out negative
 
     @property
     def medians(self) -> dict[str, float]:
@@ -219,8 +220,8 @@ def run_row(row: Row, scene: Scene) -> Result:
         absent = {n: c.reason for n, c in contenders.items() if isinstance(c, Absent)}
         jobs = {n: c for n, c in contenders.items() if not isinstance(c, Absent)}
         with timing.quiet():
-            measures = timing.interleave(jobs, row.rounds or scene.scale.rounds)
+            measures, discarded = timing.interleave(jobs, row.rounds or scene.scale.rounds)
     except Exception as error:  # noqa: BLE001 - shown in the table, and the run exits with 1
         why = f"{type(error).__name__}: {error}"
         return Result(row, {}, {}, [Check(row.reference, None, None, ERROR, why)])
-    return Result(row, measures, absent, judge(row, measures, absent))
+    return Result(row, measures, absent, judge(row, measures, absent), discarded)

@@ -4,7 +4,9 @@
   A slow spell of the machine then hits all of them, and ratios are formed inside a round.
 - A measured statement is pasted into a loop of its own code object: the adaptive interpreter
   specialises it for that contender alone, and no wrapper call is timed.
-- The same loop with an empty body runs over the same sequence right before, and is subtracted.
+- The same loop with an empty body runs over the same sequence right before, and is subtracted. A
+  slow spell in between can make that more than the whole: a round in which any contender comes out
+  negative is repeated, and counted.
 - Collection is off, and the measuring thread is pinned to one cpu. Threads that a store started
   before stay where they were.
 - What is reported is the median over rounds, of the times and of the ratios.
@@ -80,15 +82,30 @@ def quiet() -> Iterator[None]:
             os.sched_setaffinity(0, allowed)
 
 
-def interleave(jobs: Mapping[str, Job], rounds: int) -> dict[str, list[float]]:
-    """Every job once a round, the first one rotating; the measures of each, in round order."""
+class TooBusyError(Exception):
+    """Too few rounds could be measured."""
+
+
+def interleave(jobs: Mapping[str, Job], rounds: int) -> tuple[dict[str, list[float]], int]:
+    """Every job once a round, the first one rotating; the measures of each, in round order.
+
+    Then the number of rounds discarded because a measure was negative. Those are made up for until
+    there are three times as many as asked: TooBusyError.
+    """
     names = list(jobs)
     measures: dict[str, list[float]] = {name: [] for name in names}
-    for number in range(rounds):
+    discarded = 0
+    for number in range(3 * rounds):
         turn = number % len(names) if names else 0
-        for name in names[turn:] + names[:turn]:
-            measures[name].append(jobs[name]())
-    return measures
+        taken = {name: jobs[name]() for name in names[turn:] + names[:turn]}
+        if any(measure < 0 for measure in taken.values()):
+            discarded += 1
+            continue
+        for name, measure in taken.items():
+            measures[name].append(measure)
+        if number + 1 - discarded == rounds:
+            return measures, discarded
+    raise TooBusyError(f"{discarded} of {3 * rounds} rounds came out negative")
 
 
 def ratio(subject: Sequence[float], reference: Sequence[float]) -> float:

@@ -72,7 +72,16 @@ def test_every_row_runs_with_no_peer_installed(whole: dict[str, Any]) -> None:
         *("cpus", "versions", "absent", "rows", "page"),
     }
     for row in whole["rows"]:
-        assert set(row) == {"name", "title", "unit", "rounds", "median", "absent", "checks"}
+        assert set(row) == {
+            "name",
+            "title",
+            "unit",
+            "rounds",
+            "discarded",
+            "median",
+            "absent",
+            "checks",
+        }
         assert set(row["median"]) == set(row["rounds"])
         assert OURS in row["rounds"] or row["absent"][OURS]
         assert row["checks"]

@@ -50,10 +50,11 @@ def test_rounds_are_interleaved_and_the_first_one_rotates() -> None:
     def job(name: str) -> timing.Job:
         return lambda: (order.append(name), float(len(order)))[1]
 
-    measures = timing.interleave({name: job(name) for name in "abc"}, 4)
+    measures, discarded = timing.interleave({name: job(name) for name in "abc"}, 4)
     assert "".join(order) == "abcbcacababc"
     assert measures["a"] == [1.0, 6.0, 8.0, 10.0]
-    assert timing.interleave({}, 3) == {}
+    assert discarded == 0
+    assert timing.interleave({}, 3) == ({}, 0)
 
 
 def test_a_ratio_is_the_median_of_the_rounds_ratios() -> None:
@@ -87,3 +88,19 @@ def test_quiet_gives_everything_back_even_when_a_job_raises() -> None:
     assert gc.isenabled()
     if pinnable:
         assert os.sched_getaffinity(0) == before
+
+
+def test_a_round_with_a_negative_time_is_repeated_and_counted() -> None:
+    """The empty loop met a slow spell: such a round says nothing, of any contender."""
+    ours = iter([-1.0, 5.0, 6.0, 7.0])
+    theirs = iter([2.0, -0.5, 3.0, 4.0])
+    measures, discarded = timing.interleave(
+        {"ours": lambda: next(ours), "theirs": lambda: next(theirs)}, 2
+    )
+    assert measures == {"ours": [6.0, 7.0], "theirs": [3.0, 4.0]}
+    assert discarded == 2
+
+
+def test_times_that_stay_negative_are_an_error() -> None:
+    with pytest.raises(timing.TooBusyError, match="6 of 6 rounds"):
+        timing.interleave({"ours": lambda: -1.0}, 2)
