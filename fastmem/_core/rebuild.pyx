@@ -21,15 +21,15 @@ from fastmem._core.tiers cimport (
 
 def absorb(
     Log log not None, int which, uint64_t number, uint64_t at, list counts not None, vouch,
-    uint64_t vouched, uint64_t settled, uint64_t tail, bint mend,
+    uint64_t vouched, uint64_t settled, uint64_t tail, list passed,
 ):
     """Rebuild: index the records of one segment from address `at` on, newest version wins.
 
     Return the address to go on from, 0 when the segment is done. It stops early when the index
-    files must grow (`need` or `chores`). `counts`, [records, dropped, end, newest, holes, passed]:
-    whole records seen, runs of bytes that are not zero and no record, the end of the last whole
-    record (0: none), the newest version, the places in [vouched, tail) where one may be lost, and
-    the records that count for nothing: with `mend` a skip takes their place, for good.
+    files must grow (`need` or `chores`). `counts` is [records, dropped, end, newest, holes]: whole
+    records seen, runs of bytes that are not zero and no record, the end of the last whole record or
+    skip (0: none), the newest version, and the places in [vouched, tail) where one may be lost.
+    `passed` takes (address, units) of the records that count for nothing, for `pass_over`.
     Below address `settled` records are seen and not indexed: reclaim was done with them.
     Tombstones are indexed too, until `sweep`. Below address `vouched` every record was whole once:
     one whose body is damaged is indexed all the same, as lost, rather than let an older version
@@ -55,6 +55,7 @@ def absorb(
                 in_run = False
                 gap = 0
                 at += skipped
+                counts[2] = at
                 continue
             gap += 1  # three at a segment's end are no lost record
             counts[4] += gap > FM_SEAL_UNITS and vouched <= at < tail
@@ -86,9 +87,8 @@ def absorb(
             counts[3] = max(counts[3], version_of(&place))
         counts[1] += not intact
         units = record_units(place.record, at)
-        if mend and not good and at >= vouched:
-            write_skip(&place, units)
-            counts[5] += 1
+        if not good and at >= vouched:
+            passed.append((at, units))
         at += units
         counts[2] = at
         if wants_growth(&state.index):
@@ -151,6 +151,14 @@ def sweep(Log log not None):
     while next_entry(&log.state.index, &cursor, &word):
         if locate(log.state.tier, word, &place) and place.record.kind == FM_TOMBSTONE:
             replace_word(&log.state.index, &cursor, word, 0)
+
+
+def pass_over(Log log not None, int which, uint64_t at, uint64_t units):
+    """Put a skip in the place of a record that counts for nothing."""
+    cdef place_t place
+    log.require_open()
+    if locate_at(&log.state.tier[which], at, &place):
+        write_skip(&place, units)
 
 
 def pass_rest(Log log not None):

@@ -126,8 +126,6 @@ class Engine:
                 self.counters[tier].errors["dropped"] += self.files.dropped_records
             if not read_only:
                 self.room.fit()
-                if self.files.page_is_new and self.files.rebuilt:
-                    self.syncer.sync()  # or the next boot would take for torn what was found
         except BaseException:
             self.files.close(clean=False)
             raise

@@ -46,7 +46,7 @@ class IndexFiles:
     read_only: bool
     initial_level: int
     rebuilt: bool
-    page_is_new: bool  # the store's first page, so nothing is known of the bounds of the log
+    page_was_lost: bool  # the store's first one, so nothing is known of the bounds of the log
     dropped_records: int
     redone_records: int
     was_clean: bool
@@ -189,7 +189,7 @@ class IndexFiles:
         first = segments.numbers[0] * units if segments.numbers else tail
         head = self.super.get(f"{prefix}head")
         whole = head >= first and not segments.any_short()
-        whole &= len(segments.numbers) >= -(-tail // units) - first // units
+        whole &= segments.reach(first, tail)
         self.super.set(f"{prefix}head", head if first <= head <= tail else first)
         self.super.set(f"{prefix}tail", tail)
         # What another boot finds in the files has reached the device.

@@ -14,7 +14,6 @@ trusted, the index whether segments are missing, the segments whether the identi
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import os
 from pathlib import Path
@@ -23,7 +22,8 @@ from fastmem._core.layout import PAGE_BYTES
 from fastmem._core.log import COLD, WARM, Log
 from fastmem._core.mapping import Mapping
 from fastmem.codecs import Authenticator
-from fastmem.errors import ClosedError, DirectoryRefusedError, StoreNotFoundError
+from fastmem.errors import ClosedError, StoreNotFoundError
+from fastmem.storage import partners
 from fastmem.storage.files import Directory
 from fastmem.storage.indexing import IndexFiles
 from fastmem.storage.keying import noted, refuse_other_key
@@ -32,6 +32,7 @@ from fastmem.storage.segments import Segments, recover_identity, tail_of
 from fastmem.storage.strangers import leftovers, refuse_other_tier, refuse_strangers
 from fastmem.storage.superblock import (
     ARCHIVE_MAGIC,
+    LOST_PAGE,
     NO_UUID,
     STORE_MAGIC,
     Superblock,
@@ -74,7 +75,7 @@ class StoreFiles(IndexFiles):
         self.initial_level = initial_level
         self.dropped_records = 0
         self.redone_records = 0
-        self.rebuilt = self.page_is_new = False
+        self.rebuilt = False
         self._directories: list[Directory] = []
         self._supers: list[Superblock] = []
         self._made: list[tuple[Directory, str]] = []  # first pages of what was new
@@ -123,11 +124,16 @@ class StoreFiles(IndexFiles):
                 refuse_other_key(directory, name, self._authenticator, read_only=self.read_only)
         which = WARM if self.warm_directory else COLD
         self.super = self._first_page(self.directory, "super", STORE_MAGIC, which)
+        self.page_was_lost = self.super.owner()[0] == LOST_PAGE
         self.archive: Superblock | None = None
-        self._refuse_alone()
+        if not self.read_only and self.cold_directory is None:
+            partners.refuse_without_archive(self.super, self._directories)
         if self.cold_directory:
             self.archive = self._first_page(self.cold_directory, "archive", ARCHIVE_MAGIC, COLD)
-            self._refuse_evictions()
+            if self.detached and self._cold_bounded and not self.read_only:
+                partners.refuse_evictions(self.archive, self.directory)
+            if self.warm_directory and self.super.claimed:  # a new L2 goes with any
+                partners.refuse_others(self.super, self.archive, self._directories)
         self.was_clean = self.super.clean and not self.super.get("lock")
         self.warm = self._list_segments(self.warm_directory, WARM, self.super)
         self.cold = self._list_segments(self.cold_directory, COLD, self.archive)
@@ -180,9 +186,8 @@ class StoreFiles(IndexFiles):
             raise StoreNotFoundError("holds no fastmem store", directory.path)
         elif not page:
             self._made.append((directory, name))
-        self.page_is_new |= name == "super"
         segment_bytes, uuid, salt = known or (self._segment_bytes[own], NO_UUID, 0)
-        page = new_identity(magic, segment_bytes, uuid, salt)
+        page = new_identity(magic, segment_bytes, uuid, salt, lost=known is not None)
         if not known:  # else nobody knows what key its records were made with
             page = noted(page, self._authenticator)
         if not self.read_only:
@@ -190,34 +195,6 @@ class StoreFiles(IndexFiles):
         made = Superblock(self._page(directory, name, page), directory.path)
         self._supers.append(made)
         return made
-
-    def _refuse_alone(self) -> None:
-        """DirectoryRefusedError when a memory's L2 is to be written without its L3.
-
-        What is deleted or replaced here must stay dead there, and reclaim could not see to it.
-        """
-        partner = self.super.partner()
-        if self.cold_directory is None and not self.read_only and partner != NO_UUID:
-            raise DirectoryRefusedError(
-                f"is the L2 of a memory; open it together with its L3, the archive {partner.hex()} "
-                "(or an empty directory in its place), or read_only",
-                self.directory.path,
-                errno.EINVAL,
-            )
-
-    def _refuse_evictions(self) -> None:
-        """DirectoryRefusedError when a memory's L3 is to be written without its L2, and evict.
-
-        Of what is evicted L2 may hold older values, which would return.
-        """
-        if self._cold_bounded and self.detached and not self.read_only:
-            assert self.archive is not None
-            raise DirectoryRefusedError(
-                "is the L3 of a memory; open it without a budget, or together with its L2, the "
-                f"store {self.archive.partner().hex()} (or an empty directory in its place)",
-                self.directory.path,
-                errno.EINVAL,
-            )
 
     @property
     def detached(self) -> bool:
@@ -298,12 +275,22 @@ class StoreFiles(IndexFiles):
         the file stays until what replaced that record is synced too.
         """
         for values in (self.warm_values, self.cold_values):
-            if values is None:
+            if values is None or self.detached:  # its L2 may know better
                 continue
             for number in values.numbers():
                 if self.is_orphan(values, number):
-                    values.doom(number, self.super.get("tail") if self.ever_synced else 0)
-            values.reap(self.super.get("synced"))
+                    values.doom(number, self.ends if self.ever_synced else (0, 0))
+            values.reap(self.synced)
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """The tails of the warm and of the cold log."""
+        return self.super.get("tail"), self.super.get("cold_tail")
+
+    @property
+    def synced(self) -> tuple[int, int]:
+        """Up to where the warm and the cold log are synced."""
+        return self.super.get("synced"), self.super.get("cold_synced")
 
     @property
     def ever_synced(self) -> bool:

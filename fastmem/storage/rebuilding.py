@@ -44,8 +44,9 @@ class Found(NamedTuple):
 class Rebuild:
     """Indexes every whole record, the newest version of each key, over an empty index.
 
-    The bounds in the first page change only after all is read, so one that is cut short by a kill
-    leaves the next as much to know as it had.
+    It reads all, then decides, then writes: one that is cut short leaves the next as much to know
+    as it had itself. That something is torn shows in what is mended next, so it is written first,
+    as a head that goes back to where the log begins.
     """
 
     def __init__(self, files: IndexFiles) -> None:
@@ -53,6 +54,7 @@ class Rebuild:
         self._log = files.log
         self._vouching = Vouching()
         self._torn = False  # not all is there that was appended
+        self._passed: dict[tuple[int, int], list[tuple[int, int]]] = {}  # by tier and segment
 
     def run(self) -> None:
         files = self._files
@@ -69,10 +71,16 @@ class Rebuild:
         if WARM in tiers and (self._torn or self._vouching.lost(self._log)):
             self._absorb_settled(*tiers[WARM])
             heads[WARM] = 0
+            files.super.set("head", 0)
+            files.super.sync()
         if lost := self._vouching.lost(self._log):
             files.dropped_records += lost
             log_to.warning("%s: %d records lost with their value files", files.directory.path, lost)
         rebuild.sweep(self._log)
+        if not files.read_only:
+            self._mend()
+            if files.page_was_lost:
+                self._sync_found()
         for which, (segments, *_) in tiers.items():
             prefix = "cold_" if which == COLD else ""
             files.super.set(f"{prefix}head", min(heads[which], found[which].tail))
@@ -85,16 +93,17 @@ class Rebuild:
         # What this boot wrote was whole; of another boot, what was synced, as far as is known.
         head, noted = files.super.get(f"{prefix}head"), files.super.get(tail_of(segments))
         vouched = noted if files.same_boot else files.super.get(f"{prefix}synced")
-        if files.page_is_new:  # better miss the newest value of a key than find an older one
-            vouched = noted = end
+        if files.page_was_lost and segments.which == WARM:
+            vouched = noted = end  # better miss the newest value of a key than find an older one
         believed = head <= noted
         if (
             segments.which == COLD
             and files.archive is not None
-            and (files.page_is_new or files.archive.owner()[0] not in (files.super.uuid, NO_UUID))
+            and (files.page_was_lost or files.archive.owner()[0] not in (files.super.uuid, NO_UUID))
         ):  # what the store's first page says of it is lost, or another store moved it
             head, believed = files.archive.get("cold_head"), True
-        return Bounds(vouched, head if believed and head < end else 0, noted)  # else it is damaged
+        settled = head if believed and head <= end else 0  # else it is damaged
+        return Bounds(vouched, settled, noted)
 
     def _absorb(self, segments: Segments, values: ValueFiles, bounds: Bounds) -> Found:
         """Index every record of a tier's segments from its head on."""
@@ -118,9 +127,8 @@ class Rebuild:
         units = segments.segment_units
         if not tail and segments.numbers:
             tail = segments.numbers[0] * units
-        since = max(bounds.vouched, bounds.settled) // units
-        there = sum(number >= since for number in segments.numbers)
-        self._torn |= bounds.vouched < bounds.noted and there < -(-bounds.noted // units) - since
+        since = max(bounds.vouched, bounds.settled)
+        self._torn |= bounds.vouched < bounds.noted and not segments.reach(since, bounds.noted)
         return Found(newest, tail)
 
     def _absorb_settled(self, segments: Segments, values: ValueFiles, bounds: Bounds) -> None:
@@ -140,25 +148,43 @@ class Rebuild:
         vouch: Callable[[bytes, bytes, int], bool],
         bounds: Bounds,
     ) -> list[int]:
-        """Index the records of one segment, growing the index as it must. See `absorb`.
-
-        What is passed over stays so: when all this counts as synced it will be vouched for.
-        """
+        """Index the records of one segment, growing the index as it must. See `absorb`."""
         files, log, which = self._files, self._log, segments.which
-        counts = [0] * 6
+        counts, passed = [0] * 5, self._passed.setdefault((which, number), [])
         at = 0
         while True:
-            at = rebuild.absorb(log, which, number, at, counts, vouch, *bounds, not files.read_only)
+            at = rebuild.absorb(log, which, number, at, counts, vouch, *bounds, passed)
             if log.need == NEED_OVERFLOW or log.chores & CHORE_OVERFLOW:
                 files.grow("overflow")
             if log.chores & CHORE_BUCKETS:
                 files.grow("index")
             if at == 0:
-                break
-        mapping = log.mapping(which, number)
-        if counts[5] and mapping is not None:
-            mapping.sync(0, mapping.size)
-        return counts
+                return counts
+
+    def _mend(self) -> None:
+        """Put skips in the place of what counts for nothing: it shall not count for more when all
+        that is there is taken for synced.
+        """
+        for (which, number), passed in self._passed.items():
+            mapping = self._log.mapping(which, number)
+            if passed and mapping is not None:
+                for at, units in passed:
+                    rebuild.pass_over(self._log, which, at, units)
+                mapping.sync(0, mapping.size)
+
+    def _sync_found(self) -> None:
+        """Sync all that is there, as nobody knows what of it was."""
+        files = self._files
+        for segments, values in ((files.cold, files.cold_values), (files.warm, files.warm_values)):
+            if segments is None or values is None or not segments.numbers:
+                continue
+            values.unsynced.update(values.numbers())
+            values.sync()
+            for number in segments.numbers:
+                mapping = self._log.mapping(segments.which, number)
+                if mapping is not None:
+                    mapping.sync(0, mapping.size)
+            segments.directory.sync()
 
     def _place_tail(self, newest: int) -> None:
         """Put the next version above the `newest` (0: none), and above every one ever given out, as

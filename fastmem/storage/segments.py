@@ -145,6 +145,11 @@ class Segments:
             return None
         return mapping
 
+    def reach(self, start: int, end: int) -> bool:
+        """True when no segment between two addresses is missing."""
+        wanted = range(start // self.segment_units, -(-end // self.segment_units))
+        return set(self.numbers).issuperset(wanted)
+
     def any_short(self) -> bool:
         """True when a segment's file was cut."""
         sizes = (self.directory.size(self.name(number)) for number in self.numbers)

@@ -28,6 +28,7 @@ _CLOCK_AT, _CLOCK_CHECK_AT = offset("super", "anchor_wall_ns"), offset("super", 
 _COARSE_TICK_NS = 10_000_000  # how far the clock that checks deadlines may lag
 FIRST_BYTES = 12  # magic and format: what tells a foreign or a newer page
 NO_UUID = bytes(16)
+LOST_PAGE = b"\xff" * 16  # in place of a boot's id
 _FIELDS = {
     name: offset("super", name)
     for name in (
@@ -36,14 +37,22 @@ _FIELDS = {
 }  # fmt: skip
 
 
-def new_identity(magic: bytes, segment_bytes: int, uuid: bytes = NO_UUID, salt: int = 0) -> bytes:
-    """Return the first page of a new store or archive, or of one whose identity was recovered."""
+def new_identity(
+    magic: bytes, segment_bytes: int, uuid: bytes = NO_UUID, salt: int = 0, *, lost: bool = False
+) -> bytes:
+    """Return the first page of a new store or archive, or of one whose page was lost and identity
+    recovered: that says so until an opening is done with it.
+    """
     while uuid == NO_UUID:
         uuid = os.urandom(16)
     while not salt:
         salt = int.from_bytes(os.urandom(8), "little")
     identity = _IDENTITY.pack(magic, FORMAT, segment_bytes, uuid, salt, time.time_ns())
-    return (identity + _U64.pack(digest(identity))).ljust(PAGE_BYTES, b"\0")
+    page = identity + _U64.pack(digest(identity))
+    if lost:
+        line = _TRUST.pack(LOST_PAGE, 0, 0, NO_UUID)
+        page = page.ljust(_TRUST_AT, b"\0") + line + _U64.pack(digest(line))
+    return page.ljust(PAGE_BYTES, b"\0")
 
 
 def uuid_of(page: bytes) -> bytes | None:
@@ -96,6 +105,10 @@ class Superblock:
         """Let go of the view, so that the mapping can be unmapped."""
         self._view.release()
 
+    def sync(self) -> None:
+        """Make what is written here survive power loss. OSError when the device refuses."""
+        self.mapping.sync(0, PAGE_BYTES)
+
     def check(self) -> list[str]:
         """Return what is wrong with the bounds of the log, as sentences."""
         problems = []
@@ -139,6 +152,11 @@ class Superblock:
         self._write(_CLEAN_AT, _U64.pack(value))
 
     # The second line: of a store, where its index may be trusted; of an archive, whose it is.
+
+    @property
+    def claimed(self) -> bool:
+        """False for a page that no opening was done with: it tells the identity, and no more."""
+        return any(self._read(_TRUST_AT, _TRUST)) or any(self._read(_TRUST_CHECK_AT, _U64))
 
     def own(self, store_uuid: bytes, floor: int, l2_uuid: bytes) -> None:
         """Archive: record the store whose index covers it, a bound no version has reached, and the

@@ -126,9 +126,9 @@ class Syncer:
             assert values is not None
             synced = super_.get("cold_synced" if word & TIER_BIT else "synced")
             if word & LOCATION_MASK >= synced and not self._each_put:
-                values.doom(number, 0)  # its record was never promised to survive power loss
+                values.doom(number, (0, 0))  # its record was never promised to survive power loss
             else:
-                values.doom(number, super_.get("tail"))
+                values.doom(number, self._files.ends)
             self._log.drop_freed()  # last: an interrupt before it does all of this again
         self._reap()
 
@@ -136,7 +136,7 @@ class Syncer:
         for tier in (WARM, COLD):
             values = self._files.values(tier)
             if values is not None:
-                values.reap(self._files.super.get("synced"))
+                values.reap(self._files.synced)
 
     @property
     def has_doomed(self) -> bool:

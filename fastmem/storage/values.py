@@ -63,7 +63,7 @@ class ValueFiles:
             self._tally.add(number, directory.allocated_bytes(name))
         # About to lose their record, and then to be unlinked: number -> key.
         self.leaving: dict[int, bytes] = {}
-        self._doomed: list[tuple[int, int]] = []
+        self._doomed: list[tuple[tuple[int, int], int]] = []
         self.unsynced: set[int] = set()
 
     def _listed(self) -> Iterator[tuple[int, str]]:
@@ -172,11 +172,16 @@ class ValueFiles:
         return content
 
     def vouch(self, key: bytes, pointer: bytes) -> bool:
-        """True when the file of a packed pointer is there and whole. Reads all of it."""
+        """True when the file of a packed pointer is there and whole, or cannot be read for now.
+
+        Reads all of it.
+        """
         try:
             self.read(key, Pointer.unpack(pointer))
-        except (CorruptRecordError, FileNotFoundError):
+        except FileNotFoundError:
             return False
+        except CorruptRecordError as error:
+            return isinstance(error.__cause__, OSError)
         return True
 
     def key_of(self, number: int) -> bytes | None:
@@ -194,8 +199,11 @@ class ValueFiles:
             return None
         return head[start : start + klen]
 
-    def doom(self, number: int, until: int) -> None:
-        """Unlink a file once the log is synced up to `until` (its record must not come back)."""
+    def doom(self, number: int, until: tuple[int, int]) -> None:
+        """Unlink a file once the warm and the cold log are synced up to `until`.
+
+        Its record must not come back, and what took its place must be there.
+        """
         self._doomed.append((until, number))
 
     @property
@@ -203,10 +211,11 @@ class ValueFiles:
         """True while a file waits for a sync to be unlinked."""
         return bool(self._doomed)
 
-    def reap(self, synced: int) -> None:
-        """Unlink what `synced` (the log's synced address) has set free."""
+    def reap(self, synced: tuple[int, int]) -> None:
+        """Unlink what `synced` (up to where the warm and the cold log are) has set free."""
         for entry in list(self._doomed):
-            if entry[0] <= synced:
+            (warm, cold), _number = entry
+            if warm <= synced[0] and cold <= synced[1]:
                 self.remove(entry[1])
                 with contextlib.suppress(ValueError):  # another thread was at it too
                     self._doomed.remove(entry)
@@ -225,7 +234,7 @@ class ValueFiles:
             self.leaving.pop(number, None)
         except OSError as error:
             log_to.warning("%s: %s", self.directory.path / name, error)
-            self.doom(number, 0)
+            self.doom(number, (0, 0))
         except BaseException:  # of an interrupt between the file and its count
             self._tally.measure(number, self.directory.allocated_bytes(name))
             raise
