@@ -109,6 +109,9 @@ cdef class RemovalVerbs(ConditionalVerbs):
     def resize(self, budget_bytes):
         """Sets the budget and evicts least recent entries until within it.
 
+        The slots and entries made for a larger budget, 90 to 110 bytes for each that was in use at
+        once, stay for later ones; ``clear`` and ``close`` give them back.
+
         Raises ``TypeError`` or ``ValueError`` for what is not a positive int.
         """
         cdef Displaced out = [0, 0, 0]

@@ -186,16 +186,15 @@ cdef void table_replace(
     old = entry[0]
     entry[0] = t.entries[fresh]
     t.entries[fresh] = old
+    t.entries[fresh].meta &= ~<uint32_t>SMALL
+    append(t, fresh, cause, out)
     if fits:
         entry.meta |= LIVE | kept
         entry.prev = old.prev
         entry.next = old.next
-        t.entries[fresh].meta &= ~<uint32_t>SMALL
         table_use(t, index)
-        append(t, fresh, cause, out)
         table_shrink(t, t.budget_bytes, out)
     else:
-        append(t, fresh, cause, out)
         table_shrink(t, t.budget_bytes - entry.size_bytes, out)
         entry.meta |= kept & USES_MASK
         make_live(t, index, 1 if kept & SMALL else 0)
@@ -218,11 +217,9 @@ cdef void table_overwrite(
 
 cdef void table_shrink(Table* t, int64_t budget_bytes, Displaced* out) noexcept nogil:
     cdef uint32_t index
-    cdef int64_t deadline_ns
     while t.used_bytes > budget_bytes and t.live:
         index = table_victim(t)
-        deadline_ns = t.entries[index].deadline_ns
-        if deadline_ns and coarse_now_ns() >= deadline_ns:
+        if 0 < t.entries[index].deadline_ns <= coarse_now_ns():
             table_displace(t, index, CAUSE_EXPIRED, out)
             continue
         if t.entries[index].meta & SMALL:
