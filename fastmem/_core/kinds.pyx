@@ -40,6 +40,7 @@ cdef enum:
     DATA_COUNT = 16
 
 cdef PyTypeObject* ARRAY = <PyTypeObject*>_array
+cdef PyTypeObject* STREAM = <PyTypeObject*>_BytesIO
 cdef PyTypeObject* TIMEZONE = <PyTypeObject*>_timezone
 cdef PyTypeObject* NDARRAY = NULL          # numpy's, once a program that has it loaded shows one
 cdef object ndarray_type = None            # keeps NDARRAY alive
@@ -63,9 +64,10 @@ DATA[9] = (<PyTypeObject*>_defaultdict).tp_traverse
 DATA[10] = (<PyTypeObject*>_partial).tp_traverse
 DATA[11] = (<PyTypeObject*>_MappingProxyType).tp_traverse
 DATA[12] = (<PyTypeObject*>_MethodType).tp_traverse
-# These lead to the attributes of a subclass.
+# These lead to the attributes of a subclass; from CPython 3.13 on to the bytes of a stream too, which
+# its `__sizeof__` also has, so there a subclass of BytesIO counts them twice.
 DATA[13] = ARRAY.tp_traverse
-DATA[14] = (<PyTypeObject*>_BytesIO).tp_traverse
+DATA[14] = STREAM.tp_traverse
 DATA[15] = (<PyTypeObject*>_StringIO).tp_traverse
 
 
@@ -74,7 +76,7 @@ cdef bint leads_to_data(PyTypeObject* type) noexcept:
     cdef int i
     for i in range(DATA_COUNT):
         if traverse is DATA[i]:
-            return type.tp_traverse is not NULL and type is not ARRAY
+            return type.tp_traverse is not NULL and type is not ARRAY and type is not STREAM
     return False
 
 

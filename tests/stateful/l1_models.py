@@ -63,8 +63,10 @@ class Model:
     def shrink_to(self, limit: int) -> None:
         while self.used() > limit:
             key = self.victim()
-            self.evicted(key)
-            self.remove(key, "size")
+            expired = self.entries[key][EXPIRED]
+            if not expired:
+                self.evicted(key)
+            self.remove(key, "expired" if expired else "size")
 
     def resize(self, budget: int) -> None:
         self.budget = budget
