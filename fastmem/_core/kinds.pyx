@@ -74,9 +74,11 @@ DATA[15] = (<PyTypeObject*>_StringIO).tp_traverse
 cdef bint leads_to_data(PyTypeObject* type) noexcept:
     cdef traverseproc traverse = solid_traverse(type, PYTHON_CLASS)
     cdef int i
+    if type is ARRAY or type is STREAM or type.tp_traverse is NULL:
+        return False
     for i in range(DATA_COUNT):
         if traverse is DATA[i]:
-            return type.tp_traverse is not NULL and type is not ARRAY and type is not STREAM
+            return True
     return False
 
 
