@@ -64,8 +64,8 @@ DATA[9] = (<PyTypeObject*>_defaultdict).tp_traverse
 DATA[10] = (<PyTypeObject*>_partial).tp_traverse
 DATA[11] = (<PyTypeObject*>_MappingProxyType).tp_traverse
 DATA[12] = (<PyTypeObject*>_MethodType).tp_traverse
-# These lead to the attributes of a subclass; from CPython 3.13 on to the bytes of a stream too, which
-# its `__sizeof__` also has, so there a subclass of BytesIO counts them twice.
+# These lead to the attributes of a subclass, and from CPython 3.13 on to the bytes of a stream,
+# which its `__sizeof__` has already: there a subclass of BytesIO counts them twice.
 DATA[13] = ARRAY.tp_traverse
 DATA[14] = STREAM.tp_traverse
 DATA[15] = (<PyTypeObject*>_StringIO).tp_traverse
