@@ -10,7 +10,7 @@ from setuptools import Extension, setup
 CORE = Path("fastmem/_core")
 # L2 and L3 need Linux (madvise, fallocate, OFD locks); L1 does not.
 LINUX_ONLY = {
-    *("mapping", "reading", "log", "scan", "shadowing", "recovery", "rebuild"),
+    *("descriptor", "mapping", "reading", "log", "scan", "shadowing", "recovery", "rebuild"),
     *("writeback", "guards", "tiered"),
 }
 

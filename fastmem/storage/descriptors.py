@@ -7,7 +7,9 @@ import os
 import stat
 from pathlib import Path
 
-__all__ = ["NO_FILE", "Descriptor", "Placed", "require_file"]
+from fastmem._core.descriptor import Descriptor
+
+__all__ = ["NO_FILE", "Placed", "require_file"]
 
 # What opening something else than a file answers, where a file is asked for.
 NO_FILE = frozenset((errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENODEV))
@@ -24,20 +26,6 @@ def require_file(fd: int, *, made: bool) -> None:
         raise OSError(code, "is no regular file")
     if made and mode & 0o600 != 0o600:
         os.fchmod(fd, 0o600)
-
-
-class Descriptor:
-    """A descriptor that is closed when the last who holds this object lets go of it: so its number
-    is not another file's while anybody uses it.
-    """
-
-    __slots__ = ("fd",)
-
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-
-    def __del__(self) -> None:
-        os.close(self.fd)
 
 
 class Placed:

@@ -16,9 +16,10 @@ import stat
 import struct
 from pathlib import Path
 
+from fastmem._core.descriptor import Descriptor
 from fastmem._core.mapping import Mapping, fallocate, filesystem_type, rename_new
 from fastmem.errors import ClosedError, DirectoryRefusedError, StoreLockedError, StoreNotFoundError
-from fastmem.storage.descriptors import NO_FILE, Descriptor, Placed, require_file
+from fastmem.storage.descriptors import NO_FILE, Placed, require_file
 from fastmem.storage.parents import make_directory, refuse_path
 
 __all__ = ["Directory", "fallocate", "map_file"]

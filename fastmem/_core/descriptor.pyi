@@ -1,0 +1,5 @@
+from typing import Self
+
+class Descriptor:
+    fd: int
+    def __new__(cls, fd: int) -> Self: ...
