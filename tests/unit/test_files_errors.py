@@ -25,17 +25,19 @@ from tests.crash.directories import open_segments
         lambda at: at.read("missing", 10),
         lambda at: at.map("missing"),
         lambda at: at.extend("missing", 0, 10),
-        lambda at: at.unlink("folder"),
-        lambda at: at.write("folder", [b""], sync=False),
+        lambda at: at.unlink("file/below"),
+        lambda at: at.write("missing/below", [b""], sync=False),
         lambda at: at.create("folder", 4096, b""),
     ],
 )
 def test_the_full_path(private_tmp: Path, use: Callable[[Directory], object]) -> None:
     directory = Directory(private_tmp)
     (private_tmp / "folder").mkdir()
+    (private_tmp / "file").touch()
     with pytest.raises(OSError) as caught:
         use(directory)
-    assert Path(caught.value.filename) in (private_tmp / "missing", private_tmp / "folder")
+    named = Path(caught.value.filename).relative_to(private_tmp)
+    assert str(named) in ("missing", "folder", "file/below", "new.missing/below")
     assert caught.value.filename2 is None
     assert str(caught.value).count(str(private_tmp)) == 1
     directory.close()
