@@ -22,6 +22,7 @@ cdef class Flight(Lease):
     cdef list waiters              # callables; None once it has come down
     cdef dict awaited              # flights that this one's loader waits for -> how many times
     cdef uint64_t visit
+    cdef Flight below              # of the stack of a search through what is awaited
 
     # ATOMIC. Makes the caller the one who runs it, in this thread or as a task of `loop`; False
     # when somebody does already.

@@ -28,15 +28,27 @@ cdef Flight flight_of_context():
 
 
 cdef bint leads_to(Flight start, Flight goal, uint64_t visit) noexcept:
-    """ATOMIC. Whether `start` is `goal`, or waits for it through any number of others."""
-    cdef Flight next
-    if start is goal:
-        return True
+    """ATOMIC. Whether `start` is `goal`, or waits for it through any number of others.
+
+    Those still to be looked at are a stack through the flights themselves, which takes no memory:
+    chains may be longer than the stack of C.
+    """
+    cdef Flight at, further, top = start
+    cdef bint found = False
     start.visit = visit
-    for next in start.awaited:
-        if next.visit != visit and leads_to(next, goal, visit):
-            return True
-    return False
+    while top is not None:
+        at = top
+        top = at.below
+        at.below = None
+        if found or at is goal:
+            found = True
+            continue
+        for further in at.awaited:
+            if further.visit != visit:
+                further.visit = visit
+                further.below = top
+                top = further
+    return found
 
 
 cdef class Flight(Lease):
