@@ -50,8 +50,7 @@ cdef class AsyncMemo(Memo):
 
     cdef object loader  # an async def (memo, key, args, kwargs): what to await on a miss
 
-    def __init__(self, *args, loader, **kwargs):
-        super().__init__(*args, **kwargs)
+    def __cinit__(self, *_, loader, **__):
         self.loader = loader
 
     cdef object call(self, PyObject** args, size_t count, PyObject* names, bint owned):
@@ -111,13 +110,12 @@ cdef class Pending:
                 raise StopIteration(found)
         return self.coroutine.send(value)
 
-    def throw(self, *raised):
+    def throw(self, error, /, *details):
         """As of any coroutine."""
         if self.coroutine is not None:
-            return self.coroutine.throw(*raised)
+            return self.coroutine.throw(error, *details)
         self.memo = None
-        error = raised[1] if len(raised) > 1 and raised[1] is not None else raised[0]
-        raise error
+        raise details[0] if details and details[0] is not None else error
 
     def close(self):
         """As of any coroutine."""

@@ -1,13 +1,13 @@
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 class Instance: ...
 
 def forget(owners: dict[int, Any], at: int, dead: object) -> None: ...
 
 class Calls:
-    def __init__(
-        self,
+    def __new__(
+        cls,
         token: object,
         *,
         strict: bool,
@@ -17,4 +17,4 @@ class Calls:
         more_positional: bool,
         keywords: Sequence[tuple[str, object]],
         more_keywords: bool,
-    ) -> None: ...
+    ) -> Self: ...

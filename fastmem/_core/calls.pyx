@@ -133,8 +133,9 @@ cdef inline bint all_exact(PyObject** args, Py_ssize_t count) noexcept:
 cdef class Calls:
     """The keys of one function's calls."""
 
-    def __init__(
-        self, token, *, strict, names, unnamed, defaults, more_positional, keywords, more_keywords
+    def __cinit__(
+        self, token, *, bint strict, tuple names not None, unnamed, defaults, more_positional,
+        keywords, more_keywords,
     ):
         self.token = token
         self.strict = strict

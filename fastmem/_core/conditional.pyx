@@ -164,7 +164,7 @@ cdef class ConditionalVerbs(Shell):
             return True
         raise RuntimeError(f"{key!r} changed {TRIES} times while its value was compared")
 
-    def _fill(self, Lease lease, value, ttl_seconds=None):
+    def _fill(self, Lease lease not None, value, ttl_seconds=None):
         """Stores what was loaded for a lease's key, only while that is held; whether it did."""
         cdef Displaced out = [0, 0, 0]
         cdef Place at

@@ -1,6 +1,6 @@
 from asyncio import AbstractEventLoop, Task
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from fastmem._core.leases import Lease
 
@@ -14,7 +14,7 @@ class Flight(Lease):
     task: Task[Any] | None
     state: int
     outcome: Any
-    def __init__(self, key: object) -> None: ...
+    def __new__(cls, key: object) -> Self: ...
     def land(self, value: object) -> None: ...
     def fail(self, error: BaseException) -> None: ...
     def abandon(self) -> None: ...

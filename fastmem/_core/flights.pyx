@@ -54,7 +54,7 @@ cdef bint leads_to(Flight start, Flight goal, uint64_t visit) noexcept:
 cdef class Flight(Lease):
     """One call of a loader for `key`; who claims it makes it."""
 
-    def __init__(self, key):
+    def __cinit__(self, key):
         self.key = key
         self.waiters = []
         self.awaited = {}
@@ -157,7 +157,7 @@ cdef class Flight(Lease):
         finally:
             self.end_wait(mine)
 
-    def call(self, function, tuple args, dict kwargs):
+    def call(self, function, tuple args not None, dict kwargs not None):
         """Calls the loader in this thread; whatever happens is noted only in what it raises."""
         cdef Flight outer = flight_of_context()
         cdef object token = PyContextVar_Set(loading, self)

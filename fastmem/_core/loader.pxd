@@ -32,4 +32,4 @@ cdef class Loader:
     # Calls the function; its value, or what it raises, after the flight has come down.
     cdef object lead(self, Flight flight, tuple args, dict kwargs)
     # The flight of a key: `fresh`, or the one that is in the air.
-    cpdef Flight enter(self, Flight fresh)
+    cdef Flight join(self, Flight fresh)

@@ -1,6 +1,6 @@
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar
+from typing import Any, Generic, ParamSpec, Self, TypeAlias, TypeVar
 
 from typing_extensions import disjoint_base
 
@@ -15,8 +15,8 @@ _TTL: TypeAlias = int | float | timedelta | None
 class Loader(Generic[_P, _R]):
     cache: L1Cache[Any, Any]
     function: Callable[_P, _R]
-    def __init__(
-        self,
+    def __new__(
+        cls,
         function: Callable[_P, _R],
         cache: L1Cache[Any, Any],
         *,
@@ -25,7 +25,7 @@ class Loader(Generic[_P, _R]):
         error_ttl: _TTL,
         early_refresh: float,
         background: Callable[[Any, Flight, tuple[Any, ...], dict[str, Any]], object],
-    ) -> None: ...
+    ) -> Self: ...
     def enter(self, fresh: Flight) -> Flight: ...
     def cache_has(self, flight: Flight) -> bool: ...
     def land(self, flight: Flight, value: object, took_ns: int) -> None: ...

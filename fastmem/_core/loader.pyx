@@ -35,9 +35,9 @@ cdef object running_loop():
 cdef class Loader:
     """Finds results in a cache, and loads what is not there."""
 
-    def __init__(
-        self, function, L1Cache cache not None, *, ttl, stale_ttl, error_ttl, early_refresh,
-        background,
+    def __cinit__(
+        self, function, L1Cache cache not None, *_, ttl, stale_ttl, error_ttl, early_refresh,
+        background, **__,
     ):
         self.function = function
         self.cache = cache
@@ -98,8 +98,11 @@ cdef class Loader:
         self.random ^= self.random << 17
         return gap <= -spread * log(((self.random >> 11) + 1) * (1.0 / (<uint64_t>1 << 53)))
 
-    cpdef Flight enter(self, Flight fresh):
+    def enter(self, Flight fresh not None):
         """The flight of a key: `fresh`, or the one that is in the air."""
+        return self.join(fresh)
+
+    cdef Flight join(self, Flight fresh):
         cdef L1Cache cache = self.cache
         cdef uint32_t fragment = fragment_of(cache.table.seed, key_hash(fresh.key))
         if cache.leases is None:
@@ -113,7 +116,7 @@ cdef class Loader:
         self.misses += 1
         while True:
             fresh = Flight(key)
-            flight = self.enter(fresh)
+            flight = self.join(fresh)
             if flight is fresh and self.cache_has(flight):
                 return given(flight.outcome)
             if flight.claim(None):
@@ -129,7 +132,7 @@ cdef class Loader:
             if flight.state == FAILED:
                 raise flight.outcome
 
-    def cache_has(self, Flight flight):
+    def cache_has(self, Flight flight not None):
         """Whether a flight that was entered just now came too late, and so has come down."""
         try:
             value = self.cache.peek(flight.key, MISS)
@@ -150,7 +153,7 @@ cdef class Loader:
         self.land(flight, value, boot_now_ns() - began)
         return value
 
-    def land(self, Flight flight, value, int64_t took_ns):
+    def land(self, Flight flight not None, value, int64_t took_ns):
         """Stores what a flight loaded, unless its lease is void, and hands it to all who wait.
 
         A value that is too large is handed out all the same: the cache has counted it.
@@ -165,7 +168,7 @@ cdef class Loader:
             raise
         flight.come_down(LANDED, value)
 
-    def fail(self, Flight flight, error):
+    def fail(self, Flight flight not None, error):
         """Raises what a loader raised in all who wait, and keeps it if that was asked for; what is
         no Exception is the loading caller's alone.
         """
@@ -182,7 +185,7 @@ cdef class Loader:
 
     cdef int refresh(self, object key, int64_t due, tuple args, dict kwargs) except -1:
         cdef Flight fresh = Flight(key)
-        if self.enter(fresh) is not fresh:
+        if self.join(fresh) is not fresh:
             return 0
         try:
             if self.deadline_of(key) == due:
@@ -194,7 +197,7 @@ cdef class Loader:
         fresh.come_down(ABANDONED, None)
         return 0
 
-    def fly(self, Flight flight, tuple args, dict kwargs):
+    def fly(self, Flight flight not None, tuple args not None, dict kwargs not None):
         """Makes a flight in this thread, unless somebody does."""
         if flight.claim(None):
             self.lead(flight, args, kwargs)

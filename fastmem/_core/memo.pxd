@@ -33,3 +33,5 @@ cdef class BoundMemo:
     cdef vectorcall entry_point
     cdef readonly Memo __func__
     cdef readonly object __self__
+
+    cdef Memo memo(self)

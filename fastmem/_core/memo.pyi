@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from typing import Any, NamedTuple, ParamSpec, TypeVar, final, overload
+from typing import Any, NamedTuple, ParamSpec, Self, TypeVar, final, overload
 
 from typing_extensions import disjoint_base
 
@@ -21,14 +21,14 @@ class Memo(Loader[_P, _R]):
     __name__: str
     __qualname__: str
     __wrapped__: Callable[_P, _R]
-    def __init__(
-        self,
+    def __new__(
+        cls,
         function: Callable[_P, _R],
         cache: L1Cache[Any, Any],
         calls: Calls | None,
         key_function: Callable[..., Any] | None,
         **loading: Any,
-    ) -> None: ...
+    ) -> Self: ...
     def __call__(self, /, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
     def __set_name__(self, owner: type, name: str, /) -> None: ...
     @overload
@@ -48,6 +48,7 @@ class MemoMethod(Memo[_P, _R]): ...
 class BoundMemo:
     __func__: Memo[..., Any]
     __self__: Any
+    def __init__(self, function: Memo[..., Any], instance: object, /) -> None: ...
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any: ...
     def __getattr__(self, name: str, /) -> Any: ...
     def cache_key(self, /, *args: Any, **kwargs: Any) -> Any: ...

@@ -66,11 +66,10 @@ cdef object enter_bound(PyObject* callee, PyObject** args, size_t flags, PyObjec
 cdef class Memo(Loader):
     """What ``fastmem.memoize`` makes of a function; see there."""
 
-    def __cinit__(self, *_, **__):
+    def __cinit__(self, function, cache, Calls calls, key_function, **_):
+        if calls is None and key_function is None:
+            raise TypeError("a memoized function needs something that makes its keys")
         self.entry_point = <vectorcall>enter_memo
-
-    def __init__(self, function, cache, Calls calls, key_function, **loading):
-        super().__init__(function, cache, **loading)
         self.calls = calls
         self.key_function = key_function
 
@@ -185,6 +184,13 @@ cdef class MemoMethod(Memo):
 cdef class BoundMemo:
     """A memoized method of one instance."""
 
+    def __init__(self, Memo function not None, instance, /):
+        if instance is None:
+            raise TypeError("a bound method is bound to an instance")
+        self.entry_point = <vectorcall>enter_bound
+        self.__func__ = function
+        self.__self__ = instance
+
     def __call__(self, *args, **kwargs):
         return PyVectorcall_Call(self, args, kwargs)
 
@@ -207,11 +213,16 @@ cdef class BoundMemo:
 
     def cache_key(self, /, *args, **kwargs):
         """As of the function, for this instance."""
-        return self.__func__.key_from((self.__self__, *args), kwargs, True)
+        return self.memo().key_from((self.__self__, *args), kwargs, True)
 
     def invalidate(self, /, *args, **kwargs):
         """As of the function, for this instance."""
-        return self.__func__.cache.delete(self.cache_key(*args, **kwargs))
+        return self.memo().cache.delete(self.cache_key(*args, **kwargs))
+
+    cdef Memo memo(self):
+        if self.__func__ is None:  # made by __new__ alone
+            raise TypeError("this method is bound to nothing")
+        return self.__func__
 
 
 cdef int call_through_c(type kind, Py_ssize_t offset) except -1:
@@ -222,12 +233,8 @@ cdef int call_through_c(type kind, Py_ssize_t offset) except -1:
     return 0
 
 
-cdef Memo sample = Memo.__new__(Memo)
-cdef BoundMemo bound_sample = BoundMemo.__new__(BoundMemo)
-cdef MemoMethod method_sample = MemoMethod.__new__(MemoMethod)
-call_through_c(Memo, <char*>&sample.entry_point - <char*><PyObject*>sample)
-call_through_c(BoundMemo, <char*>&bound_sample.entry_point - <char*><PyObject*>bound_sample)
-call_through_c(
-    MemoMethod, <char*>&method_sample.entry_point - <char*><PyObject*>method_sample
-)
+cdef PyObject* somewhere = <PyObject*>None  # where a field would lie, if this were one of them
+call_through_c(Memo, <char*>&(<Memo>somewhere).entry_point - <char*>somewhere)
+call_through_c(MemoMethod, <char*>&(<Memo>somewhere).entry_point - <char*>somewhere)
+call_through_c(BoundMemo, <char*>&(<BoundMemo>somewhere).entry_point - <char*>somewhere)
 (<PyTypeObject*>MemoMethod).tp_flags |= Py_TPFLAGS_METHOD_DESCRIPTOR
