@@ -79,17 +79,18 @@ def _start(
 def _come_down(
     memo: Memo[..., Any], flight: Flight, began_ns: int, watched: bool, task: asyncio.Task[Any]
 ) -> None:
-    if task.cancelled():
-        flight.abandon()
-        return
-    error = task.exception()
+    error = None
     try:
-        if error is None:
-            memo.land(flight, task.result(), time.monotonic_ns() - began_ns)
-        else:
-            memo.fail(flight, error)
+        if not task.cancelled():
+            error = task.exception()
+            if error is None:
+                memo.land(flight, task.result(), time.monotonic_ns() - began_ns)
+            else:
+                memo.fail(flight, error)
     except Exception as unstored:  # noqa: BLE001 - those who wait have it from the flight
         error = unstored
+    finally:  # also when memory ran out on the way down; nobody may wait for it for ever
+        flight.abandon()
     if error is not None and not watched:
         log_to.warning("could not refresh %r", flight.key, exc_info=error)
 

@@ -31,5 +31,7 @@ cdef class Loader:
     cdef int refresh(self, object key, int64_t due, tuple args, dict kwargs) except -1
     # Calls the function; its value, or what it raises, after the flight has come down.
     cdef object lead(self, Flight flight, tuple args, dict kwargs)
+    # Stores what a flight loaded, and lands it.
+    cdef int keep(self, Flight flight, value, int64_t took_ns) except -1
     # The flight of a key: `fresh`, or the one that is in the air.
     cdef Flight join(self, Flight fresh)

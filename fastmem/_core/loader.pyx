@@ -146,18 +146,24 @@ cdef class Loader:
     cdef object lead(self, Flight flight, tuple args, dict kwargs):
         cdef int64_t began = boot_now_ns()
         try:
-            value = flight.call(self.function, args, kwargs)
-        except BaseException as error:
-            self.fail(flight, error)
-            raise
-        self.land(flight, value, boot_now_ns() - began)
-        return value
+            try:
+                value = flight.call(self.function, args, kwargs)
+            except BaseException as error:
+                self.fail(flight, error)
+                raise
+            self.keep(flight, value, boot_now_ns() - began)
+            return value
+        finally:  # also when memory ran out on the way down; nobody may wait for it for ever
+            flight.come_down(ABANDONED, None)
 
     def land(self, Flight flight not None, value, int64_t took_ns):
         """Stores what a flight loaded, unless its lease is void, and hands it to all who wait.
 
         A value that is too large is handed out all the same: the cache has counted it.
         """
+        self.keep(flight, value, took_ns)
+
+    cdef int keep(self, Flight flight, value, int64_t took_ns) except -1:
         self.load_ns = took_ns if self.load_ns == 0 else (3 * self.load_ns + took_ns) / 4
         try:
             self.cache._fill(flight, value, self.ttl_s)
@@ -167,6 +173,7 @@ cdef class Loader:
             flight.come_down(FAILED if isinstance(error, Exception) else ABANDONED, error)
             raise
         flight.come_down(LANDED, value)
+        return 0
 
     def fail(self, Flight flight not None, error):
         """Raises what a loader raised in all who wait, and keeps it if that was asked for; what is
