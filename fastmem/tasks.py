@@ -42,8 +42,14 @@ async def load(memo: Memo[..., Any], key: object, args: Args, kwargs: Kwargs) ->
             return given(flight.outcome)
         if flight.state == FAILED:
             raise flight.outcome
-        if mine:  # not this caller was cancelled, but what it called: as without a cache
-            raise asyncio.CancelledError
+        if mine:  # what it called was interrupted or cancelled, not this caller: as without a cache
+            raise _interruption_of(flight.task)
+
+
+def _interruption_of(task: asyncio.Task[Any] | None) -> BaseException:
+    if task is None or not task.done() or task.cancelled():
+        return asyncio.CancelledError()
+    return task.exception() or asyncio.CancelledError()
 
 
 def refresh(memo: Memo[..., Any], flight: Flight, args: Args, kwargs: Kwargs) -> None:
