@@ -9,7 +9,7 @@ import math
 import os
 from collections.abc import Callable
 from datetime import timedelta
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from fastmem._core.awaited import AsyncMemo
@@ -152,7 +152,7 @@ def _calls(function: Callable[..., Any], strict: bool) -> Calls:
         raise ValueError(f"{name} has no name that outlives the process: give memoize a key=")
     token = name if strict else Function(name)
     try:
-        parameters = list(inspect.signature(function).parameters.values())
+        parameters = list(_signature(function).parameters.values())
     except ValueError:  # a C function that does not tell
         return Calls(
             token,
@@ -181,6 +181,15 @@ def _calls(function: Callable[..., Any], strict: bool) -> Calls:
         ],
         more_keywords=inspect.Parameter.VAR_KEYWORD in kinds,
     )
+
+
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    """What `function` itself takes, whatever the one that it wraps takes or it says of itself."""
+    if isinstance(function, FunctionType):
+        bare = FunctionType(function.__code__, {}, None, function.__defaults__, function.__closure__)
+        bare.__kwdefaults__ = function.__kwdefaults__
+        return inspect.signature(bare)
+    return inspect.signature(function, follow_wrapped=False)
 
 
 def _is_of_an_instance(function: Callable[..., Any]) -> bool:
