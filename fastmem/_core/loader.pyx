@@ -183,7 +183,8 @@ cdef class Loader:
             flight.come_down(ABANDONED, None)
             return
         try:
-            if self.error_ttl_s is not None:
+            # A refresh that fails leaves the result that still serves.
+            if self.error_ttl_s is not None and self.cache.peek(flight.key, MISS) is MISS:
                 self.cache._fill(flight, Kept(error), self.error_ttl_s)
         except (SerializationError, ValueTooLargeError):
             pass
