@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from fastmem._core.awaited import AsyncMemo
 from fastmem._core.cache import MISSING
 from fastmem._core.calls import Calls
+from fastmem._core.clock import deadline_ns
 from fastmem._core.flights import Flight
 from fastmem._core.l1 import L1Cache
 from fastmem._core.memo import CacheInfo, Memo
@@ -99,6 +100,15 @@ def memoize(
     """
     if not isinstance(cache, L1Cache):
         raise TypeError(f"memoize takes a cache first, not {type(cache).__name__}")
+    for name, given in (("ttl", ttl), ("stale_ttl", stale_ttl), ("error_ttl", error_ttl)):
+        try:
+            deadline_ns(given)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{name}: {error}") from None
+    if key is not None and not callable(key):
+        raise TypeError(f"key must be a function of the arguments, not {type(key).__name__}")
+    if not isinstance(early_refresh, int | float):
+        raise TypeError(f"early_refresh must be a number, not {type(early_refresh).__name__}")
     if not 0 <= early_refresh < math.inf:
         raise ValueError(f"early_refresh must be a number from 0, not {early_refresh!r}")
     if ttl is None and (stale_ttl is not None or early_refresh):

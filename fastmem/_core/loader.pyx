@@ -23,6 +23,7 @@ from fastmem.errors import SerializationError, ValueTooLargeError
 
 cdef object MISS = MISSING
 cdef object KEPT = Kept
+cdef int64_t LONGEST_NS = 8_000_000_000_000_000_000  # about 253 years: now and it are an int64
 cdef int64_t NEVER_EARLY = 40  # times the spread before the time comes: the odds are exp(-40)
 
 
@@ -42,15 +43,21 @@ cdef class Loader:
         self.function = function
         self.cache = cache
         self.background = background
+        cdef int64_t fresh_ns, stale_ns, longest_ns
         self.parameters = {
             "ttl": ttl,
             "stale_ttl": stale_ttl,
             "error_ttl": error_ttl,
             "early_refresh": early_refresh,
         }
-        self.stale_ns = ttl_ns(stale_ttl)
+        fresh_ns, stale_ns = ttl_ns(ttl), ttl_ns(stale_ttl)
+        if 0 < fresh_ns < LONGEST_NS:
+            # What would be stale for ever needs a deadline all the same, to be known as stale.
+            if stale_ttl is not None:
+                longest_ns = LONGEST_NS - fresh_ns
+                self.stale_ns = min(stale_ns, longest_ns) if stale_ns else longest_ns
+            self.ttl_s = (fresh_ns + self.stale_ns) / 1e9
         self.beta = early_refresh
-        self.ttl_s = None if ttl is None else (ttl_ns(ttl) + self.stale_ns) / 1e9 or None
         ttl_ns(error_ttl)
         self.error_ttl_s = error_ttl
         self.random = int.from_bytes(os.urandom(8), "little") | 1
