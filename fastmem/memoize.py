@@ -95,8 +95,9 @@ def memoize(
     The result has ``__wrapped__``, ``cache``, ``cache_info()`` (the function's hits and misses, the
     cache's bytes), ``cache_parameters()``, ``cache_clear()``, ``cache_key(...)`` and
     ``invalidate(...)``. A value too large for the cache is returned all the same; what else storing
-    raises, such as a SerializationError, the call raises. TypeError for a generator function, an
-    unhashable argument, or an instance without weak references.
+    raises, such as a SerializationError, the call raises. TypeError for a generator function, a
+    plain function that returns a coroutine, an unhashable argument, or an instance without weak
+    references.
     """
     if not isinstance(cache, L1Cache):
         raise TypeError(f"memoize takes a cache first, not {type(cache).__name__}")
@@ -121,7 +122,7 @@ def memoize(
             return type(function)(decorate(function.__func__))  # type: ignore[return-value]
         if not callable(function):
             raise TypeError(f"memoize decorates functions, not {type(function).__name__}")
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        if _is(function, inspect.isgeneratorfunction) or _is(function, inspect.isasyncgenfunction):
             raise TypeError(f"{function!r} is a generator function: its results are used up once")
         calls = None if key is not None else _calls(function, cache._takes_plain_keys())
         common: dict[str, Any] = {
@@ -131,7 +132,7 @@ def memoize(
             "early_refresh": early_refresh,
         }
         memo: Memo[P, R]
-        if inspect.iscoroutinefunction(function):
+        if isinstance(function, AsyncMemo) or _is(function, inspect.iscoroutinefunction):
             from fastmem import tasks
 
             memo = AsyncMemo(
@@ -144,6 +145,13 @@ def memoize(
         return memo
 
     return decorate
+
+
+def _is(function: Callable[..., Any], kind: Callable[[object], bool]) -> bool:
+    """Whether a function, or the ``__call__`` of an object, is of a kind; also under partial()."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return kind(function) or kind(getattr(type(function), "__call__", None))
 
 
 class Function:

@@ -6,6 +6,7 @@ the others wait for it, and what it loaded is stored only if nobody changed the 
 
 import os
 import sys
+from collections.abc import Coroutine
 
 from libc.math cimport log
 from libc.stdint cimport int64_t, uint32_t, uint64_t
@@ -155,6 +156,12 @@ cdef class Loader:
         try:
             try:
                 value = flight.call(self.function, args, kwargs)
+                if isinstance(value, Coroutine):
+                    value.close()
+                    raise TypeError(
+                        f"{self.function!r} returned a coroutine, which can be awaited only once: "
+                        "memoize the async def itself"
+                    )
             except BaseException as error:
                 self.fail(flight, error)
                 raise
