@@ -7,6 +7,7 @@ import inspect
 import logging
 import math
 import os
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from types import FunctionType, ModuleType
@@ -167,7 +168,8 @@ class Function:
 
 
 def _calls(function: Callable[..., Any], strict: bool) -> Calls:
-    name = f"{function.__module__}.{getattr(function, '__qualname__', repr(function))}"
+    module = _lasting_module(function.__module__) if strict else function.__module__
+    name = f"{module}.{getattr(function, '__qualname__', repr(function))}"
     if strict and ("<" in name or _is_of_an_instance(function)):
         raise ValueError(f"{name} has no name that outlives the process: give memoize a key=")
     token = name if strict else Function(name)
@@ -201,6 +203,20 @@ def _calls(function: Callable[..., Any], strict: bool) -> Calls:
         ],
         more_keywords=inspect.Parameter.VAR_KEYWORD in kinds,
     )
+
+
+def _lasting_module(module: str) -> str:
+    """By what name a later process knows a module: for the main program the one that it was run by,
+    or its file, since every program has a ``__main__``.
+    """
+    if module not in ("__main__", "__mp_main__"):
+        return module
+    main = sys.modules["__main__"]
+    spec = getattr(main, "__spec__", None)
+    if spec is not None and spec.name != "__main__":
+        return str(spec.name)
+    file = getattr(main, "__file__", None)
+    return "<interactive>" if file is None else os.path.realpath(file)
 
 
 def _signature(function: Callable[..., Any]) -> inspect.Signature:
