@@ -53,7 +53,7 @@ cdef class AsyncMemo(Memo):
     def __cinit__(self, *_, loader, **__):
         self.loader = loader
 
-    cdef object call(self, PyObject** args, size_t count, PyObject* names, bint owned):
+    cdef object call(self, PyObject** args, size_t count, PyObject* names, int owned):
         cdef Pending pending
         key = self.key_of(args, count, names, owned, True)
         if key is MISS:

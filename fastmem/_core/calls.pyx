@@ -147,6 +147,7 @@ cdef class Calls:
         self.more_keywords = more_keywords
         self.plain = -1 if keywords or more_keywords else len(names)
         self.owners = {}
+        self.homes = set()
 
     cdef object part_of_default(self, object value):
         """A default that makes no key is known by being left out."""
@@ -159,11 +160,23 @@ cdef class Calls:
             return ("d",) if self.strict else KEYWORDS
         return part
 
-    cdef object part_of_owner(self, object owner):
-        """What stands for the instance that a method is called on."""
+    cdef int may_be_of(self, str module, str home) except -1:
+        self.homes.add((module, home))
+        return MAYBE
+
+    cdef bint is_of(self, object instance) except -1:
+        for kind in type(instance).__mro__:
+            if (kind.__module__, kind.__qualname__) in self.homes:
+                return True
+        return False
+
+    cdef object part_of_owner(self, object owner, int owned):
+        """What stands for the instance that a method is called on, if it is one."""
         if PyType_Check(owner):
             return part_of(owner, self.strict)
         if self.strict:
+            if owned == MAYBE and not self.is_of(owner):
+                return part_of(owner, True)
             raise KeyTypeError(
                 f"the tiers outlive every {type(owner).__name__}: give memoize a key= that names it"
             )
@@ -174,6 +187,8 @@ cdef class Calls:
         if found is not None and refers_to(PyTuple_GET_ITEM(found, 0), owner):
             self.last_owner, self.last_instance = found
             return found[1]
+        if owned == MAYBE and not self.is_of(owner):
+            return part_of(owner, False)
         try:
             weak = ref(owner, partial(forget, self.owners, at))
         except TypeError:
@@ -184,7 +199,7 @@ cdef class Calls:
         return self.owners.setdefault(at, (weak, Instance()))[1]
 
     cdef object key_of(
-        self, PyObject** args, Py_ssize_t count, PyObject* names, bint owned, bint lasting
+        self, PyObject** args, Py_ssize_t count, PyObject* names, int owned, bint lasting
     ):
         cdef tuple key
         cdef Py_ssize_t i, first = 0
@@ -192,7 +207,7 @@ cdef class Calls:
             return self.key_of_any(args, count, names, owned)
         instance = None
         if owned and count:
-            instance = self.part_of_owner(<object>args[0])
+            instance = self.part_of_owner(<object>args[0], owned)
             first = 1
         if not lasting and all_exact(args + first, count - first):
             key = self.scratch
@@ -233,7 +248,7 @@ cdef class Calls:
         if key is self.scratch:
             self.scratch = None
 
-    cdef object key_of_any(self, PyObject** args, Py_ssize_t count, PyObject* names, bint owned):
+    cdef object key_of_any(self, PyObject** args, Py_ssize_t count, PyObject* names, int owned):
         cdef list key = [self.token]
         cdef dict given = dict_of(args, count, names)
         cdef Py_ssize_t i, positional = len(self.names)
@@ -241,7 +256,7 @@ cdef class Calls:
             return MISS
         for i in range(count):
             if i == 0 and owned:
-                key.append(self.part_of_owner(<object>args[0]))
+                key.append(self.part_of_owner(<object>args[0], owned))
             else:
                 key.append(part_of(<object>args[i], self.strict))
             if self.unnamed <= i < positional and self.names[i] in given:

@@ -14,15 +14,15 @@ cdef class Memo(Loader):
     cdef object __weakref__
     cdef object key_function     # None: `calls` makes the keys
     cdef Calls calls
-    cdef bint owned              # it is a method: the first argument is the instance
+    cdef int owned               # of a call that nobody bound: MAYBE, if a class has it
 
-    cdef object call(self, PyObject** args, size_t count, PyObject* names, bint owned)
+    cdef object call(self, PyObject** args, size_t count, PyObject* names, int owned)
     # The key of a call; MISSING when the function does not take these arguments.
     cdef object key_of(
-        self, PyObject** args, size_t count, PyObject* names, bint owned, bint lasting
+        self, PyObject** args, size_t count, PyObject* names, int owned, bint lasting
     )
     # That of a call made from Python; TypeError when the function does not take these arguments.
-    cdef object key_from(self, tuple args, dict kwargs, bint owned)
+    cdef object key_from(self, tuple args, dict kwargs, int owned)
 
 
 cdef class MemoMethod(Memo):  # no field of its own: a Memo becomes one where it lies

@@ -10,7 +10,7 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
-from fastmem._core.calls cimport dict_of, tuple_of
+from fastmem._core.calls cimport BOUND, dict_of, tuple_of
 
 from fastmem._core.cache import MISSING
 
@@ -49,7 +49,7 @@ cdef object enter_bound(PyObject* callee, PyObject** args, size_t flags, PyObjec
         before = moved[0]
         moved[0] = <PyObject*>self.__self__
         try:
-            return self.__func__.call(moved, count + 1, names, True)
+            return self.__func__.call(moved, count + 1, names, BOUND)
         finally:
             moved[0] = before
     moved = <PyObject**>PyMem_Malloc((total + 1) * sizeof(PyObject*))
@@ -58,7 +58,7 @@ cdef object enter_bound(PyObject* callee, PyObject** args, size_t flags, PyObjec
     try:
         moved[0] = <PyObject*>self.__self__
         memcpy(moved + 1, args, total * sizeof(PyObject*))
-        return self.__func__.call(moved, count + 1, names, True)
+        return self.__func__.call(moved, count + 1, names, BOUND)
     finally:
         PyMem_Free(moved)
 
@@ -71,13 +71,19 @@ cdef class Memo(Loader):
             raise TypeError("a memoized function needs something that makes its keys")
         self.entry_point = <vectorcall>enter_memo
         self.calls = calls
+        if calls is not None and calls.names[:1] == ("self",):
+            home = getattr(function, "__qualname__", "").rpartition(".")[0]
+            if home and not home.endswith("<locals>"):
+                self.owned = calls.may_be_of(function.__module__, home)
         self.key_function = key_function
 
     def __call__(self, *args, **kwargs):
         return PyVectorcall_Call(self, args, kwargs)
 
     def __set_name__(self, owner, name):
-        self.owned = True
+        """From here on it is a method of the class; to others' calls that makes no difference."""
+        if self.calls is not None:
+            self.owned = self.calls.may_be_of(owner.__module__, owner.__qualname__)
         if type(self) is Memo:
             Py_SET_TYPE(self, <PyTypeObject*>MemoMethod)
 
@@ -99,13 +105,13 @@ cdef class Memo(Loader):
         return self.__qualname__
 
     cdef object key_of(
-        self, PyObject** args, size_t count, PyObject* names, bint owned, bint lasting
+        self, PyObject** args, size_t count, PyObject* names, int owned, bint lasting
     ):
         if self.key_function is not None:
             return PyObject_Vectorcall(self.key_function, args, count, names)
         return self.calls.key_of(args, count, names, owned, lasting)
 
-    cdef object key_from(self, tuple args, dict kwargs, bint owned):
+    cdef object key_from(self, tuple args, dict kwargs, int owned):
         cdef tuple names = tuple(kwargs)
         cdef tuple values = args + tuple(kwargs.values())
         key = self.key_of(
@@ -116,7 +122,7 @@ cdef class Memo(Loader):
             raise TypeError(f"{self.function!r} does not take these arguments")
         return key
 
-    cdef object call(self, PyObject** args, size_t count, PyObject* names, bint owned):
+    cdef object call(self, PyObject** args, size_t count, PyObject* names, int owned):
         cdef int64_t due = 0
         key = self.key_of(args, count, names, owned, False)
         if key is MISS:
@@ -213,7 +219,7 @@ cdef class BoundMemo:
 
     def cache_key(self, /, *args, **kwargs):
         """As of the function, for this instance."""
-        return self.memo().key_from((self.__self__, *args), kwargs, True)
+        return self.memo().key_from((self.__self__, *args), kwargs, BOUND)
 
     def invalidate(self, /, *args, **kwargs):
         """As of the function, for this instance."""
