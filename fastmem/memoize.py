@@ -88,7 +88,10 @@ def memoize(
     loop, one loads and the others wait. An ``async def`` is loaded in a task of its own, in a copy
     of its caller's context: a caller that is cancelled leaves the others unharmed, and the last one
     takes the task with it. When a load is interrupted otherwise, those who wait try for themselves.
-    A load that needs its own key, through whatever other calls, is a RuntimeError.
+    A load that needs its own key, or another load that needs it, is a RuntimeError: in its thread,
+    and in the tasks and ``to_thread`` calls that it starts, which take its context along, also when
+    it would not wait for them. What a thread does that was not given the context, such as one of an
+    executor, is nobody's doing: a load that waits there for its own key waits for ever.
 
     **Invalidation** by whomever wins: once a key is put, deleted or cleared, in whatever way, a
     load or refresh that began before is not stored, and callers do not join it.

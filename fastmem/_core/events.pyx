@@ -39,6 +39,9 @@ class _NotLoaded:
     def __repr__(self):
         return "NOT_LOADED"
 
+    def __reduce__(self):
+        return "NOT_LOADED"  # by its name: there is one
+
 
 NOT_LOADED = _NotLoaded()
 

@@ -4,6 +4,8 @@ A hit makes a key and looks it up; everything else is in loader.pyx.
 """
 
 from collections import namedtuple
+from inspect import signature
+from types import MethodType
 
 cimport cython
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
@@ -27,7 +29,7 @@ cdef extern from "Python.h":
     object PyObject_Vectorcall(object, PyObject**, size_t, PyObject*)
     PyObject** PySequence_Fast_ITEMS(object) noexcept
 
-CacheInfo = namedtuple("CacheInfo", ["hits", "misses", "maxsize", "currsize"])
+CacheInfo = namedtuple("CacheInfo", ["hits", "misses", "maxsize", "currsize"], module=__name__)
 
 cdef object MISS = MISSING
 
@@ -188,7 +190,7 @@ cdef class MemoMethod(Memo):
 @cython.final
 @cython.freelist(8)
 cdef class BoundMemo:
-    """A memoized method of one instance."""
+    # A memoized method of one instance. It has the doc string of its function.
 
     def __init__(self, Memo function not None, instance, /):
         if instance is None:
@@ -205,6 +207,19 @@ cdef class BoundMemo:
 
     def __repr__(self):
         return f"<bound {self.__func__!r} of {self.__self__!r}>"
+
+    def __reduce__(self):
+        """As of any method: the instance, and the name under which that has it."""
+        return getattr, (self.__self__, self.memo().__name__)
+
+    @property
+    def __doc__(self):
+        return self.memo().__doc__
+
+    @property
+    def __signature__(self):
+        """Without the instance."""
+        return signature(MethodType(self.memo(), self.__self__))
 
     def __eq__(self, other):
         if type(other) is not BoundMemo:
