@@ -155,7 +155,8 @@ def _is(function: Callable[..., Any], kind: Callable[[object], bool]) -> bool:
     """Whether a function, or the ``__call__`` of an object, is of a kind; also under partial()."""
     while isinstance(function, functools.partial):
         function = function.func
-    return kind(function) or kind(getattr(type(function), "__call__", None))
+    called: Any = type(function)
+    return kind(function) or kind(called.__call__)
 
 
 class Function:
@@ -225,7 +226,9 @@ def _lasting_module(module: str) -> str:
 def _signature(function: Callable[..., Any]) -> inspect.Signature:
     """What `function` itself takes, whatever the one that it wraps takes or it says of itself."""
     if isinstance(function, FunctionType):
-        bare = FunctionType(function.__code__, {}, None, function.__defaults__, function.__closure__)
+        bare = FunctionType(
+            function.__code__, {}, None, function.__defaults__, function.__closure__
+        )
         bare.__kwdefaults__ = function.__kwdefaults__
         return inspect.signature(bare)
     return inspect.signature(function, follow_wrapped=False)

@@ -26,7 +26,7 @@ class Owner:
 
 def test_weak_methods() -> None:
     owner = Owner()
-    weak = weakref.WeakMethod(owner.method)  # type: ignore[type-var]
+    weak = weakref.WeakMethod(owner.method)
     bound: Any = weak()
     assert bound == owner.method
     assert bound(1) == (1, "y")

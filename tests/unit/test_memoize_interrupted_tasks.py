@@ -1,4 +1,4 @@
-"""An ``async def`` that raises what is no Exception: its caller gets that, and not something else."""
+"""An ``async def`` that raises what is no Exception: its caller gets just that."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -10,7 +10,7 @@ from fastmem import L1Cache, memoize
 
 
 class Coded(Exception):
-    def __new__(cls, *, code: int) -> Coded:
+    def __new__(cls, *, code: int) -> Self:
         return super().__new__(cls)
 
     def __init__(self, *, code: int) -> None:

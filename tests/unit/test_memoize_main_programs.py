@@ -24,6 +24,7 @@ def run(*command: str, places: tuple[Path, Path], cwd: Path) -> str:
         capture_output=True,
         text=True,
         timeout=120,
+        check=False,
         cwd=cwd,
     )
     return done.stdout if done.returncode == 0 else done.stderr

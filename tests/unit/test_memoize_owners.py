@@ -45,7 +45,7 @@ class Owner:
         return id(this)
 
     @memoize(cache)
-    def add(a, b) -> Any:  # type: ignore[no-untyped-def,misc]  # noqa: N805 - a class as a name space
+    def add(a, b) -> Any:  # type: ignore[no-untyped-def]  # noqa: N805 - a class as a name space
         return a + b
 
     @staticmethod
