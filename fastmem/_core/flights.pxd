@@ -31,5 +31,5 @@ cdef class Flight(Lease):
     cdef int come_down(self, int state, object outcome) except -1
 
 
-# The flight whose loader is running in this context, or None.
+# The flight in the air whose loader is running in this context, or None.
 cdef Flight flight_of_context()

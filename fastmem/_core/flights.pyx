@@ -24,6 +24,8 @@ cdef double LOOK_AGAIN_S = 1.0  # whether the loop that runs a flight was closed
 
 cdef Flight flight_of_context():
     cdef Flight found = get_value(loading, None)
+    if found is not None and found.waiters is None:  # what outlives the load is its doing no more
+        return None
     return found
 
 
@@ -122,7 +124,7 @@ cdef class Flight(Lease):
         cdef Flight mine = flight_of_context()
         cdef bint own = self.thread == PyThread_get_thread_ident()
         visits += 1
-        if own or (mine is not None and mine.waiters is not None and leads_to(self, mine, visits)):
+        if own or (mine is not None and leads_to(self, mine, visits)):
             raise RuntimeError(f"loading {self.key!r} needs the very value that is being loaded")
         if mine is not None:
             mine.awaited[self] = mine.awaited.get(self, 0) + 1
