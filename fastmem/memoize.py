@@ -64,12 +64,16 @@ def memoize(
     **Keys.** However a call is spelled, defaults and keyword arguments included, it has one key;
     arguments are told apart by type: 1, 1.0 and True are three, in plain tuples too. What other
     objects hold (named tuples, frozensets, dataclasses) is their own ``==`` to tell apart, and 0.0
-    and -0.0 are one. A method's key stands for its instance without a reference to it. ``key=``
-    replaces all that: it is called with the arguments, ``self`` included, and what it returns is
-    the key in the cache as it is, so that ``cache.delete`` finds it. In a TieredMemorySystem keys
-    begin with the function's module and name, outlive the process, and arguments are str, bytes,
-    int, float, bool, None, classes and tuples of these; local functions and instances have no name
-    that lasts, and need a ``key=``.
+    and -0.0 are one. A function under another decorator is called as that decorator's own function
+    takes it. A method's key stands for its instance without a reference to it, also under
+    ``property`` and other decorators if its first parameter is called ``self``. (Assigned to a
+    class that exists, a function is a method when called on an instance; called through the class,
+    that instance is an argument like any other.) ``key=`` replaces all that: it is called with the
+    arguments, ``self`` included, and what it returns is the key in the cache as it is, so that
+    ``cache.delete`` finds it. In a TieredMemorySystem keys begin with the function's module and
+    name, outlive the process (for the main program stands its file, or its ``-m`` name), and
+    arguments are str, bytes, int, float, bool, None, classes and tuples of these; local functions
+    and instances have no name that lasts, and need a ``key=``.
 
     **Deadlines.** Results live for `ttl` (seconds or timedelta; None: until they are evicted), and
     are then loaded by who asks next. With `stale_ttl` they live on for that long: whoever asks gets
