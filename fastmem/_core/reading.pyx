@@ -202,10 +202,16 @@ cdef class LogReader:
         )
 
     cdef void touch(self, bytes key) noexcept:
-        """Mark the key as read lately, so that reclaim moves it forward rather than out."""
-        mark_touched(
-            &self.state, digest_of(&self.state, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key))
-        )
+        """Mark a key of the warm tier as used lately, so that reclaim moves it forward rather than
+        out. In the archive a mark would say that it was read there, and is worth promoting.
+        """
+        cdef place_t place
+        cdef const char* name = PyBytes_AS_STRING(key)
+        cdef uint64_t klen = PyBytes_GET_SIZE(key)
+        cdef uint64_t digest = digest_of(&self.state, name, klen)
+        cdef uint64_t word = find_live(&self.state, name, klen, digest, &place)
+        if word and not word & FM_TIER_BIT:
+            mark_touched(&self.state, digest)
 
     def was_touched(self, bytes key not None):
         """True when the key was read since it was last asked (one bit a hash: may be wrong)."""

@@ -57,3 +57,18 @@ def test_what_cannot_be_opened_is_status_2(
 ) -> None:
     assert cli.main(["verify", str(private_tmp / "missing")]) == 2
     assert "missing: No such file" in capsys.readouterr().err
+
+
+def test_a_record_that_a_rebuild_passed_over(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A copy's index is not to be trusted; made anew it knows nothing of a damaged header."""
+    segment = directory / "cache/seg.0"
+    (directory / "cache/index").unlink()
+    patch(segment, segment.read_bytes().find(b"number") - 30, bytes(8))
+    status = cli.main(["verify", str(directory)])
+    told = capsys.readouterr().out
+    assert status == 1
+    assert told == (
+        "damaged places whose records, if any, are gone: 1\nrecords: 301 read, 0 damaged\n"
+    )

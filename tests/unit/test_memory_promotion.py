@@ -60,3 +60,21 @@ def test_a_synced_value_stays_until_its_copy_is_synced(private_tmp: Path, durabi
             engine.cold_reclaimer.drop_dead()
         assert 0 not in engine.files.cold.numbers
         assert engine.files.super.get("synced") > address
+
+
+def test_one_look_at_everything_moves_nothing_up(private_tmp: Path) -> None:
+    """Not even what L1 let go of after it had been moved down: it was not read in the archive."""
+    with open_tiers(private_tmp) as memory:
+        for key in range(40):
+            memory.put(key, bytes(10_000))
+        archive_warm(memory)
+        empty_l1(memory)
+        before = memory.stats()["l3"]["entries"]
+        assert before == 40
+        for key in range(40):
+            assert memory.get(key) == bytes(10_000)
+        assert memory.stats()["l3"]["entries"] == before
+        empty_l1(memory)
+        for key in range(40):
+            assert memory.get(key) == bytes(10_000)
+        assert memory.stats()["l3"]["entries"] == 0
