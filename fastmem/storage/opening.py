@@ -28,7 +28,7 @@ from fastmem.storage.files import Directory
 from fastmem.storage.indexing import IndexFiles
 from fastmem.storage.keying import noted, refuse_other_key
 from fastmem.storage.parents import refuse_path
-from fastmem.storage.segments import Segments, recover_identity, tail_of
+from fastmem.storage.segments import Segments, holds_segments, recover_identity, tail_of
 from fastmem.storage.strangers import leftovers, refuse_other_tier, refuse_strangers
 from fastmem.storage.superblock import (
     ARCHIVE_MAGIC,
@@ -187,7 +187,8 @@ class StoreFiles(IndexFiles):
         elif not page:
             self._made.append((directory, name))
         segment_bytes, uuid, salt = known or (self._segment_bytes[own], NO_UUID, 0)
-        page = new_identity(magic, segment_bytes, uuid, salt, lost=known is not None)
+        lost = name == "super" and any(map(holds_segments, self._directories))
+        page = new_identity(magic, segment_bytes, uuid, salt, lost=lost)
         if not known:  # else nobody knows what key its records were made with
             page = noted(page, self._authenticator)
         if not self.read_only:
@@ -227,8 +228,15 @@ class StoreFiles(IndexFiles):
 
     def _claim(self, boot: bytes) -> None:
         """Make the index trusted from here on, and the archive this store's."""
+        archive, uuid = self.archive, self.super.uuid
+        # What both pages say of each other is written before what comes to depend on it.
+        new = self.page_was_lost or not (archive is None or archive.partner() == uuid)
         self.own_archive()
+        if new and archive is not None:
+            archive.sync()
         self.super.trust(boot, *self._index_place(), self._partner())
+        if new:
+            self.super.sync()
         self._count_opening()
         self.super.clean = False
         for directory in self._directories:

@@ -41,12 +41,11 @@ def refuse_evictions(archive: Superblock, directory: Directory) -> None:
 
 def refuse_others(page: Superblock, archive: Superblock, directories: list[Directory]) -> None:
     """DirectoryRefusedError when L2 and L3 are parts of two memories, or one has been written with
-    another partner since: older values would return. A new L3 goes with any L2: it is only noted.
+    another L2 since: older values would return. An L3 that knows no other L2 is only noted.
     """
     warm, cold = directories
     ours, theirs = page.partner(), archive.partner()
-    alien = ours not in (NO_UUID, archive.uuid)
-    if archive.claimed and (alien or theirs not in (NO_UUID, page.uuid)):
+    if ours != NO_UUID and theirs not in (NO_UUID, page.uuid):
         raise DirectoryRefusedError(
             f"is no L2 for {str(cold.path)!r}: it was last written with the archive {ours.hex()}, "
             f"and that archive, {archive.uuid.hex()}, with the L2 {theirs.hex()}; open each with "
@@ -54,7 +53,7 @@ def refuse_others(page: Superblock, archive: Superblock, directories: list[Direc
             warm.path,
             errno.EINVAL,
         )
-    if alien:
+    if ours not in (NO_UUID, archive.uuid):
         log_to.warning(
             "%s: its archive %s is not in %s; what that holds is missed",
             warm.path,

@@ -93,7 +93,7 @@ class Rebuild:
         # What this boot wrote was whole; of another boot, what was synced, as far as is known.
         head, noted = files.super.get(f"{prefix}head"), files.super.get(tail_of(segments))
         vouched = noted if files.same_boot else files.super.get(f"{prefix}synced")
-        if files.page_was_lost and segments.which == WARM:
+        if files.page_was_lost:
             vouched = noted = end  # better miss the newest value of a key than find an older one
         believed = head <= noted
         if (

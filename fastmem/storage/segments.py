@@ -37,6 +37,11 @@ def segment_bytes_for(budget_bytes: int | None) -> int:
     return 1 << (clamped.bit_length() - 1)
 
 
+def holds_segments(directory: Directory) -> bool:
+    """True when a directory has segments of either tier."""
+    return any(name.startswith(("seg.", "cold.")) for name in directory.names())
+
+
 def tail_of(segments: Segments) -> str:
     """The field of the first page that holds a tier's tail."""
     return "cold_tail" if segments.which == COLD else "tail"

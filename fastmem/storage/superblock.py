@@ -40,8 +40,8 @@ _FIELDS = {
 def new_identity(
     magic: bytes, segment_bytes: int, uuid: bytes = NO_UUID, salt: int = 0, *, lost: bool = False
 ) -> bytes:
-    """Return the first page of a new store or archive, or of one whose page was lost and identity
-    recovered: that says so until an opening is done with it.
+    """Return the first page of a new store or archive. `lost`: of one that has segments, and it says
+    so until an opening is done with it.
     """
     while uuid == NO_UUID:
         uuid = os.urandom(16)
@@ -156,7 +156,7 @@ class Superblock:
     @property
     def claimed(self) -> bool:
         """False for a page that no opening was done with: it tells the identity, and no more."""
-        return any(self._read(_TRUST_AT, _TRUST)) or any(self._read(_TRUST_CHECK_AT, _U64))
+        return self.owner()[0] != LOST_PAGE and any(self._read(_TRUST_AT, _TRUST))
 
     def own(self, store_uuid: bytes, floor: int, l2_uuid: bytes) -> None:
         """Archive: record the store whose index covers it, a bound no version has reached, and the

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from fastmem._core.layout import LOCATION_MASK, TIER_BIT, UNIT_BYTES
+from fastmem._core.layout import TIER_BIT, UNIT_BYTES
 from fastmem._core.log import COLD, WARM
 from fastmem.errors import StoreError
 from fastmem.storage.opening import StoreFiles
@@ -119,14 +119,14 @@ class Syncer:
 
     def free_values(self) -> None:
         """Unlink the value files whose records were replaced, once that cannot be undone."""
-        super_ = self._files.super
         while self._log.freed:
             word, number = self._log.first_freed()
             values = self._files.values(COLD if word & TIER_BIT else WARM)
             assert values is not None
-            synced = super_.get("cold_synced" if word & TIER_BIT else "synced")
-            if word & LOCATION_MASK >= synced and not self._each_put:
-                values.doom(number, (0, 0))  # its record was never promised to survive power loss
+            if number in values.unsynced:
+                values.doom(
+                    number, (0, 0)
+                )  # no record of it was ever promised to survive power loss
             else:
                 values.doom(number, self._files.ends)
             self._log.drop_freed()  # last: an interrupt before it does all of this again

@@ -15,6 +15,7 @@ from fastmem._core.layout import LOCATION_MASK, TIER_BIT, UNIT_BYTES
 from fastmem._core.log import WARM
 from fastmem.storage.files import Directory
 from fastmem.storage.segments import Segments
+from fastmem.storage.superblock import Superblock
 from tests.crash.directories import (
     TAIL_AT,
     Opener,
@@ -27,7 +28,7 @@ from tests.crash.directories import (
 )
 from tests.crash.test_torn_twice import restart as restart_fixture
 from tests.crash.test_torn_twice import tear
-from tests.demotion import reclaim
+from tests.demotion import archive_warm, reclaim
 
 restart = restart_fixture
 LARGE = 9 << 20  # more than half of L2: straight to the archive
@@ -228,3 +229,79 @@ def test_an_archive_that_another_l2_has_written_to(
     (private_tmp / "l3").rename(private_tmp / "elsewhere")
     with open_tiers(private_tmp):
         assert "what that holds is missed" in caplog.text
+
+
+def test_a_death_while_l2_and_l3_are_made_known_to_each_other(
+    private_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_tiers(private_tmp) as memory:
+        memory.put("k", "kept")
+    (private_tmp / "l3").rename(private_tmp / "elsewhere")
+
+    def die(_page: Superblock) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as planted:
+        planted.setattr(Superblock, "sync", die)
+        planted.setattr(Directory, "unlink", lambda *_: None)  # a death undoes nothing
+        with pytest.raises(KeyboardInterrupt):
+            open_tiers(private_tmp)
+    with open_tiers(private_tmp) as memory:
+        assert memory.get("k") == "kept"
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_an_archive_alone_shows_no_value_that_was_replaced_there(
+    private_tmp: Path, read_only: bool
+) -> None:
+    """What replaced it has gone for good since: the newest value is in L2."""
+    with open_tiers(private_tmp) as memory:
+        memory.put("k", "old")
+        archive_warm(memory)
+        memory.put("k", os.urandom(LARGE))
+        memory.put("k", "new")
+        assert not list((private_tmp / "l3").glob("val.*"))
+    with Archive(private_tmp / "l3", read_only=read_only) as archive:
+        assert archive.get("k") is None
+    with open_tiers(private_tmp) as memory:
+        assert memory.get("k") == "new"
+
+
+def test_a_value_file_that_is_away_while_its_archive_is_opened_alone(private_tmp: Path) -> None:
+    value = os.urandom(LARGE)
+    with open_tiers(private_tmp) as memory:
+        memory.put("k", value)
+    (file,) = (private_tmp / "l3").glob("val.*")
+    file.rename(private_tmp / "away")
+    with Archive(private_tmp / "l3") as archive:
+        assert archive.get("k") is None
+    (private_tmp / "away").rename(file)
+    with open_tiers(private_tmp) as memory:
+        assert memory.get("k") == value
+
+
+def test_a_file_that_was_synced_stays_when_its_moved_record_is_replaced(
+    private_tmp: Path, restart: Any
+) -> None:
+    """The record at the tail was never synced, but the one it was moved from was."""
+    value = os.urandom(300_000)
+    with open_segments(private_tmp / "a") as store:
+        store.put("k", value)
+        for i in range(20):
+            store.put(i, os.urandom(1 << 17))
+        store.flush()
+        store.get("k")
+        engine = engine_of(store)
+        reclaim(engine, 1)
+        synced = engine.files.super.get("synced")
+        assert engine.log.seek(encode_key("k")) & LOCATION_MASK >= synced
+        store.put("k", "newer")
+        units = engine.files.warm.segment_units
+        at = copy(private_tmp / "a", private_tmp / "b")
+    for segment in (at / "l2").glob("seg.*"):  # all that was not synced is lost
+        start = max(synced - int(segment.suffix[1:]) * units, 4) * UNIT_BYTES
+        kept = segment.read_bytes()[:start]
+        segment.write_bytes(kept.ljust(segment.stat().st_size, b"\0"))
+    restart()
+    with open_segments(at) as store:
+        assert store.get("k") == value
