@@ -123,12 +123,9 @@ class Syncer:
             word, number = self._log.first_freed()
             values = self._files.values(COLD if word & TIER_BIT else WARM)
             assert values is not None
-            if number in values.unsynced:
-                values.doom(
-                    number, (0, 0)
-                )  # no record of it was ever promised to survive power loss
-            else:
-                values.doom(number, self._files.ends)
+            # Nothing that leads to a file which was never synced was promised to stay.
+            until = (0, 0) if number in values.unsynced else self._files.ends
+            values.doom(number, until)
             self._log.drop_freed()  # last: an interrupt before it does all of this again
         self._reap()
 
