@@ -40,8 +40,8 @@ _FIELDS = {
 def new_identity(
     magic: bytes, segment_bytes: int, uuid: bytes = NO_UUID, salt: int = 0, *, lost: bool = False
 ) -> bytes:
-    """Return the first page of a new store or archive. `lost`: of one that has segments, and it says
-    so until an opening is done with it.
+    """Return the first page of a new store or archive. `lost`: of one that has segments, which it
+    says until an opening is done with it.
     """
     while uuid == NO_UUID:
         uuid = os.urandom(16)
