@@ -228,14 +228,11 @@ class StoreFiles(IndexFiles):
 
     def _claim(self, boot: bytes) -> None:
         """Make the index trusted from here on, and the archive this store's."""
-        archive, uuid = self.archive, self.super.uuid
-        # What both pages say of each other is written before what comes to depend on it.
-        new = self.page_was_lost or not (archive is None or archive.partner() == uuid)
         self.own_archive()
-        if new and archive is not None:
-            archive.sync()
+        if self.page_was_lost and self.archive is not None:
+            self.archive.sync()  # or a power loss may leave it with an L2 that is no more
         self.super.trust(boot, *self._index_place(), self._partner())
-        if new:
+        if self.page_was_lost:
             self.super.sync()
         self._count_opening()
         self.super.clean = False

@@ -124,8 +124,8 @@ class Syncer:
             values = self._files.values(COLD if word & TIER_BIT else WARM)
             assert values is not None
             # Nothing that leads to a file which was never synced was promised to stay.
-            until = (0, 0) if number in values.unsynced else self._files.ends
-            values.doom(number, until)
+            at_once = number in values.unsynced or values.is_gone(number)
+            values.doom(number, (0, 0) if at_once else self._files.ends)
             self._log.drop_freed()  # last: an interrupt before it does all of this again
         self._reap()
 

@@ -199,6 +199,10 @@ class ValueFiles:
             return None
         return head[start : start + klen]
 
+    def is_gone(self, number: int) -> bool:
+        """True when a file is not there, whatever was counted."""
+        return not self.directory.allocated_bytes(self._name(number))
+
     def doom(self, number: int, until: tuple[int, int]) -> None:
         """Unlink a file once the warm and the cold log are synced up to `until`.
 
