@@ -131,7 +131,7 @@ def test_frames_and_dictionaries_of_the_archive(private_tmp: Path) -> None:
     with open_archive(private_tmp) as store:
         for number in range(8_000):
             store.put(number, {"number": number, "text": f"much of the same as {number}; " * 20})
-        engine_of(store).cold.dictionaries.close()  # when it is trained
+        engine_of(store).cold.dictionaries._training.join()  # `close` would cut it short
         store.put("with", {"number": 1, "text": "much of the same as ; " * 20})
         assert store.verify() == 8_001
         path = private_tmp / "l3" / "dict.1"
