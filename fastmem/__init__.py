@@ -72,6 +72,8 @@ _LOWER_TIERS = {
 if not TYPE_CHECKING:  # or every name would do for a type checker
 
     def __getattr__(name: str) -> object:
+        if name in ("memory", "storage"):
+            return importlib.import_module(f"fastmem.{name}")
         if name not in _LOWER_TIERS:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         module = _LOWER_TIERS[name] if sys.platform == "linux" else "fastmem.elsewhere"

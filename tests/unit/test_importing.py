@@ -33,6 +33,10 @@ def test_the_tiers_below_come_with_their_names() -> None:
     assert not loaded & {"rich", "numpy", "nats", "redis", "valkey", "asyncio"}
 
 
+def test_the_modules_below_are_there_as_before() -> None:
+    assert "fastmem.storage.engine" in modules_after("import fastmem; fastmem.storage.Archive")
+
+
 def test_every_public_name_is_listed_and_there() -> None:
     assert set(fastmem.__all__) <= set(dir(fastmem))
     namespace: dict[str, object] = {}
