@@ -72,7 +72,8 @@ class Rebuild:
             self._absorb_settled(*tiers[WARM])
             heads[WARM] = 0
             files.super.set("head", 0)
-            files.super.sync()
+            if not files.read_only:
+                files.super.sync()
         if lost := self._vouching.lost(self._log):
             files.dropped_records += lost
             log_to.warning("%s: %d records lost with their value files", files.directory.path, lost)

@@ -144,7 +144,8 @@ class Room:
                 self.make_room(COLD, cold.segment_bytes)  # what reclaim of the warm tier takes
             self.make_room(tier, wanted_bytes + spare * (segments.segment_bytes if segments else 0))
         except (OSError, MemoryError):
-            self.unpaid |= self.used(tier) > (self.budget(tier) or 0)  # the segment moved on to
+            budget = self.budget(tier)
+            self.unpaid |= budget is not None and self.used(tier) > budget  # the one moved on to
             raise
 
     def owe(self) -> None:
