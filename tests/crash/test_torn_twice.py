@@ -72,13 +72,11 @@ def test_what_was_synced_before_a_torn_put_is_there_after_every_restart(
 BOUNDS = ("synced", "cold_synced")
 
 
-@pytest.mark.parametrize("missing", [True, False])
-def test_a_synced_large_value_on_its_way_down(
-    private_tmp: Path, restart: Any, missing: bool
-) -> None:
-    """Its new file in the archive is lost or torn; the old record and file are there."""
-    value = os.urandom(300_000)
-    with open_tiers(private_tmp / "a") as memory:
+def on_its_way_down(path: Path, value: bytes) -> tuple[Path, Path]:
+    """A memory that dies when reclaim has copied the synced value "k" to the archive, and synced
+    nothing since. Return its directory, and the file that the archive has of it.
+    """
+    with open_tiers(path / "a") as memory:
         memory.put("k", value)
         memory.put("filler", os.urandom(1 << 18))
         memory.flush()
@@ -86,8 +84,18 @@ def test_a_synced_large_value_on_its_way_down(
             memory.put(i, os.urandom(1 << 17))
         reclaim(engine_of(memory), 1, forward=False)
         assert engine_of(memory).log.get(b"sk").word & TIER_BIT
-        at = copy(private_tmp / "a", private_tmp / "b")
+        at = copy(path / "a", path / "b")
     (file,) = (at / "l3").glob("val.*")
+    return at, file
+
+
+@pytest.mark.parametrize("missing", [True, False])
+def test_a_synced_large_value_on_its_way_down(
+    private_tmp: Path, restart: Any, missing: bool
+) -> None:
+    """Its new file in the archive is lost or torn; the old record and file are there."""
+    value = os.urandom(300_000)
+    at, file = on_its_way_down(private_tmp, value)
     if missing:
         file.unlink()
     else:
