@@ -79,14 +79,14 @@ def forget(Log log not None, int which, uint64_t number):
 
 
 def forget_damaged(Log log not None):
-    """Clear every slot that leads to no sound header. Return how many."""
+    """Clear every slot that leads to no sound header of a key of its own. Return how many."""
     cdef draft_t draft
     cdef place_t place
     cdef uint64_t cleared = 0
     log.require_open()
     first_slot(&log.state.index, 0, &draft.cursor)
     while next_entry(&log.state.index, &draft.cursor, &draft.expected):
-        if not locate(log.state.tier, draft.expected, &place) or not valid(&place):
+        if not leads(&log.state, draft.cursor.home, draft.expected, &place):
             log.take(clear_slot, &draft)
             cleared += 1
     return cleared
@@ -119,7 +119,7 @@ cdef list records_of(
             while next_slot(&state.index, &cursor, &word):
                 if word == 0:
                     continue
-                if not locate(state.tier, word, &place) or not valid(&place):
+                if not leads(state, home, word, &place):
                     if which == WHOLE:
                         found.append(lost_record(word))
                     else:
@@ -130,8 +130,23 @@ cdef list records_of(
     return found
 
 
+cdef bint leads(const log_t* state, uint64_t home, uint64_t word, place_t* place) noexcept nogil:
+    """True when a word in the chain of `home` leads to a sound header of a key that belongs there.
+
+    A damaged word may lead to the record of another key, which then would be met twice.
+    """
+    cdef uint64_t digest
+    if not locate(state.tier, word, place) or not valid(place):
+        return False
+    digest = digest_of(state, key_of(place.record), place.record.klen)
+    return (
+        tag_of(&state.index, digest) == word & FM_TAG_MASK
+        and home_of(&state.index, digest) == home
+    )
+
+
 cdef Record lost_record(uint64_t word):
-    """What stands for a word that leads to nothing valid: it has neither key nor body."""
+    """What stands for a word that leads to no record of its own: it has neither key nor body."""
     cdef Record record = Record.__new__(Record)
     record.word = word
     return record

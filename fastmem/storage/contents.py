@@ -25,6 +25,7 @@ from fastmem.storage.values import Pointer, ValueFiles
 
 log_to = logging.getLogger("fastmem.storage")
 
+UNSOUND = "index leads to no sound record of the key"
 MISSING_FILE = "record whose value file is missing"
 
 
@@ -116,7 +117,7 @@ class Contents:
         number, units = divmod(word & LOCATION_MASK, segments.segment_units)
         return segments.directory.path / segments.name(number), units * UNIT_BYTES
 
-    def corrupt(self, word: int, reason: str = "record does not validate") -> CorruptRecordError:
+    def corrupt(self, word: int, reason: str = UNSOUND) -> CorruptRecordError:
         """The error of what a word leads to, to be raised, noted or handed on."""
         return CorruptRecordError(reason, *self.place(word))
 
