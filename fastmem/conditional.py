@@ -12,14 +12,14 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from fastmem._core.bulk import keys_of, pairs_of
+from fastmem._core.bulk import keys_of, name_pair, pairs_of
 from fastmem._core.clock import deadline_ns
 from fastmem._core.keys import encode_key
 from fastmem._core.l1 import MISSING
 from fastmem._core.leases import Lease
 from fastmem.entries import TierKey
 from fastmem.errors import ValueTooLargeError
-from fastmem.writing import Guard, TieredWriting
+from fastmem.writing import Coded, Guard, TieredWriting
 
 __all__ = ["TieredVerbs"]
 
@@ -152,19 +152,21 @@ class TieredVerbs(TieredWriting):
         """Put every pair of a mapping or of an iterable of pairs.
 
         All pairs are drawn, measured and (unless they stay in L1 alone) encoded before the first is
-        put: what that raises, ValueTooLargeError included, leaves everything as it was. Then pair
-        after pair is put, each in one step; an OSError or an interrupt ends that early, and a note
-        on the exception says how many pairs are put.
+        put: what that raises, ValueTooLargeError included, leaves everything as it was, and a note
+        on the exception names the pair. Then pair after pair is put, each in one step; an OSError
+        or an interrupt ends that early, and a note says how many pairs are put.
         """
         deadline = deadline_ns(ttl_seconds)
         engine = self._engine
         engine.require_writable()
         limit = max(engine.warm_value_limit, engine.cold.value_limit if engine.cold else 0)
-        coded = []
+        coded: list[tuple[TierKey, Any, Coded]] = []
         for key, value in pairs_of(pairs):
-            parts = self._coded(key, value)
-            if len(parts[3]) > limit:
-                raise ValueTooLargeError(len(parts[3]), limit)
+            try:
+                parts = self._coded_within(limit, key, value)
+            except Exception as error:
+                name_pair(error, len(coded) + 1, key)
+                raise
             coded.append((key, value, parts))
         put = 0
         try:
@@ -174,6 +176,12 @@ class TieredVerbs(TieredWriting):
         except BaseException as error:
             error.add_note(f"put_many put {put} of {len(coded)} pairs")
             raise
+
+    def _coded_within(self, limit: int, key: TierKey, value: Any) -> Coded:
+        coded = self._coded(key, value)
+        if len(coded[3]) > limit:
+            raise ValueTooLargeError(len(coded[3]), limit)
+        return coded
 
     def delete_many(self, keys: Iterable[Any], /) -> int:
         """Remove every one of `keys` from every tier, each in one step. Return how many were there.

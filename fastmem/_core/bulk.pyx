@@ -1,5 +1,6 @@
 """`get_many`, `put_many` and `delete_many`: many keys, each in a step of its own."""
 
+import reprlib
 from collections.abc import Mapping
 
 from libc.stdint cimport int64_t, uint32_t
@@ -24,6 +25,13 @@ def keys_of(keys):
 def pairs_of(pairs):
     """The pairs of a bulk verb, out of a mapping or an iterable of pairs."""
     return pairs.items() if isinstance(pairs, Mapping) else pairs
+
+
+def name_pair(error, number, key):
+    """Note on what one pair of a bulk verb raised, before any was put, which pair it was."""
+    error.add_note(
+        f"put_many: pair {number}, of the key {reprlib.repr(key)}, is refused; nothing is put"
+    )
 
 
 cdef class BulkVerbs(RemovalVerbs):
@@ -64,20 +72,24 @@ cdef class BulkVerbs(RemovalVerbs):
 
         All pairs are drawn, hashed and measured before the first is stored: what the iterable, a
         ``__hash__`` or a sizer raise, a bad ttl and ``ValueTooLargeError`` leave everything as it
-        was. Then pair after pair is stored, each in one step; only a key's ``__eq__``, a listener's
-        interrupt or ``MemoryError`` can end that early, and a note on the exception says how many
-        pairs are stored.
+        was, and a note on the exception names the pair. Then pair after pair is stored, each in one
+        step; only a key's ``__eq__``, a listener's interrupt or ``MemoryError`` can end that early,
+        and a note on the exception says how many pairs are stored.
         """
         cdef Displaced out = [0, 0, 0]
         cdef int64_t size, deadline, ttl = ttl_ns(ttl_seconds)
         cdef list measured = []
         self.require_open()
         for key, value in pairs_of(pairs):
-            hash(key)
-            size = self.entry_size(key, value)
-            if size > self.budget:
-                self.too_large += 1
-                raise ValueTooLargeError(size, self.budget)
+            try:
+                hash(key)
+                size = self.entry_size(key, value)
+                if size > self.budget:
+                    self.too_large += 1
+                    raise ValueTooLargeError(size, self.budget)
+            except Exception as error:
+                name_pair(error, len(measured) + 1, key)
+                raise
             measured.append((key, value, size))
         deadline = deadline_after(ttl) if ttl else 0
         stored = 0

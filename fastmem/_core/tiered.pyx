@@ -76,18 +76,21 @@ cdef class TieredL1(Guarded):
         self, key, value, int64_t size_bytes, int64_t deadline_ns, int64_t put_ns,
         bytes encoded not None, uint64_t word,
     ):
-        """ATOMIC. Hold a loaded value, put at `put_ns`, while `word` is still the key's record."""
+        """ATOMIC. Hold a loaded value, put at `put_ns`, while `word` is still the key's record.
+
+        True when L1 holds it now.
+        """
         if not self._log.holds(encoded, word):
             return False
-        self.hold(key, value, size_bytes, deadline_ns, put_ns, word)
-        return True
+        return self.hold(key, value, size_bytes, deadline_ns, put_ns, word)
 
-    cdef int hold(
+    cdef bint hold(
         self, object key, object value, int64_t size_bytes, int64_t deadline_ns, int64_t put_ns,
         uint64_t word,
     ) except -1:
-        """Install a clean entry, or make sure that L1 holds no older one when it cannot."""
+        """Install a clean entry, or make sure that L1 holds no older one. True when installed."""
         cdef Displaced out = [0, 0, 0]
+        cdef bint installed = False
         if size_bytes > self.budget:
             self.discard(key, CAUSE_REPLACED, &out)
         else:
@@ -95,10 +98,11 @@ cdef class TieredL1(Guarded):
                 self.install(key, value, size_bytes, deadline_ns, word, 0, &out)
                 if put_ns:
                     self.entry_at(self.find(key)).put_ns = put_ns
+                installed = True
             except MemoryError:
                 self.discard(key, CAUSE_REPLACED, &out)
         self.release(&out)
-        return 0
+        return installed
 
     def _put_dirty(
         self, key, value, int64_t size_bytes, int64_t deadline_ns, bytes encoded not None, guard

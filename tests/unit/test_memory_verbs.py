@@ -191,8 +191,10 @@ def test_put_many_changes_nothing_when_a_later_pair_is_bad(
 ) -> None:
     if error is SerializationError and placed._write_back:
         pytest.skip('in "cache" mode it is found out when it is spilled')
-    with pytest.raises(error):
+    with pytest.raises(error) as raised:
         placed.put_many([("n", 1), ("new", 2), bad])
+    note = f"put_many: pair 3, of the key {bad[0]!r}, is refused; nothing is put"
+    assert raised.value.__notes__ == [note]
     assert placed["n"] == 7
     assert "new" not in placed
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from fastmem import TieredMemorySystem
 from tests.crash.directories import open_archive, open_segments, open_tiers
 from tests.demotion import archive_warm, empty_l1
+from tests.house.tree import ROOT
 
 TIERS = ("l1", "l2", "l3")
 EVERY_TIER = (
@@ -41,6 +43,17 @@ def test_every_tier_has_what_was_asked_for(private_tmp: Path) -> None:
     for tier in ("l2", "l3"):
         assert set(nested[tier]["evictions"]) == {"size"}
         assert set(nested[tier]["errors"]) == ERRORS
+
+
+def test_what_l1_has_no_room_for_is_not_promoted(private_tmp: Path) -> None:
+    with open_tiers(private_tmp) as memory:
+        memory.put("large", bytes(memory.budget_bytes + 1))
+        memory.put("small", bytes(100))
+        empty_l1(memory)
+        assert memory.get("large") is not None
+        assert memory.get("small") is not None
+        stats = memory.stats()["l2"]
+        assert (stats["hits"], stats["promotions"]) == (2, 1)
 
 
 @pytest.mark.parametrize("opener", [open_segments, open_archive])
@@ -95,3 +108,17 @@ def test_what_the_system_refuses_is_counted_by_kind(
             patch.setattr(engine, "provided", refuse)
             assert memory.get("k") == 1  # the second time it would move up
         assert memory.get_stats()[f"l3_errors_{kind}"] == memory.get_stats()["l3_errors"] == 1
+
+
+def test_the_page_about_them_names_them_all(private_tmp: Path) -> None:
+    page = (ROOT / "docs" / "stats.md").read_text()
+    told = set(re.findall(r"`(?:errors\.)?([a-z0-9_]+)`", page))
+    with open_tiers(private_tmp) as memory:
+        stats, flat = memory.stats(), memory.get_stats()
+    names = {name for tier in stats.values() for name in tier}
+    names |= {kind for tier in stats.values() for kind in tier["errors"] | tier["evictions"]}
+    names |= {name for name in flat if name.endswith("_mb")}
+    assert names <= told
+    rows = set(re.findall(r"^\| (.*?) \|", page, re.MULTILINE)) - {"name", "---"}
+    in_rows = {name for row in rows for name in re.findall(r"`(?:errors\.)?([a-z0-9_]+)`", row)}
+    assert in_rows <= names
