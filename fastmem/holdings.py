@@ -84,7 +84,8 @@ def locate(directory: Path, archive: Path | None) -> dict[str, Path]:
         return {"l2": first}
     cold = archive if archive is not None else first.absolute().parent / ARCHIVE
     if not cold.is_dir():
-        raise OpenError(f"{first}: no directory {ARCHIVE} beside it; say with --l3 where L3 is")
+        found = "no store is in it, and no" if kind is None else "no"
+        raise OpenError(f"{first}: {found} directory {ARCHIVE} beside it; say with --l3 where L3 is")
     if not are_partners(first, cold):
         raise OpenError(f"{cold} is not the L3 of {first}")
     return {"l2": first, "l3": cold}

@@ -45,6 +45,7 @@ def kind_of(path: Path) -> Kind | None:
 def are_partners(warm: Path, cold: Path) -> bool:
     """False when first pages say that `cold` is not the L3 of the memory whose L2 is `warm`.
 
+    For looking at what was one memory: an opening also takes a new L3 in the place of a lost one.
     Raises as `kind_of`. Nothing is changed.
     """
     store, archive = _first_pages(warm)[0], _first_pages(cold)[1]

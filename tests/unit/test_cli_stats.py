@@ -118,6 +118,11 @@ def test_a_foreign_directory(
     assert footprint(tmp_path) == before
 
 
+def test_an_empty_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty").mkdir(mode=0o700)
+    assert "empty: no store is in it" in failure(capsys, "stats", str(tmp_path / "empty"))
+
+
 def test_a_directory_made_with_larger_budgets(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
