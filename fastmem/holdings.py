@@ -85,7 +85,8 @@ def locate(directory: Path, archive: Path | None) -> dict[str, Path]:
     cold = archive if archive is not None else first.absolute().parent / ARCHIVE
     if not cold.is_dir():
         found = "no store is in it, and no" if kind is None else "no"
-        raise OpenError(f"{first}: {found} directory {ARCHIVE} beside it; say with --l3 where L3 is")
+        told = f"{found} directory {ARCHIVE} beside it; say with --l3 where L3 is"
+        raise OpenError(f"{first}: {told}")
     if not are_partners(first, cold):
         raise OpenError(f"{cold} is not the L3 of {first}")
     return {"l2": first, "l3": cold}

@@ -1,18 +1,33 @@
 from collections.abc import Callable
+from typing import final
 
 from fastmem._core.log import Log
+
+@final
+class Survey:
+    @property
+    def records(self) -> int: ...
+    @property
+    def dropped(self) -> int: ...
+    @property
+    def end(self) -> int: ...
+    @property
+    def newest(self) -> int: ...
+    @property
+    def holes(self) -> int: ...
+    @property
+    def passed(self) -> list[tuple[int, int]]: ...
 
 def absorb(
     log: Log,
     which: int,
     number: int,
     at: int,
-    counts: list[int],
+    survey: Survey,
     vouch: Callable[[bytes, bytes, int], bool],
     vouched: int,
     settled: int,
     tail: int,
-    passed: list[tuple[int, int]],
 ) -> int: ...
 def newest(log: Log, key: bytes) -> int: ...
 def sweep(log: Log) -> None: ...

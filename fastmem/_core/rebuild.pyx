@@ -1,5 +1,6 @@
 """Rebuilding the index from the log."""
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint64_t
 from fastmem._core.index cimport (
@@ -19,17 +20,30 @@ from fastmem._core.tiers cimport (
 )
 
 
+@cython.final
+cdef class Survey:
+    """What reading a segment's records has shown: `records`, whole ones; `dropped`, runs of bytes
+    that are not zero and no record, and damaged bodies; `end` of the last record or skip, 0 when
+    there is none; `newest`, a version; `holes`, places where one may be lost that is not known to
+    have been synced; `passed`, (address, units) of records that count for nothing, for `pass_over`.
+    """
+
+    cdef readonly uint64_t records, dropped, end, newest, holes
+    cdef readonly list passed
+
+    def __cinit__(self):
+        self.passed = []
+
+
 def absorb(
-    Log log not None, int which, uint64_t number, uint64_t at, list counts not None, vouch,
-    uint64_t vouched, uint64_t settled, uint64_t tail, list passed,
+    Log log not None, int which, uint64_t number, uint64_t at, Survey survey not None, vouch,
+    uint64_t vouched, uint64_t settled, uint64_t tail,
 ):
     """Rebuild: index the records of one segment from address `at` on, newest version wins.
 
     Return the address to go on from, 0 when the segment is done. It stops early when the index
-    files must grow (`need` or `chores`). `counts` is [records, dropped, end, newest, holes]: whole
-    records seen, runs of bytes that are not zero and no record, the end of the last whole record or
-    skip (0: none), the newest version, and the places in [vouched, tail) where one may be lost.
-    `passed` takes (address, units) of the records that count for nothing, for `pass_over`.
+    files must grow (`need` or `chores`). What it meets is noted in `survey`; holes are counted in
+    [vouched, tail).
     Below address `settled` records are seen and not indexed: reclaim was done with them.
     Tombstones are indexed too, until `sweep`. Below address `vouched` every record was whole once:
     one whose body is damaged is indexed all the same, as lost, rather than let an older version
@@ -55,22 +69,22 @@ def absorb(
                 in_run = False
                 gap = 0
                 at += skipped
-                counts[2] = at
+                survey.end = at
                 continue
             gap += 1  # three at a segment's end are no lost record
-            counts[4] += gap > FM_SEAL_UNITS and vouched <= at < tail
+            survey.holes += gap > FM_SEAL_UNITS and vouched <= at < tail
             if not in_run and not zero_unit(<const uint64_t*>place.record):
-                counts[1] += 1
+                survey.dropped += 1
                 in_run = True
             at += 1
             continue
         in_run = False
         gap = 0
         if place.record.kind == FM_SEAL:
-            counts[2] = at
+            survey.end = at
             return 0
         good = intact = body_valid(place.record, at)
-        counts[4] += not good and vouched <= at < tail
+        survey.holes += not good and vouched <= at < tail
         if good and at >= max(vouched, settled) and place.record.kind == FM_POINTER:
             good = vouch(
                 PyBytes_FromStringAndSize(key_of(place.record), place.record.klen),
@@ -83,19 +97,19 @@ def absorb(
             if at >= settled and not adopt(state, &place):
                 log.need = NEED_OVERFLOW
                 return at
-            counts[0] += 1
-            counts[3] = max(counts[3], version_of(&place))
-        counts[1] += not intact
+            survey.records += 1
+            survey.newest = max(survey.newest, version_of(&place))
+        survey.dropped += not intact
         units = record_units(place.record, at)
         if not good and at >= vouched:
-            passed.append((at, units))
+            survey.passed.append((at, units))
         at += units
-        counts[2] = at
+        survey.end = at
         if wants_growth(&state.index):
             state.chores |= split_some(&state.index)
             if state.chores & CHORE_GROWTH:
                 return at
-    counts[4] += vouched <= at < min(tail, end)  # the file was cut
+    survey.holes += vouched <= at < min(tail, end)  # the file was cut
     return 0
 
 

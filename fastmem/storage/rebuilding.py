@@ -54,7 +54,7 @@ class Rebuild:
         self._log = files.log
         self._vouching = Vouching()
         self._torn = False  # not all is there that was appended
-        self._passed: dict[tuple[int, int], list[tuple[int, int]]] = {}  # by tier and segment
+        self._passed: list[tuple[int, int, list[tuple[int, int]]]] = []  # tier, segment, records
 
     def run(self) -> None:
         files = self._files
@@ -113,18 +113,18 @@ class Rebuild:
         newest = tail = 0
         vouch = partial(self._vouching.vouch, values)
         for number in segments.numbers:
-            counts = self._absorb_segment(segments, number, vouch, bounds)
-            if counts[1]:
-                self._files.dropped_records += counts[1]
+            survey = self._absorb_segment(segments, number, vouch, bounds)
+            if survey.dropped:
+                self._files.dropped_records += survey.dropped
                 log_to.warning(
                     "%s: %d damaged places passed over, %d whole records kept",
                     segments.directory.path / segments.name(number),
-                    counts[1],
-                    counts[0],
+                    survey.dropped,
+                    survey.records,
                 )
-            newest = max(newest, counts[3])
-            tail = counts[2] or tail
-            self._torn |= counts[4] > 0
+            newest = max(newest, survey.newest)
+            tail = survey.end or tail
+            self._torn |= survey.holes > 0
         units = segments.segment_units
         if not tail and segments.numbers:
             tail = segments.numbers[0] * units
@@ -148,25 +148,26 @@ class Rebuild:
         number: int,
         vouch: Callable[[bytes, bytes, int], bool],
         bounds: Bounds,
-    ) -> list[int]:
+    ) -> rebuild.Survey:
         """Index the records of one segment, growing the index as it must. See `absorb`."""
         files, log, which = self._files, self._log, segments.which
-        counts, passed = [0] * 5, self._passed.setdefault((which, number), [])
+        survey = rebuild.Survey()
         at = 0
         while True:
-            at = rebuild.absorb(log, which, number, at, counts, vouch, *bounds, passed)
+            at = rebuild.absorb(log, which, number, at, survey, vouch, *bounds)
             if log.need == NEED_OVERFLOW or log.chores & CHORE_OVERFLOW:
                 files.grow("overflow")
             if log.chores & CHORE_BUCKETS:
                 files.grow("index")
             if at == 0:
-                return counts
+                self._passed.append((which, number, survey.passed))
+                return survey
 
     def _mend(self) -> None:
         """Put skips in the place of what counts for nothing: it shall not count for more when all
         that is there is taken for synced.
         """
-        for (which, number), passed in self._passed.items():
+        for which, number, passed in self._passed:
             mapping = self._log.mapping(which, number)
             if passed and mapping is not None:
                 for at, units in passed:
