@@ -25,6 +25,7 @@ class Syncer:
         self._each_put = each_put
         self._failed = False
         self._under_way = False
+        self._inherits = files.inherit_unsynced()
 
     @property
     def unsynced_bytes(self) -> int:
@@ -82,6 +83,7 @@ class Syncer:
             raise
         if self._failed:  # a nested one
             self.refuse()
+        self._inherits = False
         if not nested:
             super_.set("synced", end)
             super_.set("cold_synced", cold_end)
@@ -112,7 +114,7 @@ class Syncer:
             mapping = self._log.mapping(tier, number)
             if first < last and mapping is not None:
                 mapping.sync(first * UNIT_BYTES, (last - first) * UNIT_BYTES)
-        if not self._each_put:
+        if self._inherits or not self._each_put:
             segments.directory.sync()
 
     # -- value files -------------------------------------------------------------------------
