@@ -59,7 +59,7 @@ class ColdReclaimer(OldestSegment):
         gone = False
         evictions["size"] += record.live  # before it is done, as it may need memory
         try:
-            if shadowing.uncovers(engine.log, record.key, record.version):
+            if uncovers := shadowing.uncovers(engine.log, record.key, record.version):
                 gone = engine.room.provided(
                     shadowing.entomb, engine.log, record.key, expected, dropped
                 )
@@ -74,6 +74,6 @@ class ColdReclaimer(OldestSegment):
                 del self._values.leaving[pointer.number]
             return length
         if pointer is not None:
-            self._values.remove(pointer.number)
+            self._remove_file(self._values, pointer.number, record, entombed=uncovers)
             length += pointer.length
         return length

@@ -18,10 +18,12 @@ from fastmem._core.log import COLD, WARM, Record
 if TYPE_CHECKING:
     from fastmem.storage.engine import Engine
     from fastmem.storage.segments import Segments
+    from fastmem.storage.values import ValueFiles
 
 _HEADS = {WARM: "head", COLD: "cold_head"}
 _SYNCED = {WARM: "synced", COLD: "cold_synced"}
 _SEALS = {WARM: SEAL_UNITS, COLD: COLD_SEAL_UNITS}
+_MOST_DEAD = 1 << 12  # keys of a segment that are remembered; with more, any is taken for one
 
 
 class OldestSegment(ABC):
@@ -35,6 +37,8 @@ class OldestSegment(ABC):
         self._tier = tier
         self._cursor = 0
         self._damaged = False
+        self._dead: set[int] = set()  # hashes of keys of the segment, of records that were not live
+        self._leaving = True  # the device may have the name of a segment that was unlinked
 
     @abstractmethod
     def _settle(self, record: Record, length: int, after: int) -> int:
@@ -55,10 +59,14 @@ class OldestSegment(ABC):
         number = segments.numbers[0]
         if number >= self._engine.files.tail_segment(self._tier):
             return
+        if self._leaving and self._was_synced(number * segments.segment_units):
+            segments.directory.sync()  # or it may return without what kept its records dead
+            self._leaving = False
         first = number * segments.segment_units
         if not first <= self._cursor < first + segments.segment_units:
             self._cursor = first + HEADER_UNITS
             self._damaged = False
+            self._dead.clear()
         while budget_bytes > 0:
             record, after = scan.next_record(self._engine.log, self._tier, self._cursor)
             if record is None:
@@ -67,11 +75,32 @@ class OldestSegment(ABC):
                 return
             self._damaged |= record.word & LOCATION_MASK != self._cursor
             budget_bytes -= self._settle(record, (after - self._cursor) * UNIT_BYTES, after)
+            if not record.live and len(self._dead) <= _MOST_DEAD:
+                self._dead.add(hash(record.key))
             self._cursor = after
             self._pass(after)
             if after % segments.segment_units == 0:
                 self._finish(segments, number)
                 return
+
+    def _remove_file(
+        self, values: ValueFiles, number: int, record: Record, *, entombed: bool
+    ) -> None:
+        """Unlink the value file of a record that has left for good.
+
+        After a power loss an older record of the key must not count for more than one without its
+        file. It lies before it in this segment, unless a tombstone was appended just now for it:
+        so the device has to know of that, or of the head.
+        """
+        if self._was_synced(record.word & LOCATION_MASK):
+            if entombed:
+                self._engine.syncer.sync()
+            elif len(self._dead) > _MOST_DEAD or hash(record.key) in self._dead:
+                self._engine.files.super.sync()
+        values.remove(number)
+
+    def _was_synced(self, address: int) -> bool:
+        return self._engine.files.super.get(_SYNCED[self._tier]) > address
 
     def _pass(self, address: int) -> None:
         """Move the head on: a rebuild leaves out what lies below it."""
@@ -88,12 +117,13 @@ class OldestSegment(ABC):
         engine, tier = self._engine, self._tier
         if self._damaged:
             engine.counters[tier].errors["dropped"] += scan.forget(engine.log, tier, number)
-        if engine.files.super.get(_SYNCED[tier]) > number * segments.segment_units:
+        if self._was_synced(number * segments.segment_units):
             engine.syncer.sync()
         # The next may not be there yet: a record that ends with its segment leaves the tail there.
         rest = [other for other in segments.numbers if other > number]
         self._pass((rest[0] if rest else number + 1) * segments.segment_units)
         if engine.log.mapping(tier, number) is not None:  # else an interrupt came right here
             engine.log.drop_segment(tier, number).close()
+        self._leaving = True
         segments.unlink(number)
         self._cursor = 0

@@ -106,7 +106,8 @@ class Reclaimer(OldestSegment):
         """Take a record out of the index for good; it is the oldest in the warm log."""
         engine, values = self._engine, self._engine.files.warm_values
         pointer = None
-        self._shadow(record)  # first: once the head has passed, nothing else keeps what it shadows
+        # First: once the head has passed, nothing else keeps what it shadows.
+        shadowed = self._shadow(record)
         # A corrupt pointer names no file: an orphan, which the next open finds.
         if record.kind == POINTER and record.body and values:
             pointer = Pointer.unpack(record.body)
@@ -116,9 +117,12 @@ class Reclaimer(OldestSegment):
                 del values.leaving[pointer.number]
             return
         if pointer is not None and values:
-            values.remove(pointer.number)
+            self._remove_file(values, pointer.number, record, entombed=shadowed)
 
-    def _shadow(self, record: Record) -> None:
+    def _shadow(self, record: Record) -> bool:
         """If an older copy may be in the archive, leave a tombstone of the version there."""
-        if record.flags & SHADOWS_L3 and self._engine.cold is not None:
-            self._engine.cold.shadow(record.key, record.version)
+        cold = self._engine.cold
+        if not record.flags & SHADOWS_L3 or cold is None:
+            return False
+        cold.shadow(record.key, record.version)
+        return True
