@@ -219,6 +219,11 @@ class Directory:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(self.path / name))
         return facts.st_size if stat.S_ISREG(facts.st_mode) else 0
 
+    def is_empty(self, name: str) -> bool:
+        """True for a file without a byte."""
+        facts = self.stat(name)
+        return stat.S_ISREG(facts.st_mode) and facts.st_size == 0
+
     def allocated_bytes(self, name: str) -> int:
         """Bytes the file takes on disk, 0 when there is none."""
         try:

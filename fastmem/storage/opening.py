@@ -146,7 +146,8 @@ class StoreFiles(IndexFiles):
         self.same_boot = self.super.same_boot(boot)
         self.other_boot = self.super.owner()[0] not in (boot, NO_UUID)
         trusted = self.super.trusts(boot, *self._index_place(), self._partner())
-        if not trusted or not self._adopt_index():
+        adopted = trusted and self._adopt_index()
+        if not adopted:
             self._rebuild_index()
         if self.warm is None:
             self.super.set("head", 0)
@@ -154,7 +155,7 @@ class StoreFiles(IndexFiles):
                 self.super.set("synced", 0)
         if not self.read_only:
             self._claim(boot)
-            if self.rebuilt or not self.was_clean:
+            if not adopted or not self.was_clean:
                 self.remove_orphans()
         self.log.wall_offset_ns = self.super.wall_offset_ns(
             anchor=not self.read_only and not (self.same_boot and self.super.anchored)

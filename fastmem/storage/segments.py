@@ -187,6 +187,8 @@ class Segments:
         name = self.name(number)
         if self.directory.read_only:
             log_to.warning("%s is no segment of this store", self.directory.path / name)
+        elif self.directory.is_empty(name):  # a power loss took what it had
+            self.directory.unlink(name)
         else:
             self.directory.set_aside(name)
         self.numbers.remove(number)
