@@ -38,7 +38,7 @@ class OldestSegment(ABC):
         self._cursor = 0
         self._damaged = False
         self._dead: set[int] = set()  # hashes of keys of the segment, of records that were not live
-        self._leaving = True  # the device may have the name of a segment that was unlinked
+        self._may_linger = True  # a segment that was unlinked, on the device
 
     @abstractmethod
     def _settle(self, record: Record, length: int, after: int) -> int:
@@ -59,9 +59,9 @@ class OldestSegment(ABC):
         number = segments.numbers[0]
         if number >= self._engine.files.tail_segment(self._tier):
             return
-        if self._leaving and self._was_synced(number * segments.segment_units):
+        if self._may_linger and self._was_synced(number * segments.segment_units):
             segments.directory.sync()  # or it may return without what kept its records dead
-            self._leaving = False
+            self._may_linger = False
         first = number * segments.segment_units
         if not first <= self._cursor < first + segments.segment_units:
             self._cursor = first + HEADER_UNITS
@@ -124,6 +124,6 @@ class OldestSegment(ABC):
         self._pass((rest[0] if rest else number + 1) * segments.segment_units)
         if engine.log.mapping(tier, number) is not None:  # else an interrupt came right here
             engine.log.drop_segment(tier, number).close()
-        self._leaving = True
+        self._may_linger = True
         segments.unlink(number)
         self._cursor = 0

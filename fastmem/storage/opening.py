@@ -278,7 +278,7 @@ class StoreFiles(IndexFiles):
         """Remove value files that no record leads to: their writer died before it could.
 
         If anything was ever synced, the record that it led to may come back with a power loss, so
-        the file stays until what replaced that record is synced too.
+        the file stays until what replaced that record, or the head it left with, is synced too.
         """
         for values in (self.warm_values, self.cold_values):
             if values is None or self.detached:  # its L2 may know better
@@ -286,6 +286,8 @@ class StoreFiles(IndexFiles):
             for number in values.numbers():
                 if self.is_orphan(values, number):
                     values.doom(number, self.ends if self.ever_synced else (0, 0))
+            if values.doomed and self.ever_synced and not self.other_boot:
+                self.super.sync()
             values.reap(self.synced)
 
     @property

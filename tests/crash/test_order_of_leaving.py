@@ -12,6 +12,7 @@ import pytest
 
 from fastmem._core.keys import encode_key
 from fastmem.storage import opening
+from fastmem.storage.values import ValueFiles
 from tests.crash.device import Device
 from tests.crash.directories import Opener, engine_of, open_segments, open_tiers, pointed_to
 from tests.demotion import archive_warm, reclaim
@@ -134,3 +135,25 @@ def test_an_archived_value_with_a_file_over_a_warm_one(device: Device, found: An
                 engine.cold_reclaimer.step(1)
         assert not pointed_to(engine, 1)
         assert "old" not in found(open_bounded)
+
+
+def test_an_evicted_value_whose_file_an_opening_removes(
+    device: Device, found: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill comes between the record's leaving and the file's."""
+    store = open_segments(device.root)
+    store.put("k", "old")
+    store.put("k", LARGE)
+    fill(store, 1)
+    page = device.root / "l2/super"
+    before = page.read_bytes()
+    store.flush()
+    with monkeypatch.context() as killed:
+        killed.setattr(ValueFiles, "remove", lambda *_: None)
+        while not is_gone(store):
+            reclaim(engine_of(store), 1, forward=False)
+    device.bytes[page.stat().st_ino] = bytearray(before)  # the device has not heard of it
+    engine_of(store).files.close(clean=False)
+    with open_segments(device.root):
+        assert not list(device.root.glob("l2/val.*"))
+        assert "old" not in found(open_segments)
