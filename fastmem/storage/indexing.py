@@ -36,6 +36,7 @@ class IndexFiles:
     """The half of StoreFiles that finds, makes and grows the index over segments already listed."""
 
     directory: Directory
+    directories: list[Directory]
     super: Superblock
     archive: Superblock | None
     warm: Segments | None

@@ -76,7 +76,7 @@ class StoreFiles(IndexFiles):
         self.dropped_records = 0
         self.redone_records = 0
         self.rebuilt = False
-        self._directories: list[Directory] = []
+        self.directories: list[Directory] = []
         self._supers: list[Superblock] = []
         self._made: list[tuple[Directory, str]] = []  # first pages of what was new
         self._segment_bytes = (warm_segment_bytes, cold_segment_bytes)
@@ -84,7 +84,7 @@ class StoreFiles(IndexFiles):
             opened = self._enter({WARM: warm_path, COLD: cold_path})
             self._cold_bounded = cold_bounded
             self.warm_directory, self.cold_directory = opened.get(WARM), opened.get(COLD)
-            self.directory = self._directories[0]
+            self.directory = self.directories[0]
             self._open()
         except BaseException as error:
             # Nothing is stored yet, so the size of segments is not settled either.
@@ -94,7 +94,7 @@ class StoreFiles(IndexFiles):
             self.close(clean=False)
             if self.read_only and type(error) is FileNotFoundError:
                 # Without a lock file there was none to take: a writer may be making the store.
-                path = self._directories[0].path
+                path = self.directories[0].path
                 raise StoreNotFoundError(f"{error.filename} is not there any more", path) from error
             raise
 
@@ -110,11 +110,11 @@ class StoreFiles(IndexFiles):
         opened: dict[int, Directory] = {}
         for tier in sorted(given, key=lambda tier: not given[tier].exists()):
             opened[tier] = directory = Directory(given[tier], read_only=self.read_only)
-            self._directories.append(directory)
+            self.directories.append(directory)
             refuse_strangers(directory, tier, first=tier == WARM or len(given) == 1)
             refuse_other_tier(directory, tier, given)
-        self._directories = [opened[tier] for tier in given]
-        for directory in self._directories:
+        self.directories = [opened[tier] for tier in given]
+        for directory in self.directories:
             directory.lock()
         return opened
 
@@ -127,13 +127,13 @@ class StoreFiles(IndexFiles):
         self.page_was_lost = self.super.owner()[0] == LOST_PAGE
         self.archive: Superblock | None = None
         if not self.read_only and self.cold_directory is None:
-            partners.refuse_without_archive(self.super, self._directories)
+            partners.refuse_without_archive(self.super, self.directories)
         if self.cold_directory:
             self.archive = self._first_page(self.cold_directory, "archive", ARCHIVE_MAGIC, COLD)
             if self.detached and self._cold_bounded and not self.read_only:
                 partners.refuse_evictions(self.archive, self.directory)
             if self.warm_directory and self.super.claimed:  # a new L2 goes with any
-                partners.refuse_others(self.super, self.archive, self._directories)
+                partners.refuse_others(self.super, self.archive, self.directories)
         self.was_clean = self.super.clean and not self.super.get("lock")
         self.warm = self._list_segments(self.warm_directory, WARM, self.super)
         self.cold = self._list_segments(self.cold_directory, COLD, self.archive)
@@ -188,7 +188,7 @@ class StoreFiles(IndexFiles):
         elif not page:
             self._made.append((directory, name))
         segment_bytes, uuid, salt = known or (self._segment_bytes[own], NO_UUID, 0)
-        lost = name == "super" and any(map(holds_segments, self._directories))
+        lost = name == "super" and any(map(holds_segments, self.directories))
         page = new_identity(magic, segment_bytes, uuid, salt, lost=lost)
         if not known:  # else nobody knows what key its records were made with
             page = noted(page, self._authenticator)
@@ -237,7 +237,7 @@ class StoreFiles(IndexFiles):
             self.super.sync()
         self._count_opening()
         self.super.clean = False
-        for directory in self._directories:
+        for directory in self.directories:
             for name in leftovers(directory):
                 directory.unlink(name)
         for segments in (self.warm, self.cold):
@@ -372,10 +372,10 @@ class StoreFiles(IndexFiles):
         for page in self._supers:
             page.release()
             page.mapping.close()
-        for directory in self._directories:
+        for directory in self.directories:
             directory.close()
         self.closed = True
 
     @property
     def paths(self) -> list[Path]:
-        return [directory.path for directory in self._directories]
+        return [directory.path for directory in self.directories]

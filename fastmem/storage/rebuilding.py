@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from fastmem._core import rebuild
 from fastmem._core.layout import HEADER_UNITS
 from fastmem._core.log import CHORE_BUCKETS, CHORE_OVERFLOW, COLD, NEED_OVERFLOW, WARM
+from fastmem.storage.found import sync_found
 from fastmem.storage.segments import Segments, tail_of
 from fastmem.storage.superblock import NO_UUID
 from fastmem.storage.values import ValueFiles
@@ -81,7 +82,7 @@ class Rebuild:
         if not files.read_only:
             self._mend()
             if files.page_was_lost:
-                self._sync_found()
+                sync_found(files.directories)
         for which, (segments, *_) in tiers.items():
             prefix = "cold_" if which == COLD else ""
             files.super.set(f"{prefix}head", min(heads[which], found[which].tail))
@@ -173,20 +174,6 @@ class Rebuild:
                 for at, units in passed:
                     rebuild.pass_over(self._log, which, at, units)
                 mapping.sync(0, mapping.size)
-
-    def _sync_found(self) -> None:
-        """Sync all that is there, as nobody knows what of it was."""
-        files = self._files
-        for segments, values in ((files.cold, files.cold_values), (files.warm, files.warm_values)):
-            if segments is None or values is None or not segments.numbers:
-                continue
-            values.unsynced.update(values.numbers())
-            values.sync()
-            for number in segments.numbers:
-                mapping = self._log.mapping(segments.which, number)
-                if mapping is not None:
-                    mapping.sync(0, mapping.size)
-            segments.directory.sync()
 
     def _place_tail(self, newest: int) -> None:
         """Put the next version above the `newest` (0: none), and above every one ever given out, as

@@ -7,6 +7,7 @@ from typing import NoReturn
 from fastmem._core.layout import TIER_BIT, UNIT_BYTES
 from fastmem._core.log import COLD, WARM
 from fastmem.errors import StoreError
+from fastmem.storage.found import sync_found
 from fastmem.storage.opening import StoreFiles
 from fastmem.storage.section import Section
 
@@ -24,6 +25,7 @@ class Syncer:
         self._section = section
         self._each_put = each_put
         self._failed = False
+        self._found_too = False  # what the opening found has been synced
         self._under_way = False
         self._inherits = files.inherit_unsynced()
 
@@ -67,7 +69,8 @@ class Syncer:
         """
         ended = self._ends()
         super_ = self._files.super
-        if super_.get("synced") >= end and super_.get("cold_synced") >= cold_end:
+        synced = super_.get("synced") >= end and super_.get("cold_synced") >= cold_end
+        if synced and self._found_too:
             if not nested:
                 self._reap()
             return
@@ -75,6 +78,9 @@ class Syncer:
             self.refuse()
         end, cold_end = ended
         try:
+            if not self._found_too:
+                sync_found(self._files.directories)
+                self._found_too = True
             self._sync_range(COLD, super_.get("cold_synced"), cold_end)
             self._sync_range(WARM, super_.get("synced"), end)
         except OSError as error:

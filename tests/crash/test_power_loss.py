@@ -89,8 +89,10 @@ class Device:
         if path.exists():
             self.bytes[path.stat().st_ino] = bytearray(path.read_bytes())
 
-    def lose_power(self, at: Path, draw: random.Random) -> None:
-        """Write to `at` one of the states that the device may be found in, right now."""
+    def lose_power(self, at: Path, draw: random.Random | None) -> None:
+        """Write to `at` one of the states that the device may be found in, right now; without
+        `draw` the one that has only what was synced.
+        """
         for folder in ("l2", "l3"):
             source = self.root / folder
             if not source.is_dir():
@@ -101,23 +103,23 @@ class Device:
             synced = self.names.get(source, {})
             for name in now.keys() | synced.keys():
                 choices = {synced.get(name), now.get(name)}
-                inode = draw.choice(sorted(choices, key=str))
+                inode = draw.choice(sorted(choices, key=str)) if draw else synced.get(name)
                 if inode is not None:
                     latest = (
                         (source / name).read_bytes()
                         if now.get(name) == inode
                         else self.kept.get(inode, b"")
                     )
-                    (at / folder / name).write_bytes(self.mixed(inode, name, latest, draw))
+                    (at / folder / name).write_bytes(self.mixed(inode, latest, draw))
 
-    def mixed(self, inode: int, name: str, latest: bytes, draw: random.Random) -> bytes:
+    def mixed(self, inode: int, latest: bytes, draw: random.Random | None) -> bytes:
         """Page by page: as last synced (zeros if never), or as it is now."""
         synced = self.bytes.get(inode, bytearray())
-        chance = draw.choice([0.0, 0.3, 0.7, 1.0])
+        chance = draw.choice([0.0, 0.3, 0.7, 1.0]) if draw else 0.0
         pages = []
         for start in range(0, len(latest), PAGE):
             page = latest[start : start + PAGE]
-            if draw.random() >= chance:
+            if draw is None or draw.random() >= chance:
                 old = bytes(synced[start : start + PAGE])
                 page = old + bytes(len(page) - len(old))
             pages.append(page)
