@@ -300,17 +300,6 @@ class StoreFiles(IndexFiles):
         """Up to where the warm and the cold log are synced."""
         return self.super.get("synced"), self.super.get("cold_synced")
 
-    def inherit_unsynced(self) -> bool:
-        """Leave names and value files of an earlier process to the first sync. False: that one
-        synced them, or they were there before this boot.
-        """
-        if self.other_boot or self.ends == self.synced:
-            return False
-        for values in (self.warm_values, self.cold_values):
-            if values is not None:
-                values.inherit()
-        return True
-
     @property
     def ever_synced(self) -> bool:
         return any(self.super.get(field) for field in ("synced", "cold_synced"))

@@ -27,7 +27,6 @@ class Syncer:
         self._failed = False
         self._found_too = False  # what the opening found has been synced
         self._under_way = False
-        self._inherits = files.inherit_unsynced()
 
     @property
     def unsynced_bytes(self) -> int:
@@ -89,7 +88,6 @@ class Syncer:
             raise
         if self._failed:  # a nested one
             self.refuse()
-        self._inherits = False
         if not nested:
             super_.set("synced", end)
             super_.set("cold_synced", cold_end)
@@ -120,7 +118,7 @@ class Syncer:
             mapping = self._log.mapping(tier, number)
             if first < last and mapping is not None:
                 mapping.sync(first * UNIT_BYTES, (last - first) * UNIT_BYTES)
-        if self._inherits or not self._each_put:
+        if not self._each_put:
             segments.directory.sync()
 
     # -- value files -------------------------------------------------------------------------

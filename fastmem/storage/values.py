@@ -65,9 +65,6 @@ class ValueFiles:
         self.leaving: dict[int, bytes] = {}
         self._doomed: list[tuple[tuple[int, int], int]] = []
         self.unsynced: set[int] = set()
-        # Of an earlier process, which may have synced them or not: whether they were promised is
-        # as unknown.
-        self._inherited: set[int] = set()
 
     def _listed(self) -> Iterator[tuple[int, str]]:
         for name in self.directory.names():
@@ -237,7 +234,6 @@ class ValueFiles:
                 self.directory.unlink(f"new.{name}")
             self.directory.unlink(name)
             self.unsynced.discard(number)
-            self._inherited.discard(number)
             self._tally.drop(number)
             self.leaving.pop(number, None)
         except OSError as error:
@@ -257,14 +253,9 @@ class ValueFiles:
 
     def sync(self) -> None:
         """Make every value written so far survive power loss."""
-        for waiting in (self.unsynced, self._inherited):
-            for number in list(waiting):
-                self.directory.sync_file(self._name(number))
-                waiting.discard(number)
-
-    def inherit(self) -> None:
-        """The next sync is for the files that are there too: whoever wrote them is gone."""
-        self._inherited.update(self.numbers())
+        for number in list(self.unsynced):
+            self.directory.sync_file(self._name(number))
+            self.unsynced.discard(number)
 
     @staticmethod
     def _name(number: int) -> str:
