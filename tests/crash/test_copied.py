@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,29 +11,31 @@ from typing import Any
 import pytest
 
 from fastmem import Archive
-from fastmem._core.mapping import Mapping
-from fastmem.storage import files, opening
+from fastmem.storage import opening
+from tests.crash.device import Device
 from tests.crash.directories import Opener, open_archive, open_segments, open_tiers
-from tests.crash.test_power_loss import Device
 from tests.unit.test_archive_dictionary import put_sessions, session, wait
 
-OPENERS = [open_segments, open_tiers, open_archive]
 
-
-def after_power_loss(
-    device: Device, at: Path, opener: Opener, monkeypatch: pytest.MonkeyPatch
+def found_after_a_flush(
+    source: Path, at: Path, opener: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> dict[Any, Any]:
-    """What a store holds when only what was synced is left."""
-    device.lose_power(at, None)
-    with monkeypatch.context() as patched:
-        patched.setattr(opening, "boot_id", lambda: b"after the outage")
-        patched.setattr(files, "map_file", lambda fd, size, writable: Mapping(fd, size, writable))
-        with opener(at) as store:
-            store.check()
-            return dict(store.items())
+    """Copy a store, flush it there, and return what it holds when only what was synced is left."""
+    at.mkdir(mode=0o700)
+    device = Device(at, random.Random(1))
+    device.chances = (0.0,)
+    for folder in source.iterdir():
+        shutil.copytree(folder, at / folder.name)
+    with device.watched(), opener(at) as store:
+        store.flush()
+        device.lose_power(at / "lost")
+    monkeypatch.setattr(opening, "boot_id", lambda: b"after the outage")
+    with opener(at / "lost") as store:
+        store.check()
+        return dict(store.items())
 
 
-@pytest.mark.parametrize("opener", OPENERS)
+@pytest.mark.parametrize("opener", [open_segments, open_tiers, open_archive])
 @pytest.mark.parametrize("size", [1_000, 400_000])
 @pytest.mark.parametrize("same_boot", [True, False])
 def test_a_sync_covers_what_was_copied(
@@ -46,13 +49,9 @@ def test_a_sync_covers_what_was_copied(
     with opener(private_tmp / "a") as store:
         store.put("k", value)
         store.flush()
-    shutil.copytree(private_tmp / "a", private_tmp / "b")
-    device = Device(private_tmp / "b", monkeypatch)
     if not same_boot:
         monkeypatch.setattr(opening, "boot_id", lambda: b"the new machine.")
-    with opener(private_tmp / "b") as store:
-        store.flush()
-        found = after_power_loss(device, private_tmp / "lost", opener, monkeypatch)
+    found = found_after_a_flush(private_tmp / "a", private_tmp / "b", opener, monkeypatch)
     assert found == {"k": value}
 
 
@@ -64,9 +63,5 @@ def test_a_sync_covers_the_dictionaries_that_were_copied(
         wait(archive)
         archive.put("last", session(7))
         assert archive.stats()["dictionaries"]
-    shutil.copytree(private_tmp / "a", private_tmp / "b")
-    device = Device(private_tmp / "b", monkeypatch)
-    with Archive(private_tmp / "b/l3") as archive:
-        archive.flush()
-        found = after_power_loss(device, private_tmp / "lost", open_archive, monkeypatch)
+    found = found_after_a_flush(private_tmp / "a", private_tmp / "b", open_archive, monkeypatch)
     assert found["last"] == session(7)
