@@ -11,6 +11,15 @@ static inline Py_hash_t fm_hash_at_hand(PyObject *key) {
 
 /* CPython 3.14 keeps the hash in the tuple. */
 #if PY_VERSION_HEX < 0x030E0000 && SIZEOF_VOID_P == 8
+/* Of an object whose type has not defined another: its address, turned by the four bits that are
+ * always zero (Py_HashPointer). -1 with an exception set when a part has none. */
+static inline Py_hash_t fm_part_hash(PyObject *part) {
+    uintptr_t address = (uintptr_t)part;
+    if (Py_TYPE(part)->tp_hash != PyBaseObject_Type.tp_hash) return PyObject_Hash(part);
+    address = address >> 4 | address << (8 * sizeof(address) - 4);
+    return address == (uintptr_t)-1 ? -2 : (Py_hash_t)address;
+}
+
 /* As Objects/tupleobject.c has it since 3.8: xxHash's rounds without its end. -1 with an exception
  * set when a part has none. */
 static inline Py_hash_t fm_tuple_hash(PyObject *key) {
@@ -21,7 +30,7 @@ static inline Py_hash_t fm_tuple_hash(PyObject *key) {
     for (i = 0; i < n; i++) {
         PyObject *part = PyTuple_GET_ITEM(key, i);
         Py_hash_t hash = fm_hash_at_hand(part);
-        if (hash == -1 && (hash = PyObject_Hash(part)) == -1) return -1;
+        if (hash == -1 && (hash = fm_part_hash(part)) == -1) return -1;
         mixed += (Py_uhash_t)hash * second;
         mixed = (mixed << 31 | mixed >> 33) * first;
     }

@@ -46,6 +46,24 @@ def test_odd_ones(key: tuple[Any, ...]) -> None:
     assert key in cache
 
 
+class Plain:
+    """Hashed by its address."""
+
+
+class Hashed:
+    def __hash__(self) -> int:
+        return 7
+
+
+@pytest.mark.parametrize("part", [object, Plain, Hashed, lambda: Plain, lambda: len])
+def test_parts_that_are_hashed_by_their_addresses(part: Any) -> None:
+    cache: L1Cache[Any, int] = L1Cache(100_000)
+    keys = [(part(), i, part()) for i in range(50)]
+    for i, key in enumerate(keys):
+        cache[Same(key)] = i
+    assert [cache[key] for key in keys] == list(range(50))
+
+
 def test_a_str_that_was_never_asked_for_its_hash() -> None:
     cache: L1Cache[Any, int] = L1Cache(100_000)
     cache[Same(("ab", 1))] = 1
