@@ -27,6 +27,7 @@ from fastmem._core.log import COLD, WARM
 from fastmem.storage import opening
 from tests.crash.device import Device
 from tests.crash.directories import engine_of, pointed_to
+from tests.fuzz.possible import Model
 
 BUDGET = 16 << 20
 STRAIGHT_DOWN = 8_600_000  # more than half of L2
@@ -52,13 +53,14 @@ def open_memory(at: Path, l1_size_mb: float, durability: Any, l3_size_mb: int | 
 
 class Kind(NamedTuple):
     """`evicts`: once it is full, a value may be gone for good, and found again after an outage, as
-    the device may not know of that. `straight_down`: large values go past L2.
+    the device may not know of that. `tiers`: large values may go past L2, and L3 may be opened
+    without it.
     """
 
     open: Callable[[Path, float, Any], Any]
     durabilities: tuple[str, ...]
     evicts: bool
-    straight_down: bool = False
+    tiers: bool = False
 
 
 KINDS = {
@@ -66,13 +68,13 @@ KINDS = {
         lambda at, l1, durability: open_memory(at, l1, durability, None),
         ("process", "disk", "cache"),
         evicts=False,
-        straight_down=True,
+        tiers=True,
     ),
     "bounded": Kind(
         lambda at, l1, durability: open_memory(at, l1, durability, 20),
         ("process", "disk"),
         evicts=True,
-        straight_down=True,
+        tiers=True,
     ),
     "segments": Kind(
         lambda at, _, durability: SegmentStore(
@@ -92,34 +94,6 @@ KINDS = {
         evicts=True,
     ),
 }
-
-
-class Model:
-    """For each key the number that it has, and those that it may be found with after an outage, the
-    oldest first. None is a key that is not there.
-    """
-
-    def __init__(self) -> None:
-        self.now: dict[str, int | None] = {}
-        self.possible: dict[str, list[int | None]] = {}
-
-    def begin(self, key: str, number: int | None) -> None:
-        """A call is about to write this: from here on it may be found."""
-        self.possible.setdefault(key, [None]).append(number)
-
-    def end(self, key: str, number: int | None, *, written: bool = True) -> None:
-        """The call has returned. A delete of what is not there writes nothing."""
-        self.now[key] = number
-        if not written:
-            self.possible[key].pop()
-
-    def settle(self) -> None:
-        """All that returned is synced."""
-        for numbers in self.possible.values():
-            del numbers[:-1]
-
-    def after_an_outage(self) -> dict[str, list[int | None]]:
-        return {key: list(numbers) for key, numbers in self.possible.items()}
 
 
 class Life:
@@ -252,13 +226,15 @@ class Life:
             self.clear(store)
         elif chosen < 0.99 and self.lost is None:
             store = self.restart(store, kill=chosen < 0.986)
+        elif chosen < 0.993 and self.lost is None and self.kind.tiers:
+            store = self.archive_alone(store)
         return store
 
     def put(self, store: Any, key: str) -> None:
         draw = self.draw
         self.number += 1
         size = draw.choice(self.sizes)
-        if self.kind.straight_down and draw.random() < 0.01:
+        if self.kind.tiers and draw.random() < 0.01:
             size = STRAIGHT_DOWN
         bulk = draw.randbytes(size) if draw.random() < 0.6 else bytes(size)
         if self.durability == "cache":  # the older value goes at once, this one stays in L1
@@ -271,7 +247,12 @@ class Life:
 
     def delete(self, key: str, step: Callable[[], bool]) -> None:
         self.model.begin(key, None)
-        self.model.end(key, None, written=step())
+        deleted = step()
+        assert self.evicted or deleted == (self.model.now.get(key) is not None), self.told(
+            f"{key} was{'' if deleted else ' not'} there to be deleted"
+        )
+        self.model.end(key, None, written=deleted)
+        self.model.now[key] = None
         self.settle_if_promised()
 
     def clear(self, store: Any) -> None:
@@ -282,6 +263,7 @@ class Life:
         assert not len(store), self.told("clear left something")
         for key in self.model.possible:
             self.model.end(key, None, written=key in held)
+            self.model.now[key] = None
         self.settle_if_promised()
 
     def settle_if_promised(self) -> None:
@@ -300,6 +282,36 @@ class Life:
             store.close()
         store = self.open()
         self.compare(store)
+        return store
+
+    def archive_alone(self, store: Any) -> Any:
+        """L3 is written to without L2, which may hold newer values than it and older ones."""
+        draw, model = self.draw, self.model
+        store.close()
+        touched = set()
+        durability: Any = draw.choice(("process", "disk"))
+        with Archive(self.at / "l3", durability=durability) as archive:
+            archive.check()
+            for key in draw.choices(self.keys, k=draw.randrange(1, 20)):
+                self.number += 1
+                number = self.number if draw.random() < 0.6 else None
+                model.begin(key, number)
+                if number is not None:
+                    archive.put(key, [key, number, draw.randbytes(draw.choice(self.sizes))])
+                    written = True
+                else:
+                    written = archive.delete(key)
+                model.end(key, number, written=written)
+                if written:
+                    touched.add(key)
+            if draw.random() < 0.5:
+                archive.flush()
+                durability = "disk"
+            if durability == "disk" and self.lost is None:
+                model.settle(touched)
+        store = self.open()
+        if self.lost is None:
+            self.compare(store)
         return store
 
     # -- what should be -------------------------------------------------------------------------
