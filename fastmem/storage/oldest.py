@@ -38,7 +38,6 @@ class OldestSegment(ABC):
         self._cursor = 0
         self._damaged = False
         self._dead: set[int] = set()  # hashes of keys of the segment, of records that were not live
-        self._may_linger = True  # a segment that was unlinked, on the device
 
     @abstractmethod
     def _settle(self, record: Record, length: int, after: int) -> int:
@@ -59,9 +58,6 @@ class OldestSegment(ABC):
         number = segments.numbers[0]
         if number >= self._engine.files.tail_segment(self._tier):
             return
-        if self._may_linger and self._was_synced(number * segments.segment_units):
-            segments.directory.sync()  # or it may return without what kept its records dead
-            self._may_linger = False
         first = number * segments.segment_units
         if not first <= self._cursor < first + segments.segment_units:
             self._cursor = first + HEADER_UNITS
@@ -89,10 +85,13 @@ class OldestSegment(ABC):
         """Unlink the value file of a record that has left for good.
 
         After a power loss an older record of the key must not count for more than one without its
-        file. It lies before it in this segment, unless a tombstone was appended just now for it:
-        so the device has to know of that, or of the head.
+        file. It lies before it in this segment, or in one that is gone, unless a tombstone was
+        appended just now for it: so the device has to know of that, or of the head.
         """
+        segments = self._engine.files.segments(self._tier)
+        assert segments is not None
         if self._was_synced(record.word & LOCATION_MASK):
+            segments.let_none_linger()
             if entombed:
                 self._engine.syncer.sync()
             elif len(self._dead) > _MOST_DEAD or hash(record.key) in self._dead:
@@ -119,11 +118,11 @@ class OldestSegment(ABC):
             engine.counters[tier].errors["dropped"] += scan.forget(engine.log, tier, number)
         if self._was_synced(number * segments.segment_units):
             engine.syncer.sync()
+            segments.let_none_linger()  # or it may return without what keeps its records dead
         # The next may not be there yet: a record that ends with its segment leaves the tail there.
         rest = [other for other in segments.numbers if other > number]
         self._pass((rest[0] if rest else number + 1) * segments.segment_units)
         if engine.log.mapping(tier, number) is not None:  # else an interrupt came right here
             engine.log.drop_segment(tier, number).close()
-        self._may_linger = True
         segments.unlink(number)
         self._cursor = 0

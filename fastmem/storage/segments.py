@@ -63,6 +63,7 @@ class Segments:
         found = (pattern.fullmatch(name) for name in directory.names())
         self.numbers = sorted(int(match[1]) for match in found if match)
         self._leaving = -1  # the number that was unlinked last, or is about to be
+        self._lingers = True  # the device may have it still
 
     def name(self, number: int) -> str:
         return f"{_PREFIX[self.which]}.{number}"
@@ -99,7 +100,7 @@ class Segments:
             mapping = self._made(number, head + _CHECK.pack(digest(head)))
             if sync:
                 mapping.sync(0, SEGMENT_HEADER_BYTES)
-                self.directory.sync()
+                self.sync_names()
         finally:
             self._count(number)
         return mapping
@@ -193,9 +194,23 @@ class Segments:
             self.directory.set_aside(name)
         self.numbers.remove(number)
 
+    def sync_names(self) -> None:
+        """Make names made and removed so far survive power loss."""
+        self._lingers = False
+        try:
+            self.directory.sync()
+        except BaseException:
+            self._lingers = True
+            raise
+
+    def let_none_linger(self) -> None:
+        """No segment that was unlinked returns with a power loss any more."""
+        if self._lingers:
+            self.sync_names()
+
     def unlink(self, number: int) -> None:
         """Remove a segment's file. After an interrupt reclaim comes to it again."""
-        self._leaving = number
+        self._leaving, self._lingers = number, True
         self.directory.unlink(self.name(number))
         self.numbers.remove(number)
 

@@ -119,7 +119,7 @@ class Syncer:
             if first < last and mapping is not None:
                 mapping.sync(first * UNIT_BYTES, (last - first) * UNIT_BYTES)
         if not self._each_put:
-            segments.directory.sync()
+            segments.sync_names()
 
     # -- value files -------------------------------------------------------------------------
 

@@ -211,17 +211,20 @@ class Life:
         if chosen < 0.6:
             self.put(store, key)
         elif chosen < 0.72:
-            self.delete(key, lambda: store.delete(key))
+            self.delete(store, key, lambda: store.delete(key))
         elif chosen < 0.9:
-            self.meet(key, store.get(key))
+            value = store.get(key)
+            self.note_evictions(store)  # of what was promoted
+            self.meet(key, value)
         elif chosen < 0.95:
             self.device.write_back()
         elif chosen < 0.975:
             store.flush()
-            self.settle()
+            self.note_evictions(store)
             self.no_leaks(store)
+            self.settle()
         elif chosen < 0.98:
-            self.delete(key, lambda: store.pop(key, None) is not None)
+            self.delete(store, key, lambda: store.pop(key, None) is not None)
         elif chosen < 0.982:
             self.clear(store)
         elif chosen < 0.99 and self.lost is None:
@@ -245,9 +248,10 @@ class Life:
         self.note_evictions(store)
         self.settle_if_promised()
 
-    def delete(self, key: str, step: Callable[[], bool]) -> None:
+    def delete(self, store: Any, key: str, step: Callable[[], bool]) -> None:
         self.model.begin(key, None)
         deleted = step()
+        self.note_evictions(store)
         assert self.evicted or deleted == (self.model.now.get(key) is not None), self.told(
             f"{key} was{'' if deleted else ' not'} there to be deleted"
         )
@@ -342,6 +346,7 @@ class Life:
     def learn(self) -> None:
         """Open what an outage left. What is found now is the truth."""
         model = self.model
+        model.now.clear()
         shutil.rmtree(self.at / "gone", ignore_errors=True)
         with self.open() as store:
             store.check()
@@ -366,6 +371,7 @@ class Life:
     def no_leaks(self, store: Any) -> None:
         """After a sync there are no value files but those that a record leads to."""
         engine = engine_of(store)
+        engine.syncer.sync()  # a flush does chores after it, which may leave a file to the next
         for tier in (WARM, COLD):
             values = engine.files.values(tier)
             left = set(values.numbers()) - pointed_to(engine, tier) if values else set()
