@@ -48,6 +48,7 @@ class IndexFiles:
     initial_level: int
     rebuilt: bool
     page_was_lost: bool  # the store's first one, so nothing is known of the bounds of the log
+    bounds_unknown: bool  # for that reason, or because the page was never written after it was made
     dropped_records: int
     redone_records: int
     was_clean: bool

@@ -144,7 +144,12 @@ class StoreFiles(IndexFiles):
                 self.super.set(field, 0)  # no tier checks them, so damage would stay
         boot = boot_id()
         self.same_boot = self.super.same_boot(boot)
-        self.other_boot = self.super.owner()[0] not in (boot, NO_UUID)
+        owner = self.super.owner()[0]
+        # As it was made, though puts came after: the first page that a power loss has left.
+        self.bounds_unknown = self.page_was_lost or (
+            owner == NO_UUID and any(tier.numbers for tier in (self.warm, self.cold) if tier)
+        )
+        self.other_boot = self.bounds_unknown or owner not in (boot, NO_UUID)
         trusted = self.super.trusts(boot, *self._index_place(), self._partner())
         adopted = trusted and self._adopt_index()
         if not adopted:

@@ -81,7 +81,7 @@ class Rebuild:
         rebuild.sweep(self._log)
         if not files.read_only:
             self._mend()
-            if files.page_was_lost:
+            if files.bounds_unknown:
                 sync_found(files.directories)
         for which, (segments, *_) in tiers.items():
             prefix = "cold_" if which == COLD else ""
