@@ -44,8 +44,9 @@ def absorb(
     Return the address to go on from, 0 when the segment is done. It stops early when the index
     files must grow (`need` or `chores`). What it meets is noted in `survey`; holes are counted in
     [vouched, tail).
-    Below address `settled` records are seen and not indexed: reclaim was done with them.
-    Tombstones are indexed too, until `sweep`. Below address `vouched` every record was whole once:
+    Below address `settled`, where reclaim was done with them, records are seen and not indexed; but
+    cold ones are, until `sweep`: what they replaced may lie in the warm log, and nothing newer may
+    be there. So are tombstones. Below address `vouched` every record was whole once:
     one whose body is damaged is indexed all the same, as lost, rather than let an older version
     return. From there on it counts for nothing, and so does a pointer unless `vouch(key, pointer,
     version)` is true (which is for it to report): a power loss may have torn either.
@@ -94,7 +95,7 @@ def absorb(
                 version_of(&place),
             )
         if good or at < vouched:
-            if at >= settled and not adopt(state, &place):
+            if (at >= settled or tier.bit) and not adopt(state, &place):
                 log.need = NEED_OVERFLOW
                 return at
             survey.records += 1
@@ -155,15 +156,18 @@ def newest(Log log not None, bytes key not None):
     return version_of(&place)
 
 
-def sweep(Log log not None):
-    """End of a rebuild: remove the tombstones from the index."""
+def sweep(Log log not None, uint64_t cold_settled):
+    """End of a rebuild: remove the tombstones and the cold records below an address from the index.
+    """
     cdef uint64_t word = 0
     cdef cursor_t cursor
     cdef place_t place
     log.require_open()
     first_slot(&log.state.index, 0, &cursor)
     while next_entry(&log.state.index, &cursor, &word):
-        if locate(log.state.tier, word, &place) and place.record.kind == FM_TOMBSTONE:
+        if locate(log.state.tier, word, &place) and (
+            place.record.kind == FM_TOMBSTONE or place.tier.bit and place.at < cold_settled
+        ):
             replace_word(&log.state.index, &cursor, word, 0)
 
 

@@ -78,7 +78,7 @@ class Rebuild:
         if lost := self._vouching.lost(self._log):
             files.dropped_records += lost
             log_to.warning("%s: %d records lost with their value files", files.directory.path, lost)
-        rebuild.sweep(self._log)
+        rebuild.sweep(self._log, heads.get(COLD, 0))
         if not files.read_only:
             self._mend()
             if files.bounds_unknown:

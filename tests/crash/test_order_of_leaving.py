@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from fastmem._core.keys import encode_key
+from fastmem._core.log import COLD
 from fastmem.storage import opening
 from fastmem.storage.values import ValueFiles
 from tests.crash.device import Device
@@ -157,3 +158,30 @@ def test_an_evicted_value_whose_file_an_opening_removes(
     with open_segments(device.root):
         assert not list(device.root.glob("l2/val.*"))
         assert "old" not in found(open_segments)
+
+
+def test_an_older_warm_value_whose_tombstone_is_lost(
+    private_tmp: Path, device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What went straight to the archive, a small frame, is evicted. The head of the cold log has
+    reached the device, and the tombstone in the warm one has not.
+    """
+    device.chances = (0.0,)
+    with open_tiers(device.root, l3_size_mb=64) as memory:
+        memory.put("k", "old")
+        memory.put("other", 1)
+        memory.flush()
+        memory.put("k", bytes(9 << 20))
+        memory.flush()
+        engine = engine_of(memory)
+        engine.room.add_segment(COLD)
+        engine.log.roll(COLD)
+        with engine.lock:
+            engine.cold_reclaimer.step(1)
+        assert "k" not in memory
+        engine.files.super.sync()
+        device.lose_power(private_tmp / "lost")
+    monkeypatch.setattr(opening, "boot_id", lambda: b"after the outage")
+    with open_tiers(private_tmp / "lost", l3_size_mb=64) as memory:
+        memory.check()
+        assert dict(memory.items()) == {"other": 1}
