@@ -257,7 +257,8 @@ class Life:
         )
         self.model.end(key, None, written=deleted)
         self.model.now[key] = None
-        self.settle_if_promised()
+        if deleted:  # else nothing was written, and nothing synced
+            self.settle_if_promised()
 
     def clear(self, store: Any) -> None:
         held = set(store)
@@ -268,7 +269,8 @@ class Life:
         for key in self.model.possible:
             self.model.end(key, None, written=key in held)
             self.model.now[key] = None
-        self.settle_if_promised()
+        if held:
+            self.settle_if_promised()
 
     def settle_if_promised(self) -> None:
         if self.durability == "disk":
