@@ -124,6 +124,10 @@ class Engine:
             if self.files.dropped_records:
                 tier = self.files.first_tier
                 self.counters[tier].errors["dropped"] += self.files.dropped_records
+        except BaseException:
+            self.files.give_up()
+            raise
+        try:
             if not read_only:
                 self.room.fit()
         except BaseException:

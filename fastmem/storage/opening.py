@@ -79,6 +79,7 @@ class StoreFiles(IndexFiles):
         self.directories: list[Directory] = []
         self._supers: list[Superblock] = []
         self._made: list[tuple[Directory, str]] = []  # first pages of what was new
+        self._owned_by = b""  # whose the archive was before this opening, as its page has it
         self._segment_bytes = (warm_segment_bytes, cold_segment_bytes)
         try:
             opened = self._enter({WARM: warm_path, COLD: cold_path})
@@ -91,7 +92,7 @@ class StoreFiles(IndexFiles):
             for directory, name in self._made:
                 with contextlib.suppress(OSError):
                     directory.unlink(name)
-            self.close(clean=False)
+            self.give_up()
             if self.read_only and type(error) is FileNotFoundError:
                 # Without a lock file there was none to take: a writer may be making the store.
                 path = self.directories[0].path
@@ -234,6 +235,8 @@ class StoreFiles(IndexFiles):
 
     def _claim(self, boot: bytes) -> None:
         """Make the index trusted from here on, and the archive this store's."""
+        if self.archive is not None:
+            self._owned_by = self.archive.line
         self.own_archive()
         if self.page_was_lost and self.archive is not None:
             self.archive.sync()  # or a power loss may leave it with an L2 that is no more
@@ -248,6 +251,12 @@ class StoreFiles(IndexFiles):
         for segments in (self.warm, self.cold):
             if segments is not None:
                 self._make_writable(segments)
+
+    def give_up(self) -> None:
+        """Close what could not be opened. The archive stays whose it was: nothing was put."""
+        if self._owned_by and self.archive is not None:
+            self.archive.restore(self._owned_by)
+        self.close(clean=False)
 
     def own_archive(self) -> None:
         """Note in the archive's first page whose it is, and a bound of the versions given out."""

@@ -164,6 +164,14 @@ class Superblock:
         """
         self.trust(store_uuid, floor, 0, l2_uuid)
 
+    @property
+    def line(self) -> bytes:
+        """The whole line, to be put back by `restore`."""
+        return self._read(_TRUST_AT, _TRUST) + self._read(_TRUST_CHECK_AT, _U64)
+
+    def restore(self, line: bytes) -> None:
+        self._write(_TRUST_AT, line)
+
     def owner(self) -> tuple[bytes, int]:
         """Archive: (uuid of the store whose index covers it, bound of its versions)."""
         line = self._read(_TRUST_AT, _TRUST)
