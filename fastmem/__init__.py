@@ -1,5 +1,6 @@
 """Memory for latency-sensitive Python: L1 in process, L2 in mapped segments, L3 a zstd archive."""
 
+import atexit
 import importlib
 import sys
 from collections.abc import MutableMapping
@@ -68,6 +69,14 @@ _LOWER_TIERS = {
     "SegmentStore": "fastmem.storage",
     "TieredMemorySystem": "fastmem.memory",
 }
+
+
+@atexit.register  # here: what the user registers comes before it, and finds the stores open
+def _close_open_stores() -> None:
+    for name in ("fastmem.memory", "fastmem.storage.engine"):  # in this order
+        if name in sys.modules:
+            sys.modules[name].close_at_exit()
+
 
 if not TYPE_CHECKING:  # or every name would do for a type checker
 

@@ -18,7 +18,6 @@ What lies below L1 is no base class but an object: `storage.engine.Engine`, as `
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
 import weakref
@@ -332,7 +331,8 @@ class TieredMemorySystem(TieredVerbs):
         self.close()
 
 
-def _at_exit() -> None:
+def close_at_exit() -> None:
+    """Called by the package when the interpreter ends."""
     for memory in list(_memories.values()):
         try:
             memory.close()
@@ -346,5 +346,4 @@ def _after_fork() -> None:
     _memories.clear()
 
 
-atexit.register(_at_exit)  # after the engine's own, so that it runs before
 os.register_at_fork(after_in_child=_after_fork)

@@ -19,7 +19,6 @@ for, and `settle`, which does what the step left to do.
 
 from __future__ import annotations
 
-import atexit
 import errno
 import logging
 import os
@@ -377,7 +376,8 @@ class Engine:
         self.files.close(clean=False)
 
 
-def _at_exit() -> None:
+def close_at_exit() -> None:
+    """Called by the package when the interpreter ends."""
     for engine in list(_engines):
         try:
             engine.close()
@@ -391,5 +391,4 @@ def _after_fork() -> None:
     _engines.clear()
 
 
-atexit.register(_at_exit)
 os.register_at_fork(after_in_child=_after_fork)

@@ -53,3 +53,25 @@ def test_one_failure_leaves_no_other_store_open(private_tmp: Path, kind: str, na
             found.append((bool(clean), memory.get("k") == i))
     # What only L1 held is lost where its memory could not be closed; its engine is closed after it.
     assert found.count((True, True)) == 3 + (kind == "Engine")
+
+
+HANDLER = """
+import atexit, sys
+import fastmem
+@atexit.register
+def save():
+    memory["said"] = "at exit"
+place = sys.argv[1]
+memory = fastmem.TieredMemorySystem(1, place + "/l2", place + "/l3", l2_size_mb=16)
+"""
+
+
+def test_a_handler_of_the_user_comes_before(private_tmp: Path) -> None:
+    """One that was registered after ``import fastmem`` finds its memory open."""
+    done = subprocess.run(
+        [sys.executable, "-c", HANDLER, str(private_tmp)],
+        timeout=60, check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stderr == ""
+    with TieredMemorySystem(1, private_tmp / "l2", private_tmp / "l3", l2_size_mb=16) as memory:
+        assert memory["said"] == "at exit"
