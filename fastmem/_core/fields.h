@@ -56,6 +56,7 @@ static const fm_field fm_fields[] = {
     FM_FIELD(index, digest),
     FM_FIELD(index, heads),
     FM_FIELD(index, directory),
+    FM_FIELD(index, archive_opens),
     FM_FIELD(index, overflow_next),
 
     FM_FIELD(segment, magic),

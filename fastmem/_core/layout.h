@@ -124,8 +124,9 @@ typedef struct {       /* first page of the index */
     uint64_t digest;   /* at a clean close: of buckets in use, counts and tails */
     uint64_t heads;    /* XXH3 of head and cold_head then, seeded with the digest */
 
-    uint64_t directory; /* level:8 | split:56 */
-    uint64_t spare1[7];
+    uint64_t directory;     /* level:8 | split:56 */
+    uint64_t archive_opens; /* of the archive's first page, when the store was opened last */
+    uint64_t spare1[6];
 
     uint64_t warm_entries;
     uint64_t cold_entries;

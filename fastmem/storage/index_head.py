@@ -13,6 +13,8 @@ _HEAD = struct.Struct(form("index", "magic", "uuid"))
 _SEAL = struct.Struct(form("index", "check", "opens"))
 _CLOSED = struct.Struct(form("index", "digest", "heads"))
 _CLOSED_AT = offset("index", "digest")
+_ARCHIVE = struct.Struct(form("index", "archive_opens", "archive_opens"))
+_ARCHIVE_AT = offset("index", "archive_opens")
 _DIRECTORY_AT, _OVERFLOW_NEXT_AT = offset("index", "directory"), offset("index", "overflow_next")
 
 
@@ -41,6 +43,18 @@ def seal(index: Mapping, opens: int) -> None:
     """Note the number of the opening."""
     with memoryview(index) as view:
         _SEAL.pack_into(view, _HEAD.size, digest(view[: _HEAD.size]), opens)
+
+
+def archive_opens(index: Mapping) -> int:
+    """How often the archive had been opened when this index was in use last."""
+    with memoryview(index) as view:
+        return int(_ARCHIVE.unpack_from(view, _ARCHIVE_AT)[0])
+
+
+def note_archive_opens(index: Mapping, opens: int) -> None:
+    """Note how often the archive has been opened by now."""
+    with memoryview(index) as view:
+        _ARCHIVE.pack_into(view, _ARCHIVE_AT, opens)
 
 
 def digests_at_close(index: Mapping) -> tuple[int, int]:

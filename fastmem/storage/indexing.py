@@ -105,6 +105,8 @@ class IndexFiles:
         index, overflow = self._map_index("index", "overflow")
         if not index_head.belongs(index, self.super.uuid, self.super.get("opens")):
             return False
+        if self.archive and index_head.archive_opens(index) != self.archive.get("opens"):
+            return False  # another copy of this store has written to it
         rooms = [
             min(size // BUCKET_BYTES, _MOST_BUCKETS) for size in (sizes[0] - PAGE_BYTES, sizes[1])
         ]
@@ -158,10 +160,16 @@ class IndexFiles:
         return index_head.heads_digest(self.super.get("head"), self.super.get("cold_head"), seed)
 
     def _count_opening(self) -> None:
-        """Count an opening in index and store, the index first: one put back later is behind."""
+        """Count an opening in index and store, the index first: one put back later is behind. So in
+        the archive and the index.
+        """
         opens = (self.super.get("opens") + 1) % (1 << 64)
         index_head.seal(self._index, opens)
         self.super.set("opens", opens)
+        if self.archive:
+            opens = (self.archive.get("opens") + 1) % (1 << 64)
+            self.archive.set("opens", opens)
+            index_head.note_archive_opens(self._index, opens)
 
     def _digest_index(self) -> None:
         """Note in the index what it holds and the bounds of the log, for the next opening."""
