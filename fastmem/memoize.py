@@ -84,9 +84,10 @@ def memoize(
     K. Lowenstein: Optimal Probabilistic Cache Stampede Prevention, PVLDB 8(8), 2015); larger
     numbers refresh earlier. What a refresh raises is logged, and the stale result serves on.
 
-    **Exceptions** reach everybody who waits, and are kept only with `error_ttl`, as copies, and
-    never in the place of a result that still serves. Who reads the key in the cache itself, a
-    listener too, finds in their place an object whose ``error`` is the exception.
+    **Exceptions** reach everybody who waits, and are kept only with `error_ttl`, as copies without
+    tracebacks, each with what it was raised from and the members of groups, and never in the place
+    of a result that still serves. Who reads the key in the cache itself, a listener too, finds in
+    their place an object whose ``error`` is the exception.
 
     **One load.** Of all callers that miss one key at once, in threads and in tasks of any event
     loop, one loads and the others wait. An ``async def`` is loaded in a task of its own, in a copy
