@@ -33,5 +33,6 @@ cdef class BoundMemo:
     cdef vectorcall entry_point
     cdef readonly Memo __func__
     cdef readonly object __self__
+    cdef object __weakref__
 
     cdef Memo memo(self)

@@ -34,6 +34,36 @@ def test_weak_methods() -> None:
     assert weak() is None
 
 
+def test_weak_references_to_a_bound_method_end_with_it_as_of_any_method() -> None:
+    class Plain:
+        def method(self) -> None: ...
+
+    for owner in (Owner(), Plain()):
+        bound, again, ended = owner.method, owner.method, list[Any]()
+        weak: weakref.ref[Any] = weakref.ref(bound, ended.append)
+        assert weak() is bound
+        assert weak == weakref.ref(again)
+        assert hash(weak) == hash(weakref.ref(again))
+        assert len(weakref.WeakSet([bound, again])) == 1
+        del bound
+        assert weak() is None
+        assert ended == [weak]
+        weak = weakref.ref(owner.method)
+        assert weak() is None  # nobody else had it
+
+
+def test_weak_methods_are_equal_and_tell_of_their_end() -> None:
+    owner, ended = Owner(), list[Any]()
+    weak = weakref.WeakMethod(owner.method, ended.append)
+    assert weak == weakref.WeakMethod(owner.method)
+    assert hash(weak) == hash(weakref.WeakMethod(owner.method))
+    assert weak != weakref.WeakMethod(owner.coroutine)
+    assert weak != weakref.WeakMethod(Owner().method)
+    del owner
+    assert weak() is None
+    assert ended == [weak]
+
+
 def test_copies_and_pickles() -> None:
     owner = Owner()
     assert copy.copy(owner.method) == owner.method
