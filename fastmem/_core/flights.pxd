@@ -11,6 +11,10 @@ cdef enum:
     ABANDONED = 3     # without an outcome, as by an interrupt: whoever waits tries for himself
 
 
+cdef class Loading:
+    cdef Flight flight             # None once it has come down
+
+
 cdef class Flight(Lease):
     cdef readonly object loop      # the asyncio loop that runs it; None: a thread does, or nobody
     cdef public object task        # of that loop
@@ -23,6 +27,10 @@ cdef class Flight(Lease):
     cdef dict awaited              # flights that this one's loader waits for -> how many times
     cdef uint64_t visit
     cdef Flight below              # of the stack of a search through what is awaited
+    cdef Loading loading           # what contexts have of it; None before and after
+
+    # What a context is given, for what is called there to be this flight's doing.
+    cdef Loading mark(self)
 
     # ATOMIC. Makes the caller the one who runs it, in this thread or as a task of `loop`; False
     # when somebody does already.

@@ -23,10 +23,8 @@ cdef double LOOK_AGAIN_S = 1.0  # whether the loop that runs a flight was closed
 
 
 cdef Flight flight_of_context():
-    cdef Flight found = get_value(loading, None)
-    if found is not None and found.waiters is None:  # what outlives the load is its doing no more
-        return None
-    return found
+    cdef Loading found = get_value(loading, None)
+    return None if found is None else found.flight
 
 
 cdef bint leads_to(Flight start, Flight goal, uint64_t visit) noexcept:
@@ -51,6 +49,12 @@ cdef bint leads_to(Flight start, Flight goal, uint64_t visit) noexcept:
                 further.below = top
                 top = further
     return found
+
+
+cdef class Loading:
+    """What contexts have of a flight, and keep if they were copied: it is emptied when the flight
+    comes down, so that none keeps the outcome, and what outlives the load is its doing no more.
+    """
 
 
 cdef class Flight(Lease):
@@ -81,6 +85,9 @@ cdef class Flight(Lease):
         self.state = state
         self.outcome = outcome
         self.waiters = None
+        if self.loading is not None:
+            self.loading.flight = None
+            self.loading = None
         self.end()
         for wake in waiters:
             try:
@@ -93,14 +100,6 @@ cdef class Flight(Lease):
             raise interrupt
         return 0
 
-    def land(self, value):
-        """Hands `value` to all who wait."""
-        self.come_down(LANDED, value)
-
-    def fail(self, error):
-        """Raises `error` in all who wait."""
-        self.come_down(FAILED, error)
-
     def abandon(self):
         """Has all who wait try for themselves."""
         self.come_down(ABANDONED, None)
@@ -112,9 +111,15 @@ cdef class Flight(Lease):
         self.waiters.append(wake)
         return True
 
+    cdef Loading mark(self):
+        if self.loading is None:
+            self.loading = Loading()
+            self.loading.flight = self
+        return self.loading
+
     def depart(self):
         """In the context of the loader: what it calls from here on is this flight's doing."""
-        PyContextVar_Set(loading, self)
+        PyContextVar_Set(loading, self.mark())
 
     def begin_wait(self):
         """Notes that the loader of this context waits for the flight, and returns that loader's
@@ -162,7 +167,7 @@ cdef class Flight(Lease):
     def call(self, function, tuple args not None, dict kwargs not None):
         """Calls the loader in this thread; whatever happens is noted only in what it raises."""
         cdef Flight outer = flight_of_context()
-        cdef object token = PyContextVar_Set(loading, self)
+        cdef object token = PyContextVar_Set(loading, self.mark())
         if outer is not None:
             outer.awaited[self] = 1
         try:
