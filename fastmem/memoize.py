@@ -92,10 +92,11 @@ def memoize(
     **One load.** Of all callers that miss one key at once, in threads and in tasks of any event
     loop, one loads and the others wait. An ``async def`` is loaded in a task of its own, in a copy
     of its caller's context: a caller that is cancelled leaves the others unharmed, and the last one
-    takes the task with it. When a load is interrupted otherwise, those who wait try for themselves.
-    A load that needs its own key, or another load that needs it, is a RuntimeError: in its thread,
-    and in the tasks and ``to_thread`` calls that it starts, which take its context along, also when
-    it would not wait for them. What a thread does that was not given the context, such as one of an
+    takes the task with it. When a load is interrupted otherwise, those who wait try for themselves,
+    and so do, within a second, those who wait for a loop that has stopped or was closed. A load
+    that needs its own key, or another load that needs it, is a RuntimeError: in its thread, and in
+    the tasks and ``to_thread`` calls that it starts, which take its context along, also when it
+    would not wait for them. What a thread does that was not given the context, such as one of an
     executor, is nobody's doing: a load that waits there for its own key waits for ever.
 
     **Invalidation** by whomever wins: once a key is put, deleted or cleared, in whatever way, a

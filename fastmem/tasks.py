@@ -13,14 +13,13 @@ import time
 from functools import partial
 from typing import Any
 
-from fastmem._core.flights import FAILED, FLYING, LANDED, Flight
+from fastmem._core.flights import FAILED, FLYING, LANDED, LOOK_AGAIN_S, Flight
 from fastmem._core.kept import given
 from fastmem._core.memo import Memo
 
 __all__ = ["load", "refresh"]
 
 log_to = logging.getLogger("fastmem")
-LOOK_AGAIN_S = 1.0  # whether the loop that runs a flight was closed in the middle
 
 Args = tuple[Any, ...]
 Kwargs = dict[str, Any]
@@ -102,18 +101,17 @@ def _come_down(
 
 
 async def _wait(flight: Flight, loop: asyncio.AbstractEventLoop) -> None:
+    """Until it has come down or is stalled."""
     if flight.state != FLYING:
         return
     outer = flight.begin_wait()
     landing = loop.create_future()
     try:
         if flight.wake_by(partial(_wake, loop, landing)):
-            its = flight.loop
-            while its is not None and its is not loop and not landing.done():
+            if flight.loop is None or flight.loop is loop:
+                await landing
+            while not landing.done() and not flight.is_stalled():
                 await asyncio.wait([landing], timeout=LOOK_AGAIN_S)
-                if its.is_closed():
-                    flight.abandon()
-            await landing
     finally:
         if flight.end_wait(outer):
             flight.abandon()
@@ -136,7 +134,9 @@ def _land(landing: asyncio.Future[None]) -> None:
 def _cancel(
     task: asyncio.Task[Any], its: asyncio.AbstractEventLoop, mine: asyncio.AbstractEventLoop
 ) -> None:
+    if its.is_closed():
+        return  # nothing of it runs again
     if its is mine:
         task.cancel()
-    elif not its.is_closed():
+    else:
         its.call_soon_threadsafe(task.cancel)

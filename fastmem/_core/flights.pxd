@@ -35,6 +35,8 @@ cdef class Flight(Lease):
     # ATOMIC. Makes the caller the one who runs it, in this thread or as a task of `loop`; False
     # when somebody does already.
     cpdef bint claim(self, object loop) noexcept
+    # Whether a loop has it that stands still, or was closed: then it may never come down.
+    cpdef bint is_stalled(self) except -1
     # Ends the lease and wakes everybody. Again does nothing.
     cdef int come_down(self, int state, object outcome) except -1
 

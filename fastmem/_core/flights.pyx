@@ -19,7 +19,8 @@ globals().update(FLYING=FLYING, LANDED=LANDED, FAILED=FAILED, ABANDONED=ABANDONE
 
 cdef object loading = ContextVar("fastmem.loading", default=None)
 cdef uint64_t visits = 0
-cdef double LOOK_AGAIN_S = 1.0  # whether the loop that runs a flight was closed in the middle
+LOOK_AGAIN_S = 1.0  # whether the loop that has a flight stands still
+cdef object look_again_s = LOOK_AGAIN_S
 
 
 cdef Flight flight_of_context():
@@ -76,6 +77,10 @@ cdef class Flight(Lease):
         if loop is None:
             self.thread = PyThread_get_thread_ident()
         return True
+
+    cpdef bint is_stalled(self) except -1:
+        """Whether a loop has it that stands still, or was closed: then it may never come down."""
+        return self.loop is not None and not self.loop.is_running()
 
     cdef int come_down(self, int state, object outcome) except -1:
         cdef object interrupt = None
@@ -150,7 +155,7 @@ cdef class Flight(Lease):
         self.callers += 1
 
     def wait(self):
-        """Blocks this thread until it has come down."""
+        """Blocks this thread until it has come down or is stalled."""
         if self.waiters is None:
             return
         mine = self.begin_wait()
@@ -158,9 +163,9 @@ cdef class Flight(Lease):
             lock = Lock()
             lock.acquire()
             if self.wake_by(lock.release):
-                while not lock.acquire(True, -1 if self.loop is None else LOOK_AGAIN_S):
-                    if self.loop.is_closed():
-                        self.abandon()
+                while not lock.acquire(True, -1 if self.loop is None else look_again_s):
+                    if self.is_stalled():
+                        break
         finally:
             self.end_wait(mine)
 

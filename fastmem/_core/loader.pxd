@@ -33,5 +33,6 @@ cdef class Loader:
     cdef object lead(self, Flight flight, tuple args, dict kwargs)
     # Stores what a flight loaded, and lands it.
     cdef int keep(self, Flight flight, value, int64_t took_ns) except -1
-    # The flight of a key: `fresh`, or the one that is in the air.
+    # The flight of a key: `fresh`, or the one that is in the air. One that is stalled has lost its
+    # lease: whom it still reaches gets its outcome, others do not wait for it.
     cdef Flight join(self, Flight fresh)

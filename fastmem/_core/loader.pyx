@@ -112,12 +112,17 @@ cdef class Loader:
 
     cdef Flight join(self, Flight fresh):
         cdef L1Cache cache = self.cache
+        cdef Flight flight
         cdef uint32_t fragment = fragment_of(cache.table.seed, key_hash(fresh.key))
         if cache.leases is None:
             leases = Leases()
             if cache.leases is None:  # else a collection ran code that entered
                 cache.leases = leases
-        return cache.leases.enter(fresh, fragment)
+        while True:
+            flight = cache.leases.enter(fresh, fragment)
+            if flight is fresh or not flight.is_stalled():
+                return flight
+            flight.end()
 
     cdef object load(self, object key, tuple args, dict kwargs):
         cdef Flight flight, fresh

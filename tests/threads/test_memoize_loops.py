@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from fastmem import L1Cache, memoize
-from tests.memoizing import Gate, wait_for_callers
+from tests.memoizing import Gate
 
 
 @pytest.fixture
@@ -151,29 +151,3 @@ def test_a_thread_does_not_wait_for_a_task_of_its_own_loop(cache: L1Cache) -> No
         return await task
 
     assert asyncio.run(main()) == "task's"
-
-
-def test_a_thread_is_not_stuck_on_a_loop_that_was_closed(
-    cache: L1Cache, pool: ThreadPoolExecutor
-) -> None:
-    calls = []
-
-    @memoize(cache, key=lambda: "key")
-    async def awaited() -> None:
-        calls.append(1)
-        await asyncio.Event().wait()
-
-    @memoize(cache, key=lambda: "key")
-    def blocking() -> Any:
-        return "loaded"
-
-    loop = asyncio.new_event_loop()
-    task = loop.create_task(awaited())
-    while not calls:
-        loop.call_soon(loop.stop)
-        loop.run_forever()
-    waiting = pool.submit(blocking)
-    wait_for_callers(blocking, 1)
-    loop.close()
-    assert waiting.result(60) == "loaded"
-    task._log_destroy_pending = False  # type: ignore[attr-defined]
