@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from libc.stdint cimport int64_t, uint32_t
 
 from fastmem._core.clock cimport deadline_after, ttl_ns
-from fastmem._core.entries cimport is_expired, lookup, mark_use
+from fastmem._core.entries cimport mark_use
 from fastmem._core.table cimport CAUSE_DELETED, Displaced
 
 from fastmem._core.cache import MISSING
-from fastmem.errors import ValueTooLargeError
 
 cdef object MISS = MISSING
 
@@ -50,17 +49,15 @@ cdef class BulkVerbs(RemovalVerbs):
         {'a': 1, 'b': None}
         """
         cdef dict found = {}
-        cdef uint32_t index, fragment
+        cdef uint32_t index
         self.require_open()
         for key in keys_of(keys):
-            index = lookup(self, key, &fragment)
-            if index and not is_expired(self.table.entries + index):
+            index = self.find_live(key)
+            if index:
                 self.hits += 1
                 mark_use(&self.table, index)
                 value = <object>self.table.entries[index].value
             else:
-                if index:
-                    self.expire_at(index)
                 value = self.miss(key)
                 if value is MISS:
                     continue
@@ -84,14 +81,12 @@ cdef class BulkVerbs(RemovalVerbs):
             try:
                 hash(key)
                 size = self.entry_size(key, value)
-                if size > self.budget:
-                    self.too_large += 1
-                    raise ValueTooLargeError(size, self.budget)
+                self.require_room(size)
             except Exception as error:
                 name_pair(error, len(measured) + 1, key)
                 raise
             measured.append((key, value, size))
-        deadline = deadline_after(ttl) if ttl else 0
+        deadline = deadline_after(ttl)
         stored = 0
         try:
             for key, value, size in measured:

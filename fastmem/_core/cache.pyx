@@ -37,7 +37,7 @@ cdef class Cache(Entries):
         cdef uint32_t index, fragment = 0
         self.require_open()
         size = self.entry_size(key, value)
-        deadline_ns = deadline_after(ttl) if ttl else 0
+        deadline_ns = deadline_after(ttl)
         index = lookup(self, key, &fragment)
         if index and not self.watched & (1 << CAUSE_REPLACED | 1 << CAUSE_EXPIRED):
             return self.overwrite(index, key, value, size, deadline_ns)

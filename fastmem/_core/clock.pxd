@@ -6,7 +6,8 @@
                    changes only while the machine is suspended; it is read again by every
                    `deadline_after()` and whenever a second went by since the last time, so after a
                    suspend an entry may outlive its deadline by at most one second.
-`deadline_after()` the deadline a number of nanoseconds from now, 0 (never) when it overflows.
+`deadline_after()` the deadline a number of nanoseconds from now; 0 (never) of 0, and when it
+                   overflows.
 
 None of these fails, runs Python or needs the GIL. Each compiled unit keeps a distance of its own.
 The kernel's own function is called, not the C library's around it, which doubles the cost of a
@@ -75,7 +76,8 @@ cdef extern from *:
 
     static inline int64_t fm_deadline_after(int64_t ttl_ns) {
         int64_t deadline;
-        return __builtin_add_overflow(fm_measure_clocks(), ttl_ns, &deadline) ? 0 : deadline;
+        if (ttl_ns == 0 || __builtin_add_overflow(fm_measure_clocks(), ttl_ns, &deadline)) return 0;
+        return deadline;
     }
     #endif
     """

@@ -50,8 +50,7 @@ def deadline_ns(object ttl_seconds):
     `ttl_seconds` is int, float, timedelta or None. ValueError for zero, negative and NaN; what lies
     beyond about 290 years is never.
     """
-    cdef int64_t ttl = ttl_ns(ttl_seconds)
-    return deadline_after(ttl) if ttl else 0
+    return deadline_after(ttl_ns(ttl_seconds))
 
 
 def boottime_ns():

@@ -9,9 +9,9 @@ from cpython.object cimport Py_EQ, PyObject_RichCompareBool
 from libc.stdint cimport int64_t, uint32_t
 
 from fastmem._core.clock cimport deadline_after, ttl_ns
-from fastmem._core.entries cimport is_expired, lookup, void_lease
+from fastmem._core.entries cimport lookup, void_lease
 from fastmem._core.leases cimport Lease
-from fastmem._core.table cimport Displaced
+from fastmem._core.table cimport Displaced, is_expired
 
 from fastmem._core.cache import MISSING
 
@@ -72,9 +72,7 @@ cdef class ConditionalVerbs(Shell):
         size = self.entry_size(key, value)
         if self.again(key, &at):
             return False
-        self.install_at(
-            at.index, at.fragment, key, value, size, deadline_after(ttl) if ttl else 0, 0, 0, &out
-        )
+        self.install_at(at.index, at.fragment, key, value, size, deadline_after(ttl), 0, 0, &out)
         self.release(&out)
         return True
 
@@ -116,7 +114,7 @@ cdef class ConditionalVerbs(Shell):
             if index:
                 deadline = self.table.entries[index].deadline_ns
             else:
-                deadline = deadline_after(ttl) if ttl else 0
+                deadline = deadline_after(ttl)
             self.install_at(at.index, at.fragment, key, total, size, deadline, 0, 0, &out)
             self.release(&out)
             return total
@@ -158,7 +156,7 @@ cdef class ConditionalVerbs(Shell):
             if ttl_seconds is None:
                 deadline = self.table.entries[index].deadline_ns
             else:
-                deadline = deadline_after(ttl) if ttl else 0
+                deadline = deadline_after(ttl)
             self.install_at(at.index, at.fragment, key, new, size, deadline, 0, 0, &out)
             self.release(&out)
             return True
@@ -176,8 +174,7 @@ cdef class ConditionalVerbs(Shell):
         if not lease.held:
             return False
         self.install_at(
-            at.index, at.fragment, lease.key, value, size, deadline_after(ttl) if ttl else 0, 0, 0,
-            &out,
+            at.index, at.fragment, lease.key, value, size, deadline_after(ttl), 0, 0, &out
         )
         self.release(&out)
         return True

@@ -15,7 +15,6 @@ cimport cython
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from fastmem._core.clock cimport coarse_now_ns
 from fastmem._core.key_types cimport require_exact
 from fastmem._core.leases cimport Leases
 from fastmem._core.slots cimport Slot
@@ -138,10 +137,6 @@ cdef inline uint32_t lookup(Entries self, object key, uint32_t* fragment) except
 
 
 # ATOMIC, all below.
-cdef inline bint is_expired(const Entry* entry) noexcept:
-    return entry.deadline_ns != 0 and coarse_now_ns() >= entry.deadline_ns
-
-
 # Whoever is loading the key may no longer store it. The changes above see to it themselves; what
 # leaves by size or deadline voids nothing.
 cdef inline void void_lease(Entries self, uint32_t fragment) noexcept:

@@ -10,14 +10,15 @@ from cpython.object cimport Py_EQ, PyObject_RichCompareBool
 from cpython.ref cimport Py_DECREF
 
 from fastmem._core.arguments cimport whole_number
+from fastmem._core.clock cimport coarse_now_ns
 from fastmem._core.invariants cimport table_check
 from fastmem._core.sizing cimport size_of
 from fastmem._core.slots cimport Slot
 from fastmem._core.table cimport (
     CAUSE_CLEARED, CAUSE_EXPIRED, CAUSE_REPLACED, ENTRY_OVERHEAD, FLAG_MASK, entry_fill, first_slot,
-    same_key, table_bytes, table_clear, table_displace, table_fits, table_free, table_give_back,
-    table_init, table_insert, table_longest_probe, table_overwrite, table_release, table_replace,
-    table_reserve, table_shrink, table_take, table_trim, table_visit, visitproc,
+    is_expired, same_key, table_bytes, table_clear, table_displace, table_fits, table_free,
+    table_give_back, table_init, table_insert, table_longest_probe, table_overwrite, table_release,
+    table_replace, table_reserve, table_shrink, table_take, table_trim, table_visit, visitproc,
 )
 
 from fastmem.errors import ClosedError, ValueTooLargeError

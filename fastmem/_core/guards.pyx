@@ -4,9 +4,8 @@ cimport cython
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from fastmem._core.clock cimport coarse_now_ns
-from fastmem._core.entries cimport is_expired
 from fastmem._core.leases cimport Lease
-from fastmem._core.table cimport CAUSE_EXPIRED, Entry
+from fastmem._core.table cimport CAUSE_EXPIRED, Entry, is_expired
 
 from fastmem._core.events import NOT_LOADED
 from fastmem._core.l1 import MISSING

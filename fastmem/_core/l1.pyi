@@ -1,4 +1,4 @@
-"""`L1Cache`: an exact LRU of Python objects within a byte budget."""
+"""`L1Cache`: Python objects within a byte budget, by exact LRU or S3-FIFO."""
 
 from collections.abc import Callable, Hashable
 from datetime import timedelta

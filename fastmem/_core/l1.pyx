@@ -1,4 +1,4 @@
-"""`L1Cache`: an exact LRU of Python objects within a byte budget, over `Entries`."""
+"""`L1Cache`: Python objects within a byte budget, by exact LRU or S3-FIFO, over `Entries`."""
 
 from collections.abc import MutableMapping
 
@@ -7,11 +7,11 @@ from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int64_t, uint32_t
 
 from fastmem._core.clock cimport coarse_now_ns, deadline_after, ttl_ns
-from fastmem._core.entries cimport is_expired, lookup, lookup_from, mark_use
+from fastmem._core.entries cimport lookup, lookup_from, mark_use
 from fastmem._core.slots cimport Slot
 from fastmem._core.table cimport (
     CAUSE_EXPIRED, CAUSE_SIZE, ENTRY_OVERHEAD, GHOST_OVERHEAD, LRU, S3FIFO, Entry, Table,
-    first_slot, fragment_of, hash_at_hand, new_reference, table_choose, table_use,
+    first_slot, fragment_of, hash_at_hand, is_expired, new_reference, table_choose, table_use,
 )
 
 from fastmem._core.cache import MISSING
@@ -165,7 +165,7 @@ cdef class L1Cache(BulkVerbs):
     # ---------------------------------------------------------------- writing
 
     def put(self, key, value, ttl_seconds=None):
-        """Stores `value` as most recent and evicts least recent entries until within budget.
+        """Stores `value` as most recent and evicts what the policy says until within budget.
 
         `ttl_seconds`: int, float or timedelta until the entry becomes invisible; ``None`` and
         infinity never. O(1) and the deep size of the value, plus what is evicted.
@@ -192,7 +192,7 @@ cdef class L1Cache(BulkVerbs):
             return False
         table_use(&self.table, index)
         if ttl_seconds is not None:
-            self.table.entries[index].deadline_ns = deadline_after(ttl) if ttl else 0
+            self.table.entries[index].deadline_ns = deadline_after(ttl)
         return True
 
     # ---------------------------------------------------------------- state

@@ -12,11 +12,11 @@ from libc.math cimport log
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from fastmem._core.clock cimport boot_now_ns, coarse_now_ns, ttl_ns
-from fastmem._core.entries cimport is_expired, lookup, mark_use
+from fastmem._core.entries cimport lookup, mark_use
 from fastmem._core.flights cimport ABANDONED, FAILED, LANDED
 from fastmem._core.kept cimport given
 from fastmem._core.leases cimport Leases
-from fastmem._core.table cimport Entry, fragment_of, key_hash
+from fastmem._core.table cimport Entry, fragment_of, is_expired, key_hash
 
 from fastmem._core.cache import MISSING
 from fastmem._core.kept import Kept

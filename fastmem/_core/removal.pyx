@@ -5,10 +5,9 @@ from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
 from libc.stdint cimport int64_t, uint32_t
 
 from fastmem._core.arguments cimport whole_number
-from fastmem._core.entries cimport is_expired
 from fastmem._core.policies cimport table_victim
 from fastmem._core.table cimport (
-    CAUSE_DELETED, CAUSE_EXPIRED, Displaced, Entry, table_displace, table_shrink,
+    CAUSE_DELETED, CAUSE_EXPIRED, Displaced, Entry, is_expired, table_displace, table_shrink,
 )
 
 from fastmem._core.cache import MISSING
@@ -54,7 +53,8 @@ cdef class RemovalVerbs(ConditionalVerbs):
         return value
 
     def popitem(self):
-        """Removes the next victim, the least recent entry, and returns ``(key, value)``. O(1).
+        """Removes what the next eviction would and returns it as ``(key, value)``: under ``"lru"``
+        the least recent entry. O(1).
 
         Raises ``KeyError`` when the cache is empty.
         """
@@ -107,7 +107,8 @@ cdef class RemovalVerbs(ConditionalVerbs):
         return count
 
     def resize(self, budget_bytes):
-        """Sets the budget and evicts least recent entries until within it.
+        """Sets the budget and evicts what the policy says until within it. O(1), and for each that
+        leaves.
 
         The slots and entries made for a larger budget, 90 to 110 bytes for each that was in use at
         once, stay for later ones; ``clear`` and ``close`` give them back.

@@ -20,6 +20,7 @@ marked `except -1` (MemoryError, before anything is changed) can fail.
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from fastmem._core.clock cimport coarse_now_ns
 from fastmem._core.ghosts cimport Ghosts
 from fastmem._core.slots cimport Slot, Slots, slots_first
 
@@ -172,6 +173,10 @@ cdef inline void entry_fill(
     entry.value = value
     entry.deadline_ns = deadline_ns
     entry.size_bytes = size_bytes
+
+
+cdef inline bint is_expired(const Entry* entry) noexcept nogil:
+    return entry.deadline_ns != 0 and coarse_now_ns() >= entry.deadline_ns
 
 
 cdef inline void ring_insert(Entry* entries, uint32_t sentinel, uint32_t index) noexcept nogil:

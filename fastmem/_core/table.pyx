@@ -4,7 +4,6 @@ from cpython.ref cimport Py_XDECREF
 from libc.stdint cimport uintptr_t
 from libc.string cimport memcpy, memmove, memset
 
-from fastmem._core.clock cimport coarse_now_ns
 from fastmem._core.ghosts cimport ghosts_free, ghosts_take
 from fastmem._core.pages cimport array_filled, array_free, array_grow, array_new
 from fastmem._core.policies cimport table_remember, table_victim
@@ -219,7 +218,7 @@ cdef void table_shrink(Table* t, int64_t budget_bytes, Displaced* out) noexcept 
     cdef uint32_t index
     while t.used_bytes > budget_bytes and t.live:
         index = table_victim(t)
-        if 0 < t.entries[index].deadline_ns <= coarse_now_ns():
+        if is_expired(t.entries + index):
             table_displace(t, index, CAUSE_EXPIRED, out)
             continue
         if t.entries[index].meta & SMALL:

@@ -5,13 +5,13 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from fastmem._core.clock cimport coarse_now_ns
 from fastmem._core.drafts cimport Draft
-from fastmem._core.entries cimport is_expired, lookup, void_lease
+from fastmem._core.entries cimport lookup, void_lease
 from fastmem._core.guards cimport Guarded, is_kept
 from fastmem._core.l1 cimport L1Cache
 from fastmem._core.sizing cimport size_and_form, size_of
 from fastmem._core.table cimport (
     CAUSE_CLEARED, CAUSE_DELETED, CAUSE_EXPIRED, CAUSE_REPLACED, CAUSE_SIZE, DIRTY, HIT_SHIFT,
-    Displaced, Entry,
+    Displaced, Entry, is_expired,
 )
 
 from fastmem._core.events import NOT_LOADED

@@ -6,8 +6,7 @@ cimport cython
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport uint32_t, uint64_t
 
-from fastmem._core.clock cimport coarse_now_ns
-from fastmem._core.table cimport LIVE, Entry
+from fastmem._core.table cimport LIVE, Entry, is_expired
 
 
 @cython.final
@@ -44,7 +43,7 @@ cdef class EntryIterator:
             entry = t.entries + index
             if not entry.meta & LIVE or entry.fragment != self.order[self.at - 1] >> 32:
                 continue
-            if entry.deadline_ns and coarse_now_ns() >= entry.deadline_ns:
+            if is_expired(entry):
                 continue
             if self.kind == KEYS:
                 return <object>entry.key

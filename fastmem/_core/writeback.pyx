@@ -6,12 +6,13 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from fastmem._core cimport appending, needs
 from fastmem._core.appending cimport draft_t
 from fastmem._core.drafts cimport Draft
-from fastmem._core.entries cimport is_expired
 from fastmem._core.keys cimport encode
 from fastmem._core.l1 cimport L1Cache
 from fastmem._core.layout cimport FM_COLD
 from fastmem._core.log cimport Log
-from fastmem._core.table cimport CAUSE_EXPIRED, CAUSE_SIZE, DIRTY, LIVE, Displaced, Entry
+from fastmem._core.table cimport (
+    CAUSE_EXPIRED, CAUSE_SIZE, DIRTY, LIVE, Displaced, Entry, is_expired,
+)
 
 from fastmem._core.l1 import MISSING
 from fastmem.errors import ClosedError
