@@ -26,3 +26,10 @@ def test_examples_run(name: str, private_tmp: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(private_tmp)  # an example may use default paths
     result = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
     assert result.failed == 0
+
+
+@pytest.mark.parametrize("name", ["l1", "events", "conditional", "bulk", "sizing"])
+def test_examples_of_compiled_modules_are_found(name: str) -> None:
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    found = finder.find(importlib.import_module(f"fastmem._core.{name}"))
+    assert any(each.examples for each in found)

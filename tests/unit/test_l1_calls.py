@@ -144,15 +144,6 @@ def test_replacing_in_place_lets_go_of_the_old_key_and_value() -> None:
     cache._check()
 
 
-def test_replacing_by_a_larger_value_evicts_others_and_never_itself() -> None:
-    cache = L1Cache(1_000, sizer=lambda value: value)
-    for key in range(5):
-        cache[key] = 50
-    cache[0] = 800
-    assert list(cache) == [0]
-    cache._check()
-
-
 def test_what_a_replaced_value_does_at_its_end_finds_the_cache_whole() -> None:
     cache = L1Cache(10_000)
     seen = []

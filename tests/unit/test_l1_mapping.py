@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import doctest
 from collections.abc import Hashable, MutableMapping
 from typing import Any, get_args
 
 import pytest
 
-from fastmem._core import l1, sizing
 from fastmem._core.l1 import L1Cache
 from fastmem.errors import ClosedError, FastmemError
 
@@ -253,10 +251,3 @@ def test_it_is_generic_in_annotations_and_a_mapping_everywhere(cache: L1Cache) -
             assert found == 1
         case _:
             raise AssertionError
-
-
-def test_the_examples_in_the_docstrings_run() -> None:
-    for module in (l1, sizing):
-        done = doctest.testmod(module, extraglobs={"L1Cache": L1Cache})
-        assert done.attempted > 0
-        assert done.failed == 0

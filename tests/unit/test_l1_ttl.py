@@ -130,13 +130,25 @@ def test_what_is_not_a_time_is_a_type_error(cache: L1Cache, ttl: Any) -> None:
 )
 def test_for_ever_is_for_ever(cache: L1Cache, ttl: Any) -> None:
     cache.put("k", "v", ttl)
+    assert cache._deadline("k") == 0
     assert cache["k"] == "v"
 
 
-@pytest.mark.parametrize("ttl", [1e-300, 60, 0.5, timedelta(microseconds=1), timedelta(days=36500)])
-def test_times_that_are_taken(cache: L1Cache, ttl: Any) -> None:
+@pytest.mark.parametrize(
+    ("ttl", "nanoseconds"),
+    [
+        (1e-300, 1),
+        (60, 60 * 10**9),
+        (0.5, 5 * 10**8),
+        (timedelta(microseconds=1), 1_000),
+        (timedelta(days=36500), 36500 * 86400 * 10**9),
+    ],
+)
+def test_a_deadline_is_that_long_after_the_put(cache: L1Cache, ttl: Any, nanoseconds: int) -> None:
+    before = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     cache.put("k", "v", ttl)
-    cache._check()
+    after = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    assert before + nanoseconds <= cache._deadline("k") <= after + nanoseconds
 
 
 def test_numpy_numbers_are_numbers(cache: L1Cache) -> None:

@@ -14,8 +14,7 @@ import pytest
 
 from fastmem import ClosedError, L1Cache, memoize
 from fastmem._core.clock import boottime_ns
-
-SECOND = 1_000_000_000
+from tests.memoizing import SECOND
 
 
 @pytest.fixture

@@ -30,7 +30,11 @@ INVALIDATIONS: dict[str, Callable[[Any, L1Cache, Any], object]] = {
     "add": lambda memo, cache, key: cache.add(key, "put"),
     "setdefault": lambda memo, cache, key: cache.setdefault(key, "put"),
     "put, then deleted": lambda memo, cache, key: (cache.put(key, 1), cache.delete(key)),
-    "put, then evicted": lambda memo, cache, key: (cache.put(key, 1), cache.resize(1)),
+    "put, then evicted": lambda memo, cache, key: (
+        cache.put(key, 1),
+        cache.resize(1),
+        cache.resize(20_000),
+    ),
     "incr": lambda memo, cache, key: cache.incr(key),
 }
 
