@@ -7,19 +7,16 @@ import inspect
 import logging
 import math
 import os
-import sys
 from collections.abc import Callable
 from datetime import timedelta
-from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from fastmem._core.awaited import AsyncMemo
-from fastmem._core.cache import MISSING
-from fastmem._core.calls import Calls
 from fastmem._core.clock import deadline_ns
 from fastmem._core.flights import Flight
 from fastmem._core.l1 import L1Cache
 from fastmem._core.memo import CacheInfo, Memo
+from fastmem.signatures import calls_of
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -134,7 +131,7 @@ def memoize(
             raise TypeError(f"memoize decorates functions, not {type(function).__name__}")
         if _is(function, inspect.isgeneratorfunction) or _is(function, inspect.isasyncgenfunction):
             raise TypeError(f"{function!r} is a generator function: its results are used up once")
-        calls = None if key is not None else _calls(function, cache._takes_plain_keys())
+        calls = None if key is not None else calls_of(function, cache._takes_plain_keys())
         common: dict[str, Any] = {
             "ttl": ttl,
             "stale_ttl": stale_ttl,
@@ -163,93 +160,6 @@ def _is(function: Callable[..., Any], kind: Callable[[object], bool]) -> bool:
         function = function.func
     called: Any = type(function)
     return kind(function) or kind(called.__call__)
-
-
-class Function:
-    """What the keys of one memoized function begin with."""
-
-    __slots__ = ("name",)
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __repr__(self) -> str:
-        return self.name
-
-
-def _calls(function: Callable[..., Any], strict: bool) -> Calls:
-    module = _lasting_module(function.__module__) if strict else function.__module__
-    name = f"{module}.{getattr(function, '__qualname__', repr(function))}"
-    if strict and ("<" in name or _is_of_an_instance(function)):
-        raise ValueError(f"{name} has no name that outlives the process: give memoize a key=")
-    token = name if strict else Function(name)
-    try:
-        parameters = list(_signature(function).parameters.values())
-    except ValueError:  # a C function that does not tell
-        return Calls(
-            token,
-            strict=strict,
-            names=(),
-            unnamed=0,
-            defaults=(),
-            more_positional=True,
-            keywords=(),
-            more_keywords=True,
-        )
-    kinds = [parameter.kind for parameter in parameters]
-    only, either = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
-    positional = [parameter for parameter in parameters if parameter.kind in (only, either)]
-    return Calls(
-        token,
-        strict=strict,
-        names=tuple(parameter.name for parameter in positional),
-        unnamed=kinds.count(only),
-        defaults=[_default(parameter) for parameter in positional],
-        more_positional=inspect.Parameter.VAR_POSITIONAL in kinds,
-        keywords=[
-            (parameter.name, _default(parameter))
-            for parameter in parameters
-            if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-        ],
-        more_keywords=inspect.Parameter.VAR_KEYWORD in kinds,
-    )
-
-
-def _lasting_module(module: str) -> str:
-    """By what name a later process knows a module: for the main program the one that it was run by,
-    or its file, since every program has a ``__main__``.
-    """
-    if module not in ("__main__", "__mp_main__"):
-        return module
-    main = sys.modules["__main__"]
-    spec = getattr(main, "__spec__", None)
-    if spec is not None and spec.name != "__main__":
-        return str(spec.name)
-    file = getattr(main, "__file__", None)
-    return "<interactive>" if file is None else os.path.realpath(file)
-
-
-def _signature(function: Callable[..., Any]) -> inspect.Signature:
-    """What `function` itself takes, whatever the one that it wraps takes or it says of itself."""
-    if isinstance(function, FunctionType):
-        bare = FunctionType(
-            function.__code__, {}, None, function.__defaults__, function.__closure__
-        )
-        bare.__kwdefaults__ = function.__kwdefaults__
-        return inspect.signature(bare)
-    return inspect.signature(function, follow_wrapped=False)
-
-
-def _is_of_an_instance(function: Callable[..., Any]) -> bool:
-    """A bound method, or an object that is called: others may bear its name."""
-    owner = getattr(function, "__self__", None)
-    return not hasattr(function, "__qualname__") or not (
-        owner is None or isinstance(owner, type | ModuleType)
-    )
-
-
-def _default(parameter: inspect.Parameter) -> object:
-    return MISSING if parameter.default is inspect.Parameter.empty else parameter.default
 
 
 def _mark_as_coroutine_function(memo: Memo[..., Any]) -> None:

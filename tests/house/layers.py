@@ -28,7 +28,7 @@ PART_OF = {
     "arguments": "protocols",
     "views": "protocols",
     **dict.fromkeys(("lookup", "writing", "conditional", "elsewhere"), "memory"),
-    **dict.fromkeys(("memoize", "tasks"), "memory"),
+    **dict.fromkeys(("memoize", "signatures", "tasks"), "memory"),
 }
 ONLY = {"_core": {"errors"}}  # stricter than the order
 SOURCES = (".py", ".pyi", ".pyx", ".pxd", ".pxi")
