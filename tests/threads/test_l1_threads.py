@@ -8,22 +8,7 @@ from typing import Any
 import pytest
 
 from fastmem._core.l1 import L1Cache
-from tests.crowd import together
-
-
-class Key:
-    """Compared by Python code, so that threads switch inside lookups."""
-
-    __slots__ = ("number",)
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-    def __hash__(self) -> int:
-        return self.number % 8
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Key) and self.number == other.number
+from tests.crowd import Key, together
 
 
 class Value:
