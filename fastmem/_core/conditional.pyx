@@ -182,7 +182,8 @@ cdef class ConditionalVerbs(Shell):
     def setdefault(self, key, default=None):
         """The value of `key` as ``get`` finds it; on a miss `default`, stored as by ``put``.
 
-        Of several threads that find the key absent, one stores and all return its value.
+        Of several threads that find the key absent, one stores and all return its value. Raises as
+        ``put`` does.
         """
         while True:
             found = self.get(key, MISS)

@@ -51,7 +51,11 @@ cdef class Shell(Announcer):
         return dict(self.items()) == dict(other.items())
 
     def update(self, other=(), /, **more):
-        """Stores every pair of a mapping or of an iterable of pairs, then the keywords."""
+        """Stores every pair of a mapping or of an iterable of pairs, then the keywords.
+
+        Each pair as ``put`` does, in a step of its own: what ends it early leaves those before
+        stored. ``put_many`` looks at all of them first.
+        """
         if isinstance(other, Mapping):
             other = other.items()
         elif hasattr(other, "keys"):
