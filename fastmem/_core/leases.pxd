@@ -12,6 +12,11 @@ cdef enum:
     LEASE_CHAINS = 64
 
 
+# ATOMIC. Whether a key is a tuple that begins with what tells one function from others: that very
+# object, or an equal name.
+cdef bint begins_with(object key, object token) noexcept
+
+
 cdef class Lease:
     cdef readonly object key
     cdef readonly bint held        # granted, and neither void nor ended
@@ -32,7 +37,7 @@ cdef class Leases:
     # ATOMIC. All of one fragment; all.
     cdef void void(self, uint32_t fragment) noexcept
     cdef void void_all(self) noexcept
-    # ATOMIC. Those whose key is a tuple that begins with `token` itself.
+    # ATOMIC. Those whose key `begins_with` it.
     cdef void void_of(self, object token) noexcept
     # The held lease of an equal key, or None. May run `__eq__`.
     cdef Lease find(self, object key, uint32_t fragment)

@@ -7,6 +7,13 @@ from cpython.object cimport Py_EQ, PyObject_RichCompareBool
 cdef object process_id = os.getpid
 
 
+cdef bint begins_with(object key, object token) noexcept:
+    if type(key) is not tuple or not key:
+        return False
+    first = (<tuple>key)[0]
+    return first is token or (type(first) is str and type(token) is str and first == token)
+
+
 cdef class Lease:
     """The right to store what is being loaded for `key`, while it is held."""
 
@@ -63,7 +70,7 @@ cdef class Leases:
         for chain in range(LEASE_CHAINS):
             lease = <Lease>self.chains.get(chain)
             while lease is not None:
-                if type(lease.key) is tuple and lease.key and (<tuple>lease.key)[0] is token:
+                if begins_with(lease.key, token):
                     lease.held = False
                 lease = lease.next
 

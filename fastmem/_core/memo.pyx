@@ -13,6 +13,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
 from fastmem._core.calls cimport BOUND, dict_of, tuple_of
+from fastmem._core.leases cimport begins_with
 
 from fastmem._core.cache import MISSING
 
@@ -144,13 +145,17 @@ cdef class Memo(Loader):
     # ---------------------------------------------------------------- for callers
 
     def cache_key(self, /, *args, **kwargs):
-        """The key in the cache of a call with these arguments."""
+        """The key in the cache of a call with these arguments; calls nothing but a ``key=``.
+
+        ``TypeError`` when the function does not take them.
+        """
         return self.key_from(args, kwargs, self.owned)
 
     def invalidate(self, /, *args, **kwargs):
         """Removes the result of a call with these arguments; whether there was one.
 
         What is being loaded for it is not stored, and callers from now on do not wait for it.
+        ``TypeError`` when the function does not take these arguments.
         """
         return self.cache.delete(self.key_from(args, kwargs, self.owned))
 
@@ -174,7 +179,7 @@ cdef class Memo(Loader):
         if self.cache.leases is not None:
             self.cache.leases.void_of(token)
         for key in list(self.cache):
-            if type(key) is tuple and key and type(key[0]) is type(token) and key[0] == token:
+            if begins_with(key, token):
                 self.cache.delete(key)
         self.hits = self.misses = 0
 

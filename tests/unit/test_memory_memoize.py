@@ -51,6 +51,24 @@ def memory(
         memory.check()
 
 
+clearing: list[Any] = []
+
+
+def load_and_clear(x: Any) -> Any:
+    clearing.pop().cache_clear()
+    return x
+
+
+def test_clearing_voids_what_another_of_the_same_function_loads(
+    memory: TieredMemorySystem,
+) -> None:
+    one, two = (memoize(memory)(load_and_clear) for _ in range(2))
+    assert one.cache_key(1) == two.cache_key(1)
+    clearing.append(one)
+    assert two(1) == 1
+    assert two.cache_key(1) not in memory
+
+
 def test_results_are_found_in_every_tier(memory: TieredMemorySystem) -> None:
     memo = memoize(memory)(load)
     for _ in range(2):
