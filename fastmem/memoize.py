@@ -188,8 +188,8 @@ def _refresh(
     """Has a flight made by a thread of the pool."""
     try:
         _pool().submit(_fly, memo, flight, args, kwargs)
-    except RuntimeError:  # the interpreter is ending, and the stale result serves
-        flight.abandon()
+    except RuntimeError:  # no thread is to be had, as when the interpreter ends
+        flight.abandon()  # and the stale result serves
 
 
 def _fly(
@@ -197,5 +197,5 @@ def _fly(
 ) -> None:
     try:
         memo.fly(flight, args, kwargs)
-    except Exception:
+    except BaseException:  # the pool would keep it to itself
         log_to.warning("could not refresh %r", flight.key, exc_info=True)

@@ -1,4 +1,4 @@
-"""Kept exceptions and stale results together."""
+"""Refreshes that fail: the stale result serves, and somebody hears of it."""
 
 from __future__ import annotations
 
@@ -36,3 +36,28 @@ def test_a_refresh_that_fails_keeps_no_exception_while_the_stale_result_serves()
         with pytest.raises(OSError, match="database is down"):
             memo()
     assert len(calls) == seen + 1
+
+
+def test_what_is_no_exception_is_logged_too() -> None:
+    class Stop(BaseException):
+        pass
+
+    cache = L1Cache(1_000_000)
+    calls: list[Any] = []
+
+    @memoize(cache, ttl=100, stale_ttl=100)
+    def memo() -> Any:
+        calls.append(1)
+        if len(calls) == 2:
+            raise Stop("in the background")
+        return len(calls)
+
+    assert memo() == 1
+    expire_in(cache, memo.cache_key(), 50)
+    with logged() as records:
+        assert memo() == 1
+        record = records.get(timeout=10)
+    assert record.exc_info is not None
+    assert isinstance(record.exc_info[1], Stop)
+    settle(memo, memo.cache_key())
+    assert memo() == 1
