@@ -13,8 +13,8 @@ import time
 from functools import partial
 from typing import Any
 
-from fastmem._core.flights import FAILED, FLYING, LANDED, LOOK_AGAIN_S, Flight
-from fastmem._core.kept import given
+from fastmem._core.cache import MISSING
+from fastmem._core.flights import FLYING, LOOK_AGAIN_S, Flight
 from fastmem._core.memo import Memo
 
 __all__ = ["load", "refresh"]
@@ -37,10 +37,9 @@ async def load(memo: Memo[..., Any], key: object, args: Args, kwargs: Kwargs) ->
             if mine:
                 _start(memo, flight, args, kwargs, loop, watched=True)
             await _wait(flight, loop)
-        if flight.state == LANDED:
-            return given(flight.outcome)
-        if flight.state == FAILED:
-            raise flight.outcome
+        found = flight.result()
+        if found is not MISSING:
+            return found
         if mine:  # what it called was interrupted or cancelled, not this caller: as without a cache
             raise _interruption_of(flight.task)
 

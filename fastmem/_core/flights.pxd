@@ -20,7 +20,8 @@ cdef class Flight(Lease):
     cdef public object task        # of that loop
     cdef Py_ssize_t callers        # that wait; when the last of them gives up, so does the task
     cdef readonly int state
-    cdef readonly object outcome
+    cdef object outcome
+    cdef object traceback          # of an exception: each who raises it begins with this one
     cdef bint claimed
     cdef unsigned long thread      # that leads it, when no loop does
     cdef list waiters              # callables; None once it has come down
@@ -37,6 +38,9 @@ cdef class Flight(Lease):
     cpdef bint claim(self, object loop) noexcept
     # Whether a loop has it that stands still, or was closed: then it may never come down.
     cpdef bint is_stalled(self) except -1
+    # The value that it landed with; MISSING of one that was abandoned or is in the air. Raises what
+    # it failed with.
+    cpdef object result(self)
     # Ends the lease and wakes everybody. Again does nothing.
     cdef int come_down(self, int state, object outcome) except -1
 

@@ -4,10 +4,7 @@ from typing import Any, Final, Self
 
 from fastmem._core.leases import Lease
 
-LANDED: Final[int]
-FAILED: Final[int]
 FLYING: Final[int]
-ABANDONED: Final[int]
 LOOK_AGAIN_S: Final[float]
 
 class Loading: ...
@@ -16,8 +13,8 @@ class Flight(Lease):
     loop: AbstractEventLoop | None
     task: Task[Any] | None
     state: int
-    outcome: Any
     def __new__(cls, key: object) -> Self: ...
+    def result(self) -> Any: ...
     def abandon(self) -> None: ...
     def wake_by(self, wake: Callable[[], object], /) -> bool: ...
     def depart(self) -> None: ...

@@ -11,12 +11,16 @@ from threading import Lock
 
 from cpython.contextvars cimport PyContextVar_Reset, PyContextVar_Set, get_value
 
+from fastmem._core.kept cimport given
+
+from fastmem._core.cache import MISSING
+
 cdef extern from "Python.h":
     unsigned long PyThread_get_thread_ident() noexcept
 
-# The constants of the .pxd, for Python too.
-globals().update(FLYING=FLYING, LANDED=LANDED, FAILED=FAILED, ABANDONED=ABANDONED)
+globals().update(FLYING=FLYING)  # for Python too
 
+cdef object MISS = MISSING
 cdef object loading = ContextVar("fastmem.loading", default=None)
 cdef uint64_t visits = 0
 LOOK_AGAIN_S = 1.0  # whether the loop that has a flight stands still
@@ -89,6 +93,8 @@ cdef class Flight(Lease):
             return 0
         self.state = state
         self.outcome = outcome
+        if state == FAILED:
+            self.traceback = outcome.__traceback__
         self.waiters = None
         if self.loading is not None:
             self.loading.flight = None
@@ -104,6 +110,15 @@ cdef class Flight(Lease):
         if interrupt is not None:
             raise interrupt
         return 0
+
+    cpdef object result(self):
+        """The value that it landed with; MISSING of one that was abandoned, or is in the air.
+
+        Raises what it failed with, in all who ask, and the traceback does not grow with each.
+        """
+        if self.state == FAILED:
+            raise self.outcome.with_traceback(self.traceback)
+        return given(self.outcome) if self.state == LANDED else MISS
 
     def abandon(self):
         """Has all who wait try for themselves."""

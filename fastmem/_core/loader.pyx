@@ -131,7 +131,7 @@ cdef class Loader:
             fresh = Flight(key)
             flight = self.join(fresh)
             if flight is fresh and self.cache_has(flight):
-                return given(flight.outcome)
+                return flight.result()
             if flight.claim(None):
                 return self.lead(flight, args, kwargs)
             if flight.loop is not None and flight.loop is running_loop():
@@ -140,10 +140,9 @@ cdef class Loader:
                 fresh.claim(None)
                 return self.lead(fresh, args, kwargs)
             flight.wait()
-            if flight.state == LANDED:
-                return given(flight.outcome)
-            if flight.state == FAILED:
-                raise flight.outcome
+            found = flight.result()
+            if found is not MISS:
+                return found
 
     def cache_has(self, Flight flight not None):
         """Whether a flight that was entered just now came too late, and so has come down."""

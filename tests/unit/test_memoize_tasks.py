@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from traceback import walk_tb
 from typing import Any
 
 import pytest
@@ -137,6 +138,22 @@ def test_exceptions_reach_all_who_wait_and_are_not_kept(cache: L1Cache) -> None:
             assert {str(caller.exception()) for caller in done} == {"no"}
             assert len(calls) == round_number
         assert len(cache) == 0
+
+    asyncio.run(main())
+
+
+def test_the_traceback_of_an_exception_does_not_grow_with_those_who_wait(cache: L1Cache) -> None:
+    async def main() -> None:
+        @memoize(cache)
+        async def memo() -> None:
+            await asyncio.sleep(0)
+            raise ValueError("no")
+
+        callers = [asyncio.create_task(memo()) for _ in range(200)]
+        await asyncio.wait(callers)
+        (error,) = {caller.exception() for caller in callers}
+        assert error is not None
+        assert len(list(walk_tb(error.__traceback__))) < 10
 
     asyncio.run(main())
 
