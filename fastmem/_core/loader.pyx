@@ -59,7 +59,6 @@ cdef class Loader:
                 self.stale_ns = min(stale_ns, longest_ns) if stale_ns else longest_ns
             self.ttl_s = (fresh_ns + self.stale_ns) / 1e9
         self.beta = early_refresh
-        ttl_ns(error_ttl)
         self.error_ttl_s = error_ttl
         self.random = int.from_bytes(os.urandom(8), "little") | 1
 
