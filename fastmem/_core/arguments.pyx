@@ -4,11 +4,11 @@ from cpython.bool cimport PyBool_Check
 from cpython.long cimport PyLong_AsLongLongAndOverflow
 from cpython.number cimport PyIndex_Check, PyNumber_Index
 
-cdef int64_t SIZE_MAX = <int64_t>1 << 61  # two of them still add up
+from fastmem._core.objects cimport HUGE
 
 
 cdef int64_t whole_number(object number, str what) except -1:
-    """A caller's or a sizer's count of bytes, saturated at SIZE_MAX."""
+    """A caller's or a sizer's count of bytes, saturated at HUGE."""
     cdef int64_t size
     cdef int overflow = 0
     if PyBool_Check(number) or not PyIndex_Check(number):
@@ -16,4 +16,4 @@ cdef int64_t whole_number(object number, str what) except -1:
     size = PyLong_AsLongLongAndOverflow(PyNumber_Index(number), &overflow)
     if overflow < 0 or (size < 0 and overflow == 0):
         raise ValueError(f"{what} must not be negative, got {number!r}")
-    return SIZE_MAX if overflow or size > SIZE_MAX else size
+    return HUGE if overflow else min(size, HUGE)

@@ -45,7 +45,7 @@ class _NotLoaded:
 
 NOT_LOADED = _NotLoaded()
 
-cdef tuple CAUSES = ("size", "expired", "replaced", "deleted", "cleared")
+cdef tuple CAUSES = ("size", "expired", "replaced", "deleted", "cleared")  # by CAUSE_*
 cdef object process_id = os.getpid
 cdef double PATIENCE_S = 0.01
 

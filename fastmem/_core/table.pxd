@@ -128,7 +128,7 @@ cdef struct Entry:
     PyObject* key
     PyObject* value
     int64_t deadline_ns    # CLOCK_BOOTTIME; 0: never
-    int64_t size_bytes     # key, value and ENTRY_OVERHEAD
+    int64_t size_bytes     # as the budget counts it: key, value and overhead
     uint64_t version       # of the record below; 0 in plain L1
     int64_t put_ns         # coarse CLOCK_BOOTTIME; 0 in plain L1 once replaced in place
     uint32_t prev
@@ -155,7 +155,7 @@ cdef struct Table:
     uint32_t entry_high
     uint32_t entry_capacity
     void* block            # what `entries` was carved from
-    uint64_t counts[5]     # displaced so far, by cause
+    uint64_t counts[CAUSE_COUNT]  # displaced so far
     Ghosts ghosts
 
 
