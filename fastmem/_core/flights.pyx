@@ -24,7 +24,6 @@ cdef object MISS = MISSING
 cdef object loading = ContextVar("fastmem.loading", default=None)
 cdef uint64_t visits = 0
 LOOK_AGAIN_S = 1.0  # whether the loop that has a flight stands still
-cdef object look_again_s = LOOK_AGAIN_S
 
 
 cdef Flight flight_of_context():
@@ -178,7 +177,7 @@ cdef class Flight(Lease):
             lock = Lock()
             lock.acquire()
             if self.wake_by(lock.release):
-                while not lock.acquire(True, -1 if self.loop is None else look_again_s):
+                while not lock.acquire(True, -1 if self.loop is None else LOOK_AGAIN_S):
                     if self.is_stalled():
                         break
         finally:

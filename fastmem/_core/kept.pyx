@@ -77,7 +77,7 @@ cdef object bare_copy_of(object error, list members, dict copies):
 
 
 cdef tuple members_of(object error):
-    return MEMBERS.__get__(error) if isinstance(error, BaseExceptionGroup) else ()
+    return MEMBERS.__get__(error) if issubclass(type(error), BaseExceptionGroup) else ()
 
 
 cdef tuple with_copies(tuple args, dict copies):
