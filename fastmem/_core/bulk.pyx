@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from libc.stdint cimport int64_t, uint32_t
 
 from fastmem._core.clock cimport deadline_after, ttl_ns
-from fastmem._core.entries cimport mark_use
+from fastmem._core.entries cimport lookup_live, mark_use
 from fastmem._core.table cimport CAUSE_DELETED, Displaced
 
 from fastmem._core.cache import MISSING
@@ -52,7 +52,7 @@ cdef class BulkVerbs(RemovalVerbs):
         cdef uint32_t index
         self.require_open()
         for key in keys_of(keys):
-            index = self.find_live(key)
+            index = lookup_live(self, key)
             if index:
                 self.hits += 1
                 mark_use(&self.table, index)

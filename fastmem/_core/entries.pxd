@@ -19,8 +19,8 @@ from fastmem._core.key_types cimport require_exact
 from fastmem._core.leases cimport Leases
 from fastmem._core.slots cimport Slot
 from fastmem._core.table cimport (
-    HIT_SHIFT, Displaced, Entry, Table, first_slot, fragment_of, is_exact, key_hash, same_key,
-    table_use,
+    HIT_SHIFT, Displaced, Entry, Table, first_slot, fragment_of, is_exact, is_expired, key_hash,
+    same_key, table_use,
 )
 
 cdef extern from "Python.h":
@@ -106,6 +106,7 @@ cdef class Entries:
     # Size of an entry as the budget counts it: key, value by the sizer or deeply, overhead.
     # Runs user code; ATOMIC for plain values without a sizer.
     cdef int64_t entry_size(self, object key, object value) except -1
+    # `lookup_live` of a cache that is open.
     cdef uint32_t find_live(self, object key) except? 4294967295
     cdef uint32_t find_by_eq(self, object key, uint32_t fragment) except? 4294967295
     cdef int expire_at(self, uint32_t index) except -1
@@ -134,6 +135,15 @@ cdef inline uint32_t lookup(Entries self, object key, uint32_t* fragment) except
         require_exact(key)
     fragment[0] = fragment_of(self.table.seed, key_hash(key))
     return lookup_from(self, key, fragment[0], first_slot(&self.table, fragment[0]))
+
+
+cdef inline uint32_t lookup_live(Entries self, object key) except? 4294967295:
+    """The live entry of a key, or 0; an expired one leaves."""
+    cdef uint32_t fragment, index = lookup(self, key, &fragment)
+    if index and is_expired(self.table.entries + index):
+        self.expire_at(index)
+        return 0
+    return index
 
 
 # ATOMIC, all below.

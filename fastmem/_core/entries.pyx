@@ -85,12 +85,9 @@ cdef class Entries:
         raise RuntimeError(f"comparing keys changed the cache {LOOKUP_TRIES} times in one lookup")
 
     cdef uint32_t find_live(self, object key) except? 4294967295:
-        cdef uint32_t fragment, index = lookup(self, key, &fragment)
+        cdef uint32_t index = lookup_live(self, key)
         if index == 0:
             self.require_open()
-        elif is_expired(self.table.entries + index):
-            self.expire_at(index)
-            return 0
         return index
 
     cdef int expire_at(self, uint32_t index) except -1:

@@ -12,11 +12,11 @@ from libc.math cimport log
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from fastmem._core.clock cimport boot_now_ns, coarse_now_ns, ttl_ns
-from fastmem._core.entries cimport lookup, mark_use
+from fastmem._core.entries cimport lookup_live, mark_use
 from fastmem._core.flights cimport ABANDONED, FAILED, LANDED
 from fastmem._core.kept cimport given
 from fastmem._core.leases cimport Leases
-from fastmem._core.table cimport Entry, fragment_of, is_expired, key_hash
+from fastmem._core.table cimport Entry, fragment_of, key_hash
 
 from fastmem._core.cache import MISSING
 from fastmem._core.kept import Kept
@@ -66,16 +66,14 @@ cdef class Loader:
         cdef L1Cache cache = self.cache
         cdef Entry* entry
         cdef int64_t deadline
-        cdef uint32_t fragment, index = lookup(cache, key, &fragment)
-        if index and not is_expired(cache.table.entries + index):
+        cdef uint32_t index = lookup_live(cache, key)
+        if index:
             entry = cache.table.entries + index
             deadline = entry.deadline_ns
             value = <object>entry.value
             cache.hits += 1
             mark_use(&cache.table, index)
         else:
-            if index:
-                cache.expire_at(index)
             value = cache.miss(key)
             if value is MISS:
                 return value
