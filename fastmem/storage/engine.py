@@ -283,11 +283,16 @@ class Engine:
             except OSError:
                 self._refuses = True
                 raise
+            self._do_chores_of_nested()
 
     def sync(self) -> None:
         """Make everything appended so far survive power loss. See `Syncer.sync`."""
         self.syncer.sync()
-        if self.log.chores:  # of puts that came in the middle of it
+        self._do_chores_of_nested()
+
+    def _do_chores_of_nested(self) -> None:
+        """Those of puts that came in the middle of a sync, and were left to whom they came to."""
+        if self.log.chores:
             self.room.do_chores()
 
     def reclaimer_of(self, tier: int) -> OldestSegment:

@@ -179,6 +179,30 @@ def test_a_put_at_every_place_of_a_full_store_loses_nothing(
         verify(store, outer, "opened again")
 
 
+def test_puts_while_a_put_waits_for_the_device_keep_the_budget(
+    private_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the outer put has done its chores, it has those of the inner ones to do."""
+    with synced(private_tmp) as store:
+        puts(store, "fill", 110, BODY)
+        syncer = engine_of(store).syncer
+        sync_range, waiting = syncer._sync_range, False
+        inner: dict[Any, bytes] = {}
+
+        def interrupted(*args: Any) -> None:
+            nonlocal waiting
+            if not waiting:
+                waiting = True
+                inner.update(puts(store, "inner", 8, BODY))
+            sync_range(*args)
+
+        monkeypatch.setattr(syncer, "_sync_range", interrupted)
+        for number in range(20):
+            waiting = False
+            outer = puts(store, "outer", 1, 100)
+            verify(store, {**inner, **outer}, f"put {number}")
+
+
 @pytest.mark.parametrize("name", ["index", "overflow"])
 def test_the_index_grows_in_the_middle_of_its_growth(private_tmp: Path, name: str) -> None:
     """What the inner growth has made room for stays there."""
