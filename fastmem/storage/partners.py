@@ -47,9 +47,9 @@ def refuse_others(page: Superblock, archive: Superblock, directories: list[Direc
     ours, theirs = page.partner(), archive.partner()
     if ours != NO_UUID and theirs not in (NO_UUID, page.uuid):
         raise DirectoryRefusedError(
-            f"is no L2 for {str(cold.path)!r}: it was last written with the archive {ours.hex()}, "
-            f"and that archive, {archive.uuid.hex()}, with the L2 {theirs.hex()}; open each with "
-            "its own, or with an empty directory",
+            f"is no L2 for {str(cold.path)!r}: it was last opened for writing with the archive "
+            f"{ours.hex()}, and that archive, {archive.uuid.hex()}, with the L2 {theirs.hex()}; "
+            "open each with its own, or with an empty directory",
             warm.path,
             errno.EINVAL,
         )
