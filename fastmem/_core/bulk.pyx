@@ -27,10 +27,15 @@ def pairs_of(pairs):
 
 
 def name_pair(error, number, key):
-    """Note on what one pair of a bulk verb raised, before any was put, which pair it was."""
-    error.add_note(
-        f"put_many: pair {number}, of the key {reprlib.repr(key)}, is refused; nothing is put"
-    )
+    """Note on what one pair of a bulk verb raised, before any was put, which pair it was.
+
+    A key that cannot be written must not raise in place of that.
+    """
+    try:
+        named = reprlib.repr(key)
+    except Exception:
+        named = f"<{type(key).__name__}>"
+    error.add_note(f"put_many: pair {number}, of the key {named}, is refused; nothing is put")
 
 
 cdef class BulkVerbs(RemovalVerbs):

@@ -340,24 +340,6 @@ def test_put_many_changes_nothing_when_a_later_pair_is_bad(pairs: Any, error: An
     assert state(cache) == before
 
 
-class Unprintable:
-    def __repr__(self) -> str:
-        raise ZeroDivisionError
-
-
-@pytest.mark.parametrize(
-    ("key", "named"), [("c", "'c'"), ("c" * 500, "'ccc"), (Unprintable(), "<Unprintable")]
-)
-def test_put_many_names_the_pair_that_it_refuses(key: Any, named: str) -> None:
-    cache = L1Cache(BUDGET, sizer=lambda value: value)
-    with pytest.raises(ValueError, match="sizer") as raised:
-        cache.put_many([("a", 2), ("b", 3), (key, -1)])
-    (note,) = raised.value.__notes__
-    assert note.startswith(f"put_many: pair 3, of the key {named}")
-    assert note.endswith(", is refused; nothing is put")
-    assert len(note) < 120
-
-
 def test_put_many_says_how_many_it_stored_when_an_eq_ends_it(cache: L1Cache) -> None:
     class Key:
         def __hash__(self) -> int:
