@@ -23,6 +23,8 @@ from fastmem.errors import (
     StoreError,
     StoreLockedError,
     StoreNotFoundError,
+    StoreTimeoutError,
+    TooManyProcessesError,
     UnsupportedPlatformError,
     ValueTooLargeError,
 )
@@ -56,6 +58,8 @@ __all__ = [
     "StoreError",
     "StoreLockedError",
     "StoreNotFoundError",
+    "StoreTimeoutError",
+    "TooManyProcessesError",
     "TieredMemorySystem",
     "UnsupportedPlatformError",
     "ValueTooLargeError",

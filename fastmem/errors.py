@@ -12,7 +12,9 @@
     +-- MissingSymbolError          (ImportError)  a wheel without the C symbols fastmem binds to
     +-- StoreError                  (OSError)
         +-- StoreNotFoundError      (FileNotFoundError)  read_only=True, and no store is there
-        +-- StoreLockedError                       another process has the directory open
+        +-- StoreLockedError                       another process has the directory to itself
+        +-- StoreTimeoutError       (TimeoutError)       ... or its lock, for too long
+        +-- TooManyProcessesError                  4,096 have the directory open
         +-- DirectoryRefusedError                  wrong owner, mode, link, file system, tier, key
         +-- FormatError                            a foreign file or a newer format
         +-- CorruptRecordError                     bytes on disk that do not validate
@@ -39,6 +41,8 @@ __all__ = [
     "StoreError",
     "StoreLockedError",
     "StoreNotFoundError",
+    "StoreTimeoutError",
+    "TooManyProcessesError",
     "UnsupportedPlatformError",
     "ValueTooLargeError",
 ]
@@ -117,7 +121,23 @@ class StoreNotFoundError(StoreError, FileNotFoundError):
 
 
 class StoreLockedError(StoreError):
-    """Another process has the directory open."""
+    """Another process has the directory open in a way that goes with no other."""
+
+
+class StoreTimeoutError(StoreError, TimeoutError):
+    """Another process, which lives but may be stopped, has kept a lock for longer than `timeout_s`.
+
+    Nothing has changed.
+    """
+
+    def __init__(
+        self, message: str, path: str | os.PathLike[str], code: int = errno.ETIMEDOUT
+    ) -> None:
+        super().__init__(message, path, code)
+
+
+class TooManyProcessesError(StoreError):
+    """As many processes as there may be have the directory open."""
 
 
 class DirectoryRefusedError(StoreError):

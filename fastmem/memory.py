@@ -38,7 +38,7 @@ from fastmem.entries import TierKey
 from fastmem.errors import SerializationError
 from fastmem.protocols import Serializer
 from fastmem.storage.clearing import clear_rest
-from fastmem.storage.engine import LEAST_BUDGET_BYTES, Engine
+from fastmem.storage.engine import LEAST_BUDGET_BYTES, TIMEOUT_S, Engine
 
 __all__ = ["TieredMemorySystem"]
 
@@ -137,7 +137,7 @@ class TieredMemorySystem(TieredVerbs):
         read_only: bool = False,
         sizer: Callable[[Any], int] | None = None,
         level: int = 3,
-        timeout_s: float = 5.0,
+        timeout_s: float = TIMEOUT_S,
     ) -> None:
         warm_path, cold_path = directory("l2_path", l2_path), directory("l3_path", l3_path)
         if os.path.abspath(warm_path) == os.path.abspath(cold_path):
@@ -148,7 +148,6 @@ class TieredMemorySystem(TieredVerbs):
             warm_bytes = mebibytes("l2_size_mb", l2_size_mb, LEAST_BUDGET_BYTES)
         if l3_size_mb is not None:
             cold_bytes = mebibytes("l3_size_mb", l3_size_mb, LEAST_BUDGET_BYTES)
-        # One process has the directories open, so every read is coherent already.
         self.coherent, self.timeout_s = flag("coherent", coherent), positive("timeout_s", timeout_s)
         super().__init__(l1_bytes, policy=policy, sizer=sizer)
         self._codec = ValueCodec(serializer, allow_pickle=allow_pickle)
@@ -162,6 +161,7 @@ class TieredMemorySystem(TieredVerbs):
             level=level,
             secret_key=secret_key,
             read_only=flag("read_only", read_only),
+            timeout_s=self.timeout_s,
         )
         self._decode = partial(self._engine.contents.decode, self._codec)
         self._write_back = durability == "cache"
@@ -342,8 +342,10 @@ def close_at_exit() -> None:
 
 def _after_fork() -> None:
     for memory in list(_memories.values()):
-        memory._abandon()
-    _memories.clear()
+        memory._void_leases()  # of threads that this process does not have
+        if memory._log.closed:
+            memory._abandon()
+            del _memories[id(memory)]
 
 
 os.register_at_fork(after_in_child=_after_fork)

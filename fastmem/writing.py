@@ -120,7 +120,7 @@ class TieredWriting(TieredLookup):
             except IndexError:  # another thread was faster
                 return
             try:
-                self._forget(decode_key(encoded), encoded)
+                self._engine.provided(self._forget, decode_key(encoded), encoded)
             except MemoryError:  # the call is done: the next one does it
                 dropped.append(encoded)
                 break

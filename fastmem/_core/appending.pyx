@@ -13,26 +13,27 @@ from fastmem._core.index cimport (
 from fastmem._core.layout cimport (
     FM_COLD, FM_HEADER_UNITS, FM_POINTER, FM_SEAL, FM_SHADOWS_L3, FM_TAG_MASK, FM_TIER_BIT,
     FM_TOMBSTONE, FM_UNIT, fm_cold, fm_load_acquire, fm_pointer, fm_record, fm_store_release,
-    fm_swap_acquire,
 )
+from fastmem._core.lease cimport acquire, release
 from fastmem._core.lookup cimport expired, find, find_word
 from fastmem._core.needs cimport (
-    CHORE_PACE, CHORE_POPULATE, DONE, HELD, NEED_COLD_SEGMENT, NEED_OVERFLOW, NEED_SEGMENT, STALE,
+    CHORE_PACE, CHORE_POPULATE, DONE, NEED_COLD_SEGMENT, NEED_LOCK, NEED_MAPPING, NEED_OVERFLOW,
+    NEED_SEGMENT, STALE,
 )
 from fastmem._core.record cimport body_offset, record_units, void_record, write_record
 from fastmem._core.skips cimport write_skip
 from fastmem._core.tiers cimport (
-    COLD, WARM, locate_at, place_t, segment_begin, segment_end, version_of,
+    COLD, WARM, is_mapped, locate_at, place_t, segment_begin, segment_end, version_of,
 )
 
 
 cdef int change(log_t* log, step_t step, draft_t* draft) noexcept nogil:
-    """Run a step under the write lock. HELD when it is not free: one process has the store open."""
+    """Run a step under the write lock."""
     cdef int outcome
-    if not fm_swap_acquire(&log.sup.lock, 0, 1):
-        return HELD
+    if not acquire(&log.lease):
+        return NEED_LOCK
     outcome = step(log, draft)
-    fm_store_release(&log.sup.lock, 0)
+    release(&log.lease)
     return outcome
 
 
@@ -40,6 +41,8 @@ cdef int put_warm(log_t* log, draft_t* draft) noexcept nogil:
     """Append a warm record and point the key's slot at it."""
     cdef place_t older
     cdef uint64_t old = find_key(log, draft, &older)
+    if log.unmapped:
+        return NEED_MAPPING
     if is_stale(log, draft, old, &older):
         return STALE
     return supersede(log, &log.tier[WARM], draft, old, &older)
@@ -52,6 +55,8 @@ cdef int put_cold(log_t* log, draft_t* draft) noexcept nogil:
     """
     cdef place_t older
     cdef uint64_t old = find_key(log, draft, &older)
+    if log.unmapped:
+        return NEED_MAPPING
     if is_stale(log, draft, old, &older):
         return STALE
     if draft.moved and old:
@@ -65,6 +70,8 @@ cdef int erase(log_t* log, draft_t* draft) noexcept nogil:
     """Append a tombstone and clear the key's slot. STALE when there was nothing to be seen."""
     cdef place_t older
     cdef uint64_t old = find_key(log, draft, &older)
+    if log.unmapped:
+        return NEED_MAPPING
     if old == 0 or expired(log, older.record) or draft.conditional and old != draft.expected:
         return STALE
     return supersede(log, &log.tier[WARM], draft, old, &older)
@@ -74,6 +81,8 @@ cdef int erase_cold(log_t* log, draft_t* draft) noexcept nogil:
     """As erase, by a cold tombstone. It takes the next version."""
     cdef place_t older
     cdef uint64_t old = find_key(log, draft, &older)
+    if log.unmapped:
+        return NEED_MAPPING
     if old == 0 or expired(log, older.record) or draft.conditional and old != draft.expected:
         return STALE
     return supersede_below(log, draft, old, &older)
@@ -94,6 +103,8 @@ cdef int forward(log_t* log, draft_t* draft) noexcept nogil:
     cdef place_t room
     cdef uint64_t old = find_key(log, draft, &older)
     cdef int need
+    if log.unmapped:
+        return NEED_MAPPING
     if old != draft.expected or old & FM_TIER_BIT:
         return STALE
     draft.head = older.record[0]
@@ -238,6 +249,9 @@ cdef int tail_room(tier_t* tier, const fm_record* head, place_t* room) noexcept 
     # Versions of the archive's own puts may have moved the tail into a segment's header.
     at = max(at, segment_begin(tier, at) + FM_HEADER_UNITS)
     if at + record_units(head, at) > end:
+        # The seal goes into the last one. A record may have ended with it.
+        if at < end and not is_mapped(tier, at):
+            return NEED_COLD_SEGMENT if tier.bit else NEED_SEGMENT
         if not locate_at(tier, end + FM_HEADER_UNITS, room):
             return NEED_COLD_SEGMENT if tier.bit else NEED_SEGMENT
         seal(tier, at, end)

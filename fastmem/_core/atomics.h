@@ -1,6 +1,6 @@
 /* The only loads and stores of words that other threads or processes may read.
- * Five operations; every one names its order. x86 hides a missing acquire or
- * release, so nothing outside this header may touch a shared word. */
+ * Every one names its order. x86 hides a missing acquire or release, so nothing
+ * outside this header may touch a shared word. */
 #ifndef FASTMEM_ATOMICS_H
 #define FASTMEM_ATOMICS_H
 #include <stdint.h>
@@ -20,5 +20,35 @@ static inline void fm_store_relaxed(uint64_t *word, uint64_t value) {
 static inline int fm_swap_acquire(uint64_t *word, uint64_t expected, uint64_t desired) {
     return __atomic_compare_exchange_n(word, &expected, desired, 0, __ATOMIC_ACQUIRE,
                                        __ATOMIC_RELAXED);
+}
+/* Store and full barrier: what is loaded after it is loaded after the store is seen. */
+static inline void fm_exchange(uint64_t *word, uint64_t value) {
+    (void)__atomic_exchange_n(word, value, __ATOMIC_SEQ_CST);
+}
+/* Add and return what was there before. */
+static inline uint64_t fm_add(uint64_t *word, uint64_t value) {
+    return __atomic_fetch_add(word, value, __ATOMIC_ACQ_REL);
+}
+static inline uint32_t fm_load_flag(const uint32_t *flag) {
+    return __atomic_load_n(flag, __ATOMIC_SEQ_CST);
+}
+static inline void fm_store_flag(uint32_t *flag, uint32_t value) {
+    __atomic_store_n(flag, value, __ATOMIC_SEQ_CST);
+}
+static inline uint8_t fm_load_byte(const uint8_t *byte) {
+    return __atomic_load_n(byte, __ATOMIC_RELAXED);
+}
+static inline void fm_set_bits(uint8_t *byte, uint8_t bits) {
+    (void)__atomic_fetch_or(byte, bits, __ATOMIC_RELAXED);
+}
+static inline void fm_clear_bits(uint8_t *byte, uint8_t bits) {
+    (void)__atomic_fetch_and(byte, (uint8_t)~bits, __ATOMIC_RELAXED);
+}
+static inline void fm_pause(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
 }
 #endif

@@ -2,19 +2,42 @@
 of Python would be lost.
 """
 
+from libc.stdint cimport uint64_t
+
 cdef extern from "<unistd.h>" nogil:
     int close(int fd)
+
+cdef extern from "forks.h" nogil:
+    int fm_do_not_inherit(int* fd, uint64_t* word) noexcept
+    void fm_inherit(const int* fd, const uint64_t* word) noexcept
+
+
+cdef int forget_in_children(uint64_t* word) except -1:
+    """Have `word` set to 0 in every process that is forked from here on."""
+    if fm_do_not_inherit(NULL, word):
+        raise MemoryError()
+    return 0
+
+
+cdef void remember_in_children(uint64_t* word) noexcept:
+    """The opposite; no effect when it is so already."""
+    fm_inherit(NULL, word)
 
 
 cdef class Descriptor:
     """Closes `fd` when the last who holds this object lets go of it: so the number is not another
     file's while anybody uses it.
-    """
-    cdef readonly int fd
 
-    def __cinit__(self, int fd):
+    `inherited` false: a forked child, which else would keep the file's locks as its parent's, closes
+    it at once, and finds `fd` -1.
+    """
+
+    def __cinit__(self, int fd, bint inherited=True):
         self.fd = fd
+        if not inherited and fm_do_not_inherit(&self.fd, NULL):
+            raise MemoryError()
 
     def __dealloc__(self):
+        fm_inherit(&self.fd, NULL)
         if self.fd >= 0:
             close(self.fd)

@@ -38,7 +38,7 @@ cdef class Guarded(WriteBack):
             if deadline_ns and coarse_now_ns() >= deadline_ns:
                 cause[0] = CAUSE_EXPIRED
             return self._limbo[key]
-        return BELOW if self._log.seek(encoded) else MISS
+        return BELOW if self._log.standing(encoded) else MISS
 
     cdef void end_event(self, uint32_t event, object key, object old, uint32_t cause) noexcept:
         if event == 0 or old is MISS:
@@ -74,7 +74,7 @@ cdef class Guarded(WriteBack):
                 return 0 < self._limbo_deadline[key] <= coarse_now_ns()
             return self._limbo[key] is value
         if value is MISS:
-            return self._log.seek(encoded) == word
+            return self._log.standing(encoded) == word
         return word != 0 and self._log.holds(encoded, word)
 
     def _drop_victim(self, key, value, uint32_t cause):

@@ -16,7 +16,7 @@ ctypedef struct index_t:
     fm_index* head
     fm_bucket* buckets
     fm_bucket* overflow
-    uint64_t bucket_room    # buckets that the file holds
+    uint64_t bucket_room    # buckets that the file holds, as far as this process knows
     uint64_t overflow_room
 
 ctypedef struct cursor_t:   # one slot of one chain
@@ -58,7 +58,11 @@ cdef inline uint64_t shared_tag(const index_t* index, uint64_t home) noexcept no
 
 
 cdef inline uint64_t home_of(const index_t* index, uint64_t digest) noexcept nogil:
-    cdef uint64_t directory = fm_load_acquire(&index.head.directory)
+    return home_in(fm_load_acquire(&index.head.directory), digest)
+
+
+cdef inline uint64_t home_in(uint64_t directory, uint64_t digest) noexcept nogil:
+    """The bucket of a key under a directory word."""
     cdef uint64_t level = level_in(directory)
     cdef uint64_t home = digest & ((1ULL << level) - 1)
     if home < split_in(directory):
@@ -85,7 +89,9 @@ cdef inline bint next_slot(
     if cursor.slot == LAST_SLOT and word[0] & FM_LINK_BIT:
         link = word[0] & FM_LOCATION_MASK
         # Links only ever point to younger buckets, so a damaged one cannot make a cycle.
-        if link == 0 or link >= index.head.overflow_next or link >= index.overflow_room:
+        if link == 0 or link >= fm_load_acquire(&index.head.overflow_next):
+            return False
+        if link >= index.overflow_room and link >= fm_load_acquire(&index.head.overflow_room):
             return False
         if cursor.bucket_id >= FM_OVERFLOW_ID and link <= cursor.bucket_id - FM_OVERFLOW_ID:
             return False

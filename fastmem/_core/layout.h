@@ -87,8 +87,8 @@ typedef struct {       /* super: 4 KiB; each group on a cache line of its own */
     uint64_t trust_check;     /* XXH3 of the 48 bytes before it */
     uint64_t clean;           /* not 0 between a clean close and the next opening */
 
-    uint64_t lock;     /* slot:16 | incarnation:48, 0 = free */
-    uint32_t waiters;  /* futex */
+    uint64_t lock;     /* the write lock's holder: slot:16 | incarnation:48, 0 = free */
+    uint32_t waiters;  /* futex: not 0 while somebody waits for it */
     uint32_t pad2;
     uint64_t spare2[6];
 
@@ -100,8 +100,14 @@ typedef struct {       /* super: 4 KiB; each group on a cache line of its own */
     uint64_t cold_synced;
     uint64_t spare3[2];
 
-    uint64_t reclaim_lease;
-    uint64_t spare4[7];
+    uint64_t changes;       /* counts segments that come and go, and growth of the index */
+    uint64_t value_changes; /* counts value files that come and go */
+    uint64_t joined;        /* counts processes that joined one that had the store open */
+    uint64_t section;       /* who is at work on files, as in `lock`; 0 = nobody */
+    uint64_t sync_failed;   /* not 0: the device refused a sync since the store was opened */
+    uint64_t damaged;       /* 1 + the oldest warm segment, when a walk of it met damage */
+    uint64_t cold_damaged;
+    uint64_t spare4;
 
     int64_t anchor_wall_ns; /* now = anchor_wall + (BOOTTIME - anchor_boot) */
     int64_t anchor_boot_ns;
@@ -131,7 +137,9 @@ typedef struct {       /* first page of the index */
     uint64_t warm_entries;
     uint64_t cold_entries;
     uint64_t overflow_next; /* overflow buckets ever taken; number 0 is never used */
-    uint64_t spare2[5];
+    uint64_t bucket_room;   /* buckets that the file holds, while the store is open */
+    uint64_t overflow_room;
+    uint64_t spare2[3];
 
     uint64_t redo_armed;    /* one slot store and what belongs to it, redone after a death */
     uint64_t redo_slot;     /* 1 + bucket * 8 + slot; overflow buckets count from 2^40 */
@@ -142,6 +150,24 @@ typedef struct {       /* first page of the index */
     uint64_t redo_overflow;
     uint64_t spare3;
 } fm_index;
+
+#define FM_PROCESSES 4096u
+#define FM_TOUCHED_BITS (1u << 21)
+
+typedef struct {       /* a process that has the store open; byte i of `procs` is locked while the
+                          process in slot i lives */
+    uint64_t incarnation; /* counts the processes that had the slot */
+    uint64_t open;        /* not 0 until it was closed: whoever finds it is a dead one's heir */
+    uint64_t spare[6];
+} fm_process;
+
+typedef struct {       /* the file `procs` of the directory that holds the store's first page */
+    char magic[8];     /* "FMPROCS\0" */
+    uint32_t format;
+    uint32_t spare[13];
+    fm_process process[FM_PROCESSES];
+    uint8_t touched[FM_TOUCHED_BITS / 8]; /* a bit for keys read since they were last asked for */
+} fm_processes;
 
 typedef struct {       /* first 64 bytes of a segment */
     char magic[8];     /* "FMWARM\0\0" or "FMCOLD\0\0" */
@@ -183,8 +209,11 @@ _Static_assert(sizeof(fm_bucket) == 64, "bucket");
 _Static_assert(sizeof(fm_super) == 7 * 64, "super lines");
 _Static_assert(offsetof(fm_super, lock) == 128, "lock line");
 _Static_assert(offsetof(fm_super, tail) == 192, "tail line");
+_Static_assert(offsetof(fm_super, changes) == 256, "changes line");
 _Static_assert(offsetof(fm_super, anchor_wall_ns) == 320, "clock line");
 _Static_assert(offsetof(fm_super, key_check) == 384, "key line");
+_Static_assert(sizeof(fm_process) == 64, "process line");
+_Static_assert(offsetof(fm_processes, process) == 64, "process lines");
 _Static_assert(sizeof(fm_index) == 4 * 64, "index header lines");
 _Static_assert(offsetof(fm_super, clean) == 120, "clean close");
 _Static_assert(sizeof(fm_pointer) == 24, "pointer");

@@ -8,6 +8,14 @@ cdef extern from "atomics.h" nogil:
     void fm_store_release(uint64_t* word, uint64_t value) noexcept
     void fm_store_relaxed(uint64_t* word, uint64_t value) noexcept
     int fm_swap_acquire(uint64_t* word, uint64_t expected, uint64_t desired) noexcept
+    void fm_exchange(uint64_t* word, uint64_t value) noexcept
+    uint64_t fm_add(uint64_t* word, uint64_t value) noexcept
+    uint32_t fm_load_flag(const uint32_t* flag) noexcept
+    void fm_store_flag(uint32_t* flag, uint32_t value) noexcept
+    uint8_t fm_load_byte(const uint8_t* byte) noexcept
+    void fm_set_bits(uint8_t* byte, uint8_t bits) noexcept
+    void fm_clear_bits(uint8_t* byte, uint8_t bits) noexcept
+    void fm_pause() noexcept
 
 cdef extern from "layout.h" nogil:
     enum:
@@ -36,6 +44,8 @@ cdef extern from "layout.h" nogil:
         FM_COLD
         FM_KNOWN_FLAGS
         FM_TAG_SHIFT
+        FM_PROCESSES
+        FM_TOUCHED_BITS
     const uint64_t FM_TAG_MASK
     const uint64_t FM_TIER_BIT
     const uint64_t FM_LINK_BIT
@@ -73,6 +83,11 @@ cdef extern from "layout.h" nogil:
         uint64_t salt
         uint32_t segment_bytes
         uint64_t lock
+        uint32_t waiters
+        uint64_t changes
+        uint64_t value_changes
+        uint64_t joined
+        uint64_t sync_failed
         uint64_t tail
         uint64_t head
         uint64_t synced
@@ -87,6 +102,8 @@ cdef extern from "layout.h" nogil:
         uint64_t warm_entries
         uint64_t cold_entries
         uint64_t overflow_next
+        uint64_t bucket_room
+        uint64_t overflow_room
         uint64_t redo_armed
         uint64_t redo_slot
         uint64_t redo_word
@@ -94,6 +111,13 @@ cdef extern from "layout.h" nogil:
         uint64_t redo_warm
         uint64_t redo_cold
         uint64_t redo_overflow
+
+    ctypedef struct fm_process:
+        uint64_t incarnation
+
+    ctypedef struct fm_processes:
+        fm_process[4096] process
+        uint8_t[262144] touched
 
     ctypedef struct fm_pointer:
         uint64_t id

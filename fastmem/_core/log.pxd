@@ -9,6 +9,7 @@ cdef class Log(LogReader):
     cdef readonly int need   # of recovery's steps: overflow room, before they can go on
 
     cdef int take(self, step_t step, draft_t* draft) except -1
+    cdef uint64_t standing(self, bytes key) except? 1
     cdef int erase(self, bytes key) except -1
     cdef int ready_to_erase(self, bytes key) except -1
     cdef int aim(self, draft_t* draft, bytes key, uint64_t expected) except -1

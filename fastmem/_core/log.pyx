@@ -4,9 +4,10 @@ A *word* is what an index slot holds: a 16-bit tag of the key, the tier bit and 
 location in units of 16 bytes. A location is never reused, so a word names one record for ever
 and is the version that L1 and the tiers compare.
 
-No method here releases the GIL or runs Python code of the user: each is atomic for the threads
-of this process. Appends never wait for files: they raise LogNeeds with what they need, having
-changed nothing, and the engine, which may open files, provides it and calls again.
+No step releases the GIL or runs Python code: each is atomic for the threads of this process, and
+by the lock for other processes. Appends wait for nothing, neither for files nor for that lock: they
+raise LogNeeds with what they need, having changed nothing, and the engine, which may open files,
+provides it and calls again.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -16,9 +17,10 @@ from libc.string cimport memmove, memset
 from fastmem._core cimport appending, needs, tiers
 from fastmem._core.hashing cimport xxh3
 from fastmem._core.layout cimport (
-    FM_COLD, FM_INLINE_LIMIT, FM_KEY_LIMIT, FM_MAC_BYTES, FM_TOMBSTONE, fm_load_acquire,
+    FM_COLD, FM_INLINE_LIMIT, FM_KEY_LIMIT, FM_MAC_BYTES, FM_TOMBSTONE,
 )
-from fastmem._core.lookup cimport digest_of, freed_t
+from fastmem._core.lookup cimport digest_of, find_live, freed_t
+from fastmem._core.tiers cimport place_t
 
 from fastmem._core import reading
 
@@ -29,10 +31,13 @@ COLD = tiers.COLD
 NEED_SEGMENT = needs.NEED_SEGMENT
 NEED_OVERFLOW = needs.NEED_OVERFLOW
 NEED_COLD_SEGMENT = needs.NEED_COLD_SEGMENT
+NEED_LOCK = needs.NEED_LOCK
+NEED_MAPPING = needs.NEED_MAPPING
 CHORE_BUCKETS = needs.CHORE_BUCKETS
 CHORE_OVERFLOW = needs.CHORE_OVERFLOW
 CHORE_PACE = needs.CHORE_PACE
 CHORE_POPULATE = needs.CHORE_POPULATE
+CHORE_PAY = needs.CHORE_PAY
 
 # Made once, so that a delete needs no memory for it.
 cdef Draft TOMBSTONE = Draft(b"", 0, 0, 0, FM_TOMBSTONE)
@@ -63,9 +68,6 @@ cdef class Log(LogReader):
         if self.state.freed_count == self.state.freed_room:
             self.widen_freed()
         outcome = appending.change(&self.state, step, draft)
-        if outcome == needs.HELD:
-            lock = fm_load_acquire(&self.state.sup.lock)
-            raise RuntimeError(f"write lock held by {lock:#x}: {self.path!r}")
         if outcome != needs.DONE and outcome != needs.STALE:
             raise LogNeeds(outcome)
         return outcome
@@ -95,6 +97,21 @@ cdef class Log(LogReader):
         draft.head.flags |= FM_COLD
         draft.moved = moved
         return self.take(appending.put_cold, &draft) == needs.DONE
+
+    cdef uint64_t standing(self, bytes key) except? 1:
+        """The key's word, as seek() returns it, for a step: it runs no Python code, and raises
+        LogNeeds.
+        """
+        cdef place_t place
+        cdef uint64_t word
+        self.require_open()
+        word = find_live(
+            &self.state, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key),
+            digest_of(&self.state, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key)), &place,
+        )
+        if word == 0 and self.state.unmapped:
+            raise LogNeeds(needs.NEED_MAPPING)
+        return word
 
     def shadow(self, bytes key not None, uint64_t version, uint32_t archived_s):
         """Append a cold tombstone of a version. The index stays as it is.
@@ -248,6 +265,11 @@ cdef class Log(LogReader):
             memmove(
                 self.state.freed, self.state.freed + 1, self.state.freed_count * sizeof(freed_t)
             )
+
+    def forget_work(self):
+        """In a forked child: leave to the parent what its steps left to do."""
+        self.state.freed_count = 0
+        self.state.chores = 0
 
     def take_appended(self):
         """Return the bytes appended since the last call, and clear the pace chore."""

@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from fastmem._core.hashing cimport xxh3_seeded
 from fastmem._core.index cimport cursor_t, index_t
 from fastmem._core.layout cimport fm_record, fm_super
+from fastmem._core.lease cimport lease_t
 from fastmem._core.tiers cimport place_t, tier_t
 
 cdef enum:
@@ -20,9 +21,13 @@ ctypedef struct log_t:
     tier_t[2] tier
     uint8_t* touched      # a bit for keys read since they were last asked for, by digest
     int64_t wall_offset_ns
+    bint writable         # the first page, too
+    bint shared           # other processes may begin segments
+    uint64_t unmapped     # a word that led into a segment which is not mapped yet; 0 = none
     uint64_t[MOST_DAMAGED] damaged  # words that lead to no sound record
     int damaged_count
     # Of the writers.
+    lease_t lease
     freed_t* freed        # room for one more is made before a step
     uint64_t freed_count
     uint64_t freed_room

@@ -4,37 +4,39 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc
 from libc.string cimport memcmp
 from fastmem._core.clock cimport coarse_now_ns
-from fastmem._core.index cimport cursor_t, first_slot, home_of, next_slot, tag_of
-from fastmem._core.layout cimport FM_TAG_MASK, FM_TOMBSTONE, fm_record
+from fastmem._core.index cimport cursor_t, first_slot, home_in, next_slot, tag_of
+from fastmem._core.layout cimport (
+    FM_TAG_MASK, FM_TOMBSTONE, FM_TOUCHED_BITS, fm_clear_bits, fm_load_acquire, fm_load_byte,
+    fm_load_relaxed, fm_record, fm_set_bits, fm_store_relaxed,
+)
 from fastmem._core.record cimport key_of
-from fastmem._core.tiers cimport locate, place_t, valid
-
-cdef enum:
-    TOUCHED_BITS = 1 << 21
+from fastmem._core.tiers cimport is_unmapped, locate, place_t, valid
 
 
 cdef bint touch_init(log_t* log) noexcept nogil:
-    log.touched = <uint8_t*>calloc(TOUCHED_BITS // 8, 1)
+    """Marks of this process alone."""
+    log.touched = <uint8_t*>calloc(FM_TOUCHED_BITS // 8, 1)
     return log.touched != NULL
 
 
 cdef bint mark_touched(log_t* log, uint64_t digest) noexcept nogil:
     """Mark a key as read lately. True when it was marked already: then nothing is written."""
-    cdef uint8_t* byte = &log.touched[(digest & (TOUCHED_BITS - 1)) >> 3]
+    cdef uint8_t* byte = &log.touched[(digest & (FM_TOUCHED_BITS - 1)) >> 3]
     cdef uint8_t bit = 1 << (digest & 7)
-    if byte[0] & bit:
+    if fm_load_byte(byte) & bit:
         return True
-    byte[0] |= bit
+    fm_set_bits(byte, bit)
     return False
 
 
 cdef bint take_touched(log_t* log, uint64_t digest) noexcept nogil:
     """Clear a key's mark. True when there was one."""
-    cdef uint8_t* byte = &log.touched[(digest & (TOUCHED_BITS - 1)) >> 3]
+    cdef uint8_t* byte = &log.touched[(digest & (FM_TOUCHED_BITS - 1)) >> 3]
     cdef uint8_t bit = 1 << (digest & 7)
-    cdef bint found = byte[0] & bit != 0
-    byte[0] &= ~bit
-    return found
+    if not fm_load_byte(byte) & bit:
+        return False
+    fm_clear_bits(byte, bit)
+    return True
 
 
 cdef uint64_t find(
@@ -42,19 +44,45 @@ cdef uint64_t find(
 ) noexcept nogil:
     """The word of the key's record, 0 when there is none; cursor and place lead to it.
 
-    A slot that leads to bytes which do not validate is noted and passed over.
+    0 too, and `unmapped` says so, when the way leads into a segment that another process has begun:
+    map it and ask again. A slot that leads to bytes which do not validate is noted and passed over.
     """
+    cdef uint64_t directory
+    cdef uint64_t word = 0
+    while True:
+        directory = fm_load_acquire(&log.index.head.directory)
+        if not look(log, directory, key, klen, digest, cursor, place, &word):
+            continue
+        # A miss counts only if no bucket was split meanwhile: it may have been this one.
+        if word or log.unmapped or fm_load_acquire(&log.index.head.directory) == directory:
+            return word
+
+
+cdef inline bint look(
+    log_t* log, uint64_t directory, const char* key, uint64_t klen, uint64_t digest,
+    cursor_t* cursor, place_t* place, uint64_t* found
+) noexcept nogil:
+    """Go once through the chain that a key has under a directory word. False: look again."""
     cdef uint64_t word = 0
     cdef uint64_t tag = tag_of(&log.index, digest)
-    first_slot(&log.index, home_of(&log.index, digest), cursor)
+    found[0] = 0
+    first_slot(&log.index, home_in(directory, digest), cursor)
     while next_slot(&log.index, cursor, &word):
         if word == 0 or (word & FM_TAG_MASK) != tag:
             continue
-        if not locate(log.tier, word, place) or not valid(place):
-            note_damaged(log, word)
-        elif place.record.klen == klen and memcmp(key_of(place.record), key, klen) == 0:
-            return word
-    return 0
+        if not locate(log.tier, word, place):
+            if log.shared and is_unmapped(log.tier, word):
+                log.unmapped = word
+                return True
+        elif valid(place):
+            if place.record.klen == klen and memcmp(key_of(place.record), key, klen) == 0:
+                found[0] = word
+                return True
+            continue
+        if fm_load_acquire(&cursor.bucket.slot[cursor.slot]) != word:
+            return False  # what it led to has been moved, and its segment dropped
+        note_damaged(log, word)
+    return True
 
 
 cdef void note_damaged(log_t* log, uint64_t word) noexcept nogil:
@@ -83,21 +111,26 @@ cdef bint find_word(
 ) noexcept nogil:
     """True while a key's chain holds `word`; cursor leads to it. Reads no record."""
     cdef uint64_t seen = 0
-    first_slot(&log.index, home_of(&log.index, digest), cursor)
-    while next_slot(&log.index, cursor, &seen):
-        if seen == word:
-            return True
+    cdef uint64_t directory = 0
+    while directory != fm_load_acquire(&log.index.head.directory):
+        directory = fm_load_acquire(&log.index.head.directory)
+        first_slot(&log.index, home_in(directory, digest), cursor)
+        while next_slot(&log.index, cursor, &seen):
+            if seen == word:
+                return True
     return False
 
 
 cdef bint expired(log_t* log, const fm_record* record) noexcept nogil:
     cdef int64_t now
+    cdef uint64_t* latest
     if record.deadline_ns == 0:
         return False
     now = coarse_now_ns() + log.wall_offset_ns
     if record.deadline_ns > now:
         return False
     # What was once seen expired stays so, wherever the clock stands at the next boot.
-    if log.sup.latest_wall_ns < now:
-        log.sup.latest_wall_ns = now
+    latest = <uint64_t*>&log.sup.latest_wall_ns
+    if log.writable and <int64_t>fm_load_relaxed(latest) < now:
+        fm_store_relaxed(latest, <uint64_t>now)
     return True

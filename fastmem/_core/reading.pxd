@@ -1,8 +1,7 @@
 """A log in mapped files, and its records, for the units that read them."""
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from fastmem._core.lookup cimport log_t
-from fastmem._core.mapping cimport Mapping
+from fastmem._core.logfiles cimport LogFiles
 from fastmem._core.tiers cimport place_t
 
 cdef class Record:
@@ -22,15 +21,10 @@ cdef class Record:
     cdef readonly bint live
     cdef readonly bint read_before
 
-cdef class LogReader:
-    cdef log_t state
-    cdef dict maps
-    cdef Mapping sup_map
-    cdef set places          # what of `state.damaged` was collected
-    cdef readonly str path
-    cdef readonly bint closed
-
-    cdef int require_open(self) except -1
+cdef class LogReader(LogFiles):
+    cdef uint64_t live_word(
+        self, const char* key, uint64_t klen, uint64_t digest, place_t* place
+    ) except? 1
     cdef Record sound_record(self, bytes key, uint64_t digest)
     cdef int note_corrupt(self, uint64_t word) except -1
     cdef bint holds(self, bytes key, uint64_t word) except -1

@@ -1,6 +1,4 @@
-from typing import Self
-
-from fastmem._core.mapping import Mapping
+from fastmem._core.logfiles import LogFiles
 
 class Record:
     key: bytes
@@ -19,27 +17,9 @@ class Record:
     live: bool
     read_before: bool
 
-class LogReader:
+class LogReader(LogFiles):
     corrupt_places: set[int]
     wall_offset_ns: int
-    path: str
-    closed: bool
-    def __new__(
-        cls,
-        sup: Mapping,
-        index: Mapping,
-        overflow: Mapping,
-        warm_segment_bytes: int,
-        warm_salt: int,
-        cold_segment_bytes: int,
-        cold_salt: int,
-        path: str,
-    ) -> Self: ...
-    def set_room(self, buckets: int, overflow: int) -> None: ...
-    def add_segment(self, which: int, number: int, mapping: Mapping) -> None: ...
-    def drop_segment(self, which: int, number: int) -> Mapping: ...
-    def mapping(self, which: int, number: int) -> Mapping | None: ...
-    def close(self) -> None: ...
     def get(self, key: bytes) -> Record | None: ...
     def pointer(self, key: bytes) -> bytes | None: ...
     def peek(self, key: bytes) -> Record | None: ...

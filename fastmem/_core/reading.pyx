@@ -2,20 +2,16 @@
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint64_t
-from libc.stdlib cimport free
 from fastmem._core.hashing cimport xxh3
 from fastmem._core.index cimport bucket_count, cursor_t
 from fastmem._core.layout cimport (
-    FM_COLD, FM_PAGE, FM_POINTER, FM_TIER_BIT, fm_bucket, fm_index, fm_record, fm_super,
+    FM_COLD, FM_POINTER, FM_TIER_BIT, fm_record,
 )
 from fastmem._core.lookup cimport (
-    digest_of, find_live, find_word, mark_touched, take_touched, touch_init,
+    digest_of, find_live, find_word, mark_touched, take_touched,
 )
-from fastmem._core.needs cimport CHORE_GROWTH
 from fastmem._core.record cimport body_bytes, body_offset, cold_of, key_of
-from fastmem._core.tiers cimport tier_init, tier_map, tier_t, tier_unmap, version_of
-
-from fastmem.errors import ClosedError
+from fastmem._core.tiers cimport version_of
 
 
 cdef class Record:
@@ -53,85 +49,8 @@ cdef Record read_record(uint64_t word, const place_t* place, bint with_body):
     return record
 
 
-cdef class LogReader:
-    """The files of a log, mapped, and the reading of them. Errors name `path`."""
-
-    def __cinit__(
-        self, Mapping sup not None, Mapping index not None, Mapping overflow not None,
-        uint64_t warm_segment_bytes, uint64_t warm_salt,
-        uint64_t cold_segment_bytes, uint64_t cold_salt, str path not None,
-    ):
-        cdef fm_super* page = <fm_super*>sup.base
-        self.state.sup = page
-        self.state.salt = page.salt
-        self.state.index.head = <fm_index*>index.base
-        self.state.index.buckets = <fm_bucket*>(index.base + FM_PAGE)
-        self.state.index.overflow = <fm_bucket*>overflow.base
-        tier_init(&self.state.tier[0], &page.tail, 0, warm_segment_bytes, warm_salt)
-        tier_init(
-            &self.state.tier[1], &page.cold_tail, FM_TIER_BIT, cold_segment_bytes, cold_salt
-        )
-        self.sup_map = sup
-        self.maps = {"index": index, "overflow": overflow}
-        self.places = set()
-        self.path = path
-        if not touch_init(&self.state):
-            raise MemoryError()
-
-    def __dealloc__(self):
-        free(self.state.touched)
-        free(self.state.tier[0].segments)
-        free(self.state.tier[1].segments)
-
-    # -- the files it stands on ----------------------------------------------------------------
-
-    def set_room(self, uint64_t buckets, uint64_t overflow):
-        """Tell how many buckets and overflow buckets the files hold by now. They never shrink: of
-        two calls at once, one in the middle of the other, the one that knows of more is right.
-        """
-        self.state.index.bucket_room = max(self.state.index.bucket_room, buckets)
-        self.state.index.overflow_room = max(self.state.index.overflow_room, overflow)
-        self.state.chores &= ~CHORE_GROWTH
-
-    def add_segment(self, int which, uint64_t number, Mapping mapping not None):
-        """Map segment `number` of a tier."""
-        cdef tier_t* tier = &self.state.tier[which]
-        if tier.count and number < tier.first:
-            raise ValueError(f"segment {number} is older than the first, {tier.first}")
-        self.maps[which, number] = mapping
-        if tier_map(tier, number, mapping.base, mapping.size):
-            del self.maps[which, number]
-            raise MemoryError()
-
-    def drop_segment(self, int which, uint64_t number):
-        """Unmap a segment that no slot leads to any more. Return its mapping."""
-        mapping = self.maps.pop((which, number))
-        tier_unmap(&self.state.tier[which], number)
-        return mapping
-
-    def mapping(self, int which, uint64_t number):
-        """Return the mapping of a segment, None when it is not mapped."""
-        return self.maps.get((which, number))
-
-    def close(self):
-        """Let go of every mapping but the first page's, which is its owner's to close.
-
-        Later calls raise ClosedError; a second close does nothing.
-        """
-        self.closed = True
-        self.state.tier[0].count = 0
-        self.state.tier[1].count = 0
-        maps = list(self.maps.values())
-        self.maps = {}
-        for mapping in maps:
-            mapping.close()
-
-    cdef int require_open(self) except -1:
-        if self.closed:
-            raise ClosedError(f"the store is closed: {self.path!r}")
-        return 0
-
-    # -- reading -------------------------------------------------------------------------------
+cdef class LogReader(LogFiles):
+    """What one process reads in a log, without a lock."""
 
     def get(self, bytes key not None):
         """Return the key's Record, checksums verified, or None: absent, expired or corrupt."""
@@ -151,9 +70,8 @@ cdef class LogReader:
         """
         cdef place_t place
         cdef uint64_t word
-        self.require_open()
-        word = find_live(
-            &self.state, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key),
+        word = self.live_word(
+            PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key),
             digest_of(&self.state, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key)), &place,
         )
         if word == 0 or place.record.kind != FM_POINTER:
@@ -163,9 +81,8 @@ cdef class LogReader:
     def seek(self, bytes key not None):
         """Return the key's word, 0 when absent or expired. Reads the header, not the body."""
         cdef place_t place
-        self.require_open()
-        return find_live(
-            &self.state, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key),
+        return self.live_word(
+            PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key),
             digest_of(&self.state, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key)), &place,
         )
 
@@ -175,14 +92,30 @@ cdef class LogReader:
             key, digest_of(&self.state, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key))
         )
 
+    cdef uint64_t live_word(
+        self, const char* key, uint64_t klen, uint64_t digest, place_t* place
+    ) except? 1:
+        """As `find_live`, having mapped what lies on the way."""
+        cdef uint64_t word
+        cdef bint missing = False
+        while True:
+            self.attend()
+            word = find_live(&self.state, key, klen, digest, place)
+            if word or not self.state.unmapped:
+                return word
+            if missing:  # and still led to: somebody has removed the file
+                self.note_corrupt(self.state.unmapped)
+                self.state.unmapped = 0
+                return 0
+            missing = not self.map_missing()
+
     cdef Record sound_record(self, bytes key, uint64_t digest):
         """The key's record, None when it is absent, expired or, which is noted, damaged."""
         cdef place_t place
         cdef uint64_t word
         cdef Record record
-        self.require_open()
-        word = find_live(
-            &self.state, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key), digest, &place
+        word = self.live_word(
+            PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key), digest, &place
         )
         if word == 0:
             return None
@@ -210,6 +143,7 @@ cdef class LogReader:
         cdef uint64_t klen = PyBytes_GET_SIZE(key)
         cdef uint64_t digest = digest_of(&self.state, name, klen)
         cdef uint64_t word = find_live(&self.state, name, klen, digest, &place)
+        self.state.unmapped = 0  # what another process has written it may mark itself
         if word and not word & FM_TIER_BIT:
             mark_touched(&self.state, digest)
 

@@ -1,6 +1,6 @@
 """Whether an index belongs to its log, and finishing what a dead writer had begun in both."""
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint64_t
 from fastmem._core.appending cimport advance
 from fastmem._core.hashing cimport xxh3
 from fastmem._core.index cimport (
@@ -14,7 +14,7 @@ from fastmem._core.layout cimport (
 )
 from fastmem._core.log cimport Log
 from fastmem._core.lookup cimport digest_of, find, log_t
-from fastmem._core.needs cimport NEED_OVERFLOW
+from fastmem._core.needs cimport NEED_MAPPING, NEED_OVERFLOW
 from fastmem._core.record cimport cold_of, key_of, record_units, void_record
 from fastmem._core.tiers cimport (
     COLD, WARM, locate, locate_at, place_t, segment_begin, segment_end, tier_t, valid, version_of,
@@ -231,33 +231,40 @@ def recover(Log log not None):
     """Finish what a process that died under the lock had begun. Return the records redone.
 
     -1: the index makes no sense and must be rebuilt. With `need` set on return: provide it and
-    call again. Afterwards the lock is free.
+    call again. Afterwards the lock is free. For who has the store alone; see turns.pyx.
     """
-    cdef log_t* state = &log.state
-    cdef uint64_t redone = 0
+    cdef int64_t redone
+    log.require_open()
+    redone = finish(&log.state, &log.need)
+    if redone >= 0 and not log.need:
+        fm_store_release(&log.state.sup.lock, 0)
+    return redone
+
+
+cdef int64_t finish(log_t* log, int* need) noexcept nogil:
+    """What `recover` does, under the lock, which stays taken."""
+    cdef int64_t redone = 0
     cdef tier_t* tier
     cdef int which
     cdef place_t place
-    log.require_open()
-    log.need = 0
-    if not recover_index(&state.index):
+    need[0] = 0
+    if not recover_index(&log.index):
         return -1
     for which in range(2):
-        tier = &state.tier[which]
+        tier = &log.tier[which]
         while tier.segment_bytes and locate_at(tier, tier.tail[0], &place) and whole(&place):
             if place.record.kind == FM_SEAL:
                 if not locate_at(tier, segment_end(tier, place.at) + FM_HEADER_UNITS, &place):
                     break
                 fm_store_release(tier.tail, place.at)
-            elif redo(state, &place, &log.need):
+            elif redo(log, &place, need):
                 redone += 1
-                advance(state, tier, record_units(place.record, place.at))
-            elif log.need:
+                advance(log, tier, record_units(place.record, place.at))
+            elif need[0]:
                 return redone
             else:
                 void_record(<fm_record*>place.record)
                 break
-    fm_store_release(&state.sup.lock, 0)
     return redone
 
 
@@ -269,6 +276,9 @@ cdef bint redo(log_t* log, const place_t* place, int* need) noexcept nogil:
     cdef cursor_t cursor
     cdef place_t older
     cdef uint64_t old = find(log, key_of(record), record.klen, digest, &cursor, &older)
+    if log.unmapped:
+        need[0] = NEED_MAPPING
+        return False
     if record.kind == FM_TOMBSTONE:
         # A cold one may stand for a version that a newer one has replaced since.
         if old and version_of(&older) <= version_of(place):

@@ -7,7 +7,7 @@ from fastmem._core.index cimport (
     bucket_count, cursor_t, first_slot, home_of, level_in, next_entry, next_slot, tag_of,
 )
 from fastmem._core.layout cimport (
-    FM_LOCATION_MASK, FM_POINTER, FM_SEAL, FM_TAG_MASK, FM_TIER_BIT, FM_TOMBSTONE, FM_VALUE,
+    FM_LINK_BIT, FM_LOCATION_MASK, FM_POINTER, FM_SEAL, FM_TAG_MASK, FM_TIER_BIT, FM_TOMBSTONE, FM_VALUE,
     fm_load_acquire,
 )
 from fastmem._core.log cimport Log
@@ -18,8 +18,15 @@ from fastmem._core.tiers cimport (
     COLD, WARM, locate, locate_at, place_t, segment_end, tier_t, valid, whole,
 )
 
+from fastmem._core.log import LogNeeds
+
 cdef enum:
     GROUPS_A_STEP = 64
+
+cdef enum:  # what `meet` returns
+    LEADS
+    DAMAGED
+    MOVED
 
 cdef enum:  # what `records_of` returns
     HEADS    # the live records' headers
@@ -42,6 +49,7 @@ def next_record(Log log not None, int which, uint64_t at):
     cdef bint live
     cdef cursor_t cursor
     log.require_open()
+    log.reach(at | tier.bit, &place)
     while at < end and locate_at(tier, at, &place):
         if not valid(&place):
             at += 1
@@ -59,9 +67,10 @@ def next_record(Log log not None, int which, uint64_t at):
     return None, at
 
 
-def forget(Log log not None, int which, uint64_t number):
+def forget(Log log not None, int which, uint64_t number, provide):
     """Clear every slot that leads into a segment, which is about to go. Return how many.
 
+    What a step needs ``provide(need)`` gives it.
     Only damage leaves such slots: a record whose header does not validate is met by no walk.
     """
     cdef tier_t* tier = &log.state.tier[which]
@@ -73,12 +82,12 @@ def forget(Log log not None, int which, uint64_t number):
         if draft.expected & FM_TIER_BIT == tier.bit and (
             (draft.expected & FM_LOCATION_MASK) >> tier.shift == number
         ):
-            log.take(clear_slot, &draft)
+            clear(log, &draft, provide)
             cleared += 1
     return cleared
 
 
-def forget_damaged(Log log not None):
+def forget_damaged(Log log not None, provide):
     """Clear every slot that leads to no sound header of a key of its own. Return how many."""
     cdef draft_t draft
     cdef place_t place
@@ -86,10 +95,21 @@ def forget_damaged(Log log not None):
     log.require_open()
     first_slot(&log.state.index, 0, &draft.cursor)
     while next_entry(&log.state.index, &draft.cursor, &draft.expected):
-        if not leads(&log.state, draft.cursor.home, draft.expected, &place):
-            log.take(clear_slot, &draft)
+        if meet(log, &draft.cursor, directory_of(log), &draft.expected, &place) == DAMAGED:
+            clear(log, &draft, provide)
             cleared += 1
     return cleared
+
+
+cdef int clear(Log log, draft_t* draft, provide) except -1:
+    """Clear the slot that the draft's cursor leads to, if it still holds the expected word."""
+    while True:
+        try:
+            log.take(clear_slot, draft)
+        except LogNeeds as missing:
+            provide(missing.what)
+        else:
+            return 0
 
 
 cdef list records_of(
@@ -105,21 +125,28 @@ cdef list records_of(
     cdef uint64_t home
     cdef uint64_t stride
     cdef uint64_t word = 0
+    cdef uint64_t directory
     cdef cursor_t cursor
     cdef place_t place
-    log.require_open()
+    cdef int met
+    log.attend()
     found = []
+    words = set()
     for group in range(first, min(first + count, groups)):
         stride = 1ULL << level
         if group < groups - stride or group >= stride:
             stride *= 2
         home = group
+        words.clear()
         while home < bucket_count(&state.index):
+            directory = directory_of(log)
             first_slot(&state.index, home, &cursor)
             while next_slot(&state.index, &cursor, &word):
-                if word == 0:
+                met = MOVED if word == 0 else meet(log, &cursor, directory, &word, &place)
+                if met == MOVED or word in words:  # a split in another process showed it twice
                     continue
-                if not leads(state, home, word, &place):
+                words.add(word)
+                if met == DAMAGED:
                     if which == WHOLE:
                         found.append(lost_record(word))
                     else:
@@ -128,6 +155,30 @@ cdef list records_of(
                     found.append(read_record(word, &place, which == WHOLE))
             home += stride
     return found
+
+
+cdef inline uint64_t directory_of(Log log) noexcept:
+    return fm_load_acquire(&log.state.index.head.directory)
+
+
+cdef int meet(
+    Log log, const cursor_t* cursor, uint64_t directory, uint64_t* word, place_t* place
+) except -1:
+    """Go where the word in a slot leads, which another process may change meanwhile: LEADS, to a
+    sound header of a key that belongs there; DAMAGED; MOVED, out of the slot or, since that was the
+    directory, out of the chain.
+    """
+    cdef uint64_t now
+    while True:
+        log.reach(word[0], place)
+        if leads(&log.state, cursor.home, word[0], place):
+            return LEADS
+        now = fm_load_acquire(&cursor.bucket.slot[cursor.slot])
+        if now == word[0]:
+            return DAMAGED if directory == directory_of(log) else MOVED
+        if now == 0 or now & FM_LINK_BIT:
+            return MOVED
+        word[0] = now
 
 
 cdef bint leads(const log_t* state, uint64_t home, uint64_t word, place_t* place) noexcept nogil:
@@ -202,7 +253,7 @@ def check_index(Log log not None):
         while next_slot(&state.index, &cursor, &word):
             if word:
                 tally[COLD if word & FM_TIER_BIT else WARM] += 1
-                keys.append(check_entry(state, home, word, problems))
+                keys.append(check_entry(log, home, word, problems))
         for key in keys:
             if key is not None and keys.count(key) > 1:
                 problems.append(f"bucket {home}: key {key!r} twice")
@@ -214,12 +265,13 @@ def check_index(Log log not None):
     return problems
 
 
-cdef bytes check_entry(log_t* state, uint64_t home, uint64_t word, list problems):
+cdef bytes check_entry(Log log, uint64_t home, uint64_t word, list problems):
     """Check what one slot leads to. Return the key, None when no whole record is there."""
+    cdef log_t* state = &log.state
     cdef tier_t* tier = &state.tier[COLD if word & FM_TIER_BIT else WARM]
     cdef place_t place
     cdef uint64_t digest
-    if not locate(state.tier, word, &place) or not whole(&place):
+    if not log.reach(word, &place) or not whole(&place):
         problems.append(f"bucket {home}: {word:#x} leads to no whole record")
         return None
     key = PyBytes_FromStringAndSize(key_of(place.record), place.record.klen)

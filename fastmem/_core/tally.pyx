@@ -76,6 +76,9 @@ cdef class Tally:
         cdef ValueFile file = self.files.get(number)
         return file is not None and file.key is not None and file.abandoned
 
+    def knows(self, number not None):
+        return number in self.files
+
     def is_pending(self, number not None):
         cdef ValueFile file = self.files.get(number)
         return file is not None and file.key is not None

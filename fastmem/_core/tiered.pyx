@@ -120,7 +120,7 @@ cdef class TieredL1(Guarded):
         index = self.find(key)
         if not self.allows(guard, index, key, encoded):
             return False
-        below = self._log.seek(encoded) != 0
+        below = self._log.standing(encoded) != 0
         if below:
             self._log.ready_to_erase(encoded)
         event = self.take_event()
@@ -189,7 +189,7 @@ cdef class TieredL1(Guarded):
         """
         cdef Displaced out = [0, 0, 0]
         cdef uint32_t index = self.find(key), event
-        if self._log.seek(encoded) or key in self._limbo:
+        if self._log.standing(encoded) or key in self._limbo:
             return False
         if index and self.entry_at(index).meta & DIRTY:
             return False

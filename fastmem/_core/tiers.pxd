@@ -8,18 +8,22 @@ cdef enum:
     WARM = 0
     COLD = 1
 
+cdef enum:
+    GONE = 1              # in place of the size of a segment that is not mapped, and never will be
+
 ctypedef struct segment_t:
-    char* base
+    char* base            # NULL when it is not mapped
     uint64_t size         # bytes mapped; a cut file maps fewer than a segment's
 
 ctypedef struct tier_t:
-    segment_t* segments   # numbers first .. first + count - 1; base NULL where none is mapped
+    segment_t* segments   # numbers first .. first + count - 1
     uint64_t first
     uint64_t count
     uint64_t room
     uint64_t salt
     uint64_t bit          # FM_TIER_BIT in the words of the cold tier, else 0
     uint64_t* tail        # in the store's first page
+    uint64_t* head
     uint64_t segment_bytes
     int shift             # log2 of units in a segment
 
@@ -39,6 +43,15 @@ cdef inline uint64_t segment_end(const tier_t* tier, uint64_t at) noexcept nogil
     return segment_begin(tier, at) + (1ULL << tier.shift)
 
 
+cdef inline bint is_mapped(const tier_t* tier, uint64_t at) noexcept nogil:
+    """True when the segment that an address lies in is mapped."""
+    cdef uint64_t number = at >> tier.shift
+    return (
+        number >= tier.first and number - tier.first < tier.count
+        and tier.segments[number - tier.first].base != NULL
+    )
+
+
 cdef inline bint valid(const place_t* place) noexcept nogil:
     """True when a header and key that validate stand at a place."""
     return header_valid(place.record, place.at, place.room, place.tier.salt)
@@ -55,9 +68,11 @@ cdef inline uint64_t version_of(const place_t* place) noexcept nogil:
 
 
 cdef void tier_init(
-    tier_t* tier, uint64_t* tail, uint64_t bit, uint64_t segment_bytes, uint64_t salt
+    tier_t* tier, uint64_t* tail, uint64_t* head, uint64_t bit, uint64_t segment_bytes,
+    uint64_t salt,
 ) noexcept nogil
 cdef int tier_map(tier_t* tier, uint64_t number, char* base, uint64_t size) noexcept nogil
 cdef void tier_unmap(tier_t* tier, uint64_t number) noexcept nogil
+cdef bint is_unmapped(const tier_t* tiers, uint64_t word) noexcept nogil
 cdef bint locate(const tier_t* tiers, uint64_t word, place_t* place) noexcept nogil
 cdef bint locate_at(const tier_t* tier, uint64_t at, place_t* place) noexcept nogil

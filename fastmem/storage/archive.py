@@ -8,6 +8,7 @@ from typing import Literal
 from fastmem._core.log import COLD
 from fastmem.protocols import Serializer
 from fastmem.storage.catalogue import Catalogue
+from fastmem.storage.engine import TIMEOUT_S
 from fastmem.storage.keyed import Durability, KeyedStore
 
 
@@ -40,6 +41,7 @@ class Archive(KeyedStore):
         allow_pickle: bool = True,
         secret_key: bytes | None = None,
         read_only: bool = False,
+        timeout_s: float = TIMEOUT_S,
     ) -> None:
         super().__init__(
             COLD,
@@ -50,6 +52,7 @@ class Archive(KeyedStore):
             allow_pickle=allow_pickle,
             secret_key=secret_key,
             read_only=read_only,
+            timeout_s=timeout_s,
             level=level,
         )
 

@@ -26,7 +26,7 @@ def clear_rest(engine: Engine) -> None:
             continue  # replaced meanwhile
         engine.counters[COLD if record.word & TIER_BIT else WARM].expirations += 1
         engine.settle()
-    lost = scan.forget_damaged(engine.log)
+    lost = scan.forget_damaged(engine.log, engine.room.provide)
     if lost:
         engine.counters[engine.files.first_tier].errors["dropped"] += lost
         # Whatever a lost record has replaced would be the newest of its key at a rebuild.

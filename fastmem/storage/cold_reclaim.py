@@ -64,7 +64,7 @@ class ColdReclaimer(OldestSegment):
                     shadowing.entomb, engine.log, record.key, expected, dropped
                 )
             elif record.live:
-                gone = engine.log.remove(record.key, expected, after, dropped)
+                gone = engine.provided(engine.log.remove, record.key, expected, after, dropped)
         except (OSError, MemoryError):
             evictions["size"] -= record.live
             raise

@@ -30,6 +30,7 @@ from fastmem._core import scan
 from fastmem._core.drafts import Draft
 from fastmem._core.layout import ALIGNED, INLINE_LIMIT_BYTES, MAC_BYTES, POINTER, VALUE
 from fastmem._core.log import COLD, WARM, LogNeeds, Record
+from fastmem._core.turns import wait_for_lock
 from fastmem.codecs import Authenticator, CodecId, FrameCompressor
 from fastmem.errors import ReadOnlyError, ValueTooLargeError
 from fastmem.storage.budgets import fit_budgets
@@ -42,6 +43,7 @@ from fastmem.storage.large import LargeWriter
 from fastmem.storage.oldest import OldestSegment
 from fastmem.storage.opening import StoreFiles
 from fastmem.storage.prepared import Stamped
+from fastmem.storage.processes import SECTION
 from fastmem.storage.reclaim import Reclaimer
 from fastmem.storage.room import Room
 from fastmem.storage.section import Section
@@ -51,6 +53,7 @@ from fastmem.storage.syncing import Syncer
 log_to = logging.getLogger("fastmem.storage")
 
 LEAST_BUDGET_BYTES = 16 << 20
+TIMEOUT_S = 5.0  # how long another process may keep what this one waits for
 LAST_WALL_NS = (1 << 63) - 1  # the wall clock of records ends in 2262
 _ALIGNED_CODECS = frozenset((CodecId.ARRAY, CodecId.PICKLE))
 
@@ -76,6 +79,7 @@ class Engine:
         level: int = 3,
         secret_key: bytes | None = None,
         read_only: bool = False,
+        timeout_s: float = TIMEOUT_S,
     ) -> None:
         if durability not in ("process", "disk", "cache"):
             raise ValueError(f'durability must be "process", "disk" or "cache", not {durability!r}')
@@ -92,7 +96,10 @@ class Engine:
             initial_level=min(max((sizing >> 14).bit_length() - 1, 10), 20),
             authenticator=self.authenticator,
             read_only=read_only,
+            alone=durability == "cache" and not read_only,
+            timeout_s=timeout_s,
         )
+        self._timeout_ns = int(timeout_s * 1e9)
         self.log = self.files.log
         self.durability = durability
         self._waits = durability == "disk"
@@ -100,6 +107,7 @@ class Engine:
         self.counters = (TierCounters(), TierCounters())
         self.section = Section()
         self.lock = self.section.lock
+        self._share_section()
         # Keys whose values left the last tier, for an owner that holds copies of them.
         self.dropped_keys: list[bytes] | None = None
         try:
@@ -133,6 +141,35 @@ class Engine:
             self.files.close(clean=False)
             raise
         _engines.add(self)
+
+    def _share_section(self) -> None:
+        first = self.files.processes[0]
+        if first.slot >= 0 and first.procs is not None:
+            path = str(self.files.directory.path)
+            self.lock.share(first.procs, SECTION, self._timeout_ns, self, path)
+
+    def enter_section(self) -> None:
+        self.files.enter_section()
+
+    def leave_section(self) -> None:
+        self.files.leave_section()
+
+    def rejoin(self) -> None:
+        """In a forked child: be a process of one's own."""
+        if self.log.orphaned:
+            self.files.rejoin()
+            self._share_section()
+
+    def wait_for_lock(self) -> None:
+        """Wait until the write lock may be had. StoreTimeoutError, and nothing has changed."""
+        if self.log.orphaned:
+            with self.lock:
+                return
+        steals = self.log.steals
+        redone = wait_for_lock(self.log, self._timeout_ns)
+        if self.log.steals != steals:
+            self.files.redone_records += redone
+            self.files.note_death()
 
     def require_writable(self) -> None:
         """ReadOnlyError when opened so, ClosedError after close; in "disk", StoreError after a sync
@@ -337,7 +374,10 @@ class Engine:
 
     def close(self) -> None:
         """Unmap and unlock. Everything appended stays readable by the next opener. Idempotent."""
-        if self.files.closed:  # before the lock, which a forked child may not get
+        if self.files.closed:
+            return
+        if self.log.orphaned:
+            self.abandon()
             return
         with self.lock:
             if self.files.closed:
@@ -352,6 +392,7 @@ class Engine:
                     time.clock_gettime_ns(time.CLOCK_BOOTTIME) + self.log.wall_offset_ns
                 )
             self.files.close(clean=clean)
+        self.lock.unshare()
         _engines.discard(self)
 
     def _settle_values(self) -> bool:
@@ -372,13 +413,26 @@ class Engine:
         if log is not None and not self.files.closed:
             self.close()
 
-    def abandon(self) -> None:
-        """In a forked child: give up without a trace. The parent's lock stays the parent's.
-
-        `lock` may be held for ever, by a thread that only the parent has: whoever takes it looks
-        first whether the log is closed.
+    def inherit(self) -> None:
+        """In a forked child: leave to the parent what is the parent's. Reading goes on; the first
+        change makes this one of the processes that share the store. What the parent has for itself
+        alone is closed.
         """
-        self.files.close(clean=False)
+        self.section.depth = 0
+        self.lock.renew()
+        if self.durability == "cache" and not self.read_only:
+            self.abandon()
+            return
+        self.log.forget_work()
+        self.syncer.forget_work()
+        for tier in (WARM, COLD):
+            if (values := self.files.values(tier)) is not None:
+                values.forget_work()
+
+    def abandon(self) -> None:
+        """In a forked child: give up without a trace. The parent's locks stay the parent's."""
+        self.lock.unshare()
+        self.files.abandon()
 
 
 def close_at_exit() -> None:
@@ -392,8 +446,7 @@ def close_at_exit() -> None:
 
 def _after_fork() -> None:
     for engine in list(_engines):
-        engine.abandon()
-    _engines.clear()
+        engine.inherit()
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import itertools
 import logging
 import os
 import stat
-import struct
 from pathlib import Path
 
 from fastmem._core.descriptor import Descriptor
 from fastmem._core.mapping import Mapping, fallocate, filesystem_type, rename_new
-from fastmem.errors import ClosedError, DirectoryRefusedError, StoreLockedError, StoreNotFoundError
+from fastmem.errors import ClosedError, DirectoryRefusedError, StoreNotFoundError
 from fastmem.storage.descriptors import NO_FILE, Placed, require_file
 from fastmem.storage.parents import make_directory, refuse_path
 
@@ -27,8 +25,6 @@ __all__ = ["Directory", "fallocate", "map_file"]
 log_to = logging.getLogger("fastmem.storage")
 
 LOCK_FILE = "procs"
-PROCESS_SLOTS = 4096
-_FLOCK = struct.Struct("hhqqi4x")
 _NETWORK = {
     0x6969: "NFS",
     0xFF534D42: "CIFS",
@@ -93,7 +89,7 @@ def _write_zeros(fd: int, start: int, end: int) -> None:
 
 
 class Directory:
-    """One directory of a store: checked, locked, and the only way to its files.
+    """One directory of a store: checked, and the only way to its files.
 
     The directory must belong to this user, be writable by nobody else, be reached through no
     symbolic link and below no directory that others may write (parents.py), and lie on a local
@@ -103,7 +99,6 @@ class Directory:
     def __init__(self, path: str | os.PathLike[str], *, read_only: bool = False) -> None:
         # Held by each call too while it lasts; gone after `close`.
         self._held: Descriptor | None = None
-        self._lock: Descriptor | None = None
         self.path = Path(os.path.abspath(os.fspath(path)))
         self.read_only = read_only
         refuse_path(self.path)
@@ -141,36 +136,8 @@ class Directory:
                 errno.EOPNOTSUPP,
             )
 
-    def lock(self) -> None:
-        """Take the directory for this process (shared with other readers when read-only).
-
-        Locks belong to the open file: the kernel frees them at death, whatever the pid.
-        """
-        flags = os.O_RDONLY if self.read_only else os.O_RDWR | os.O_CREAT
-        try:
-            self._lock = Descriptor(self.open(LOCK_FILE, flags))
-        except FileNotFoundError:
-            return  # read-only and never opened for writing: nothing to exclude
-        kind = fcntl.F_RDLCK if self.read_only else fcntl.F_WRLCK
-        try:
-            fcntl.fcntl(
-                self._lock.fd,
-                fcntl.F_OFD_SETLK,
-                _FLOCK.pack(kind, os.SEEK_SET, 0, PROCESS_SLOTS, 0),
-            )
-        except OSError as error:
-            self._lock = None
-            if error.errno not in (errno.EAGAIN, errno.EACCES):
-                raise
-            raise StoreLockedError(
-                "another process (or another memory of this one) has it open",
-                self.path,
-                errno.EAGAIN,
-            ) from None
-
     def close(self) -> None:
-        """Give up the lock, and the directory when no call uses it any more. Idempotent."""
-        self._lock = None
+        """Let go of the directory, when no call uses it any more. Idempotent."""
         self._held = None
 
     # Every name below is one of fastmem's own, never a key.

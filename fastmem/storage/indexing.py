@@ -18,7 +18,7 @@ from fastmem._core.layout import (
 )
 from fastmem._core.log import COLD, NEED_OVERFLOW, Log
 from fastmem._core.mapping import Mapping
-from fastmem.errors import StoreError
+from fastmem.errors import FormatError, StoreError
 from fastmem.storage import index_head
 from fastmem.storage.files import Directory
 from fastmem.storage.rebuilding import Rebuild
@@ -124,6 +124,29 @@ class IndexFiles:
         for segments, number in foreign:
             self.set_aside(segments, number)
         return True
+
+    def _attach_index(self) -> None:
+        """Map the index that other processes have in use, and the segments that are there."""
+        index, overflow = self._map_index("index", "overflow")
+        if not index_head.belongs(index, self.super.uuid, self.super.get("opens")):
+            raise FormatError(
+                "is damaged, while other processes have it open", self.directory.path / "index"
+            )
+        self._make_log(index, overflow)
+        self.log.learn_room()
+        _, buckets, _, spilled = self.log.buckets
+        sizes = [self.directory.size(name) for name in ("index", "overflow")]
+        if sizes[0] < PAGE_BYTES + BUCKET_BYTES * buckets or sizes[1] < BUCKET_BYTES * spilled:
+            raise FormatError(
+                "is cut short, while other processes have it open", self.directory.path / "index"
+            )
+        for segments in (self.warm, self.cold):
+            for number in segments.numbers if segments else ():
+                self.map_segment(segments.which, number)
+
+    def map_segment(self, which: int, number: int) -> bool:
+        """Of SharedFiles."""
+        raise NotImplementedError
 
     def _settle_index(self, *, whole: bool) -> bool:
         """Make sure that the index belongs to the log, finishing what a dead writer had begun.
@@ -238,6 +261,11 @@ class IndexFiles:
                 self.directory.extend(self._overflow_name, start, 2 * start)
             overflow *= 2
         self.log.set_room(buckets, overflow)
+        self.note_change()
+
+    def note_change(self) -> None:
+        """Of SharedFiles."""
+        raise NotImplementedError
 
     def growth_bytes(self, name: str) -> int:
         """Bytes that `grow` of "index" or "overflow" would add."""

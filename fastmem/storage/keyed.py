@@ -15,7 +15,7 @@ from fastmem._core.drafts import Draft
 from fastmem._core.keys import decode_key, encode_key
 from fastmem._core.log import WARM, Record
 from fastmem._core.sizing import measure
-from fastmem.arguments import directory, flag, whole
+from fastmem.arguments import directory, flag, positive, whole
 from fastmem.codecs import ValueCodec
 from fastmem.entries import TierKey
 from fastmem.errors import SerializationError
@@ -45,6 +45,7 @@ class KeyedStore(
         allow_pickle: bool,
         secret_key: bytes | None,
         read_only: bool,
+        timeout_s: float,
         level: int = 3,
     ) -> None:
         """Open the store of one tier. Each public constructor spells out what it takes of this."""
@@ -65,6 +66,7 @@ class KeyedStore(
             level=level,
             secret_key=secret_key,
             read_only=flag("read_only", read_only),
+            timeout_s=positive("timeout_s", timeout_s),
         )
         self._tier = tier
         self._counters = self._engine.counters[tier]

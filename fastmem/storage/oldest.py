@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _HEADS = {WARM: "head", COLD: "cold_head"}
 _SYNCED = {WARM: "synced", COLD: "cold_synced"}
+_DAMAGED = {WARM: "damaged", COLD: "cold_damaged"}
 _SEALS = {WARM: SEAL_UNITS, COLD: COLD_SEAL_UNITS}
 _MOST_DEAD = 1 << 12  # keys of a segment that are remembered; with more, any is taken for one
 
@@ -37,6 +38,7 @@ class OldestSegment(ABC):
         self._tier = tier
         self._cursor = 0
         self._damaged = False
+        self._elsewhere = False  # another process has settled some of the segment
         self._dead: set[int] = set()  # hashes of keys of the segment, of records that were not live
 
     @abstractmethod
@@ -58,11 +60,11 @@ class OldestSegment(ABC):
         number = segments.numbers[0]
         if number >= self._engine.files.tail_segment(self._tier):
             return
-        first = number * segments.segment_units
-        if not first <= self._cursor < first + segments.segment_units:
-            self._cursor = first + HEADER_UNITS
-            self._damaged = False
-            self._dead.clear()
+        if not self._engine.files.map_segment(self._tier, number):
+            self._damaged = True  # somebody has removed it
+            self._finish(segments, number)
+            return
+        self._begin(number * segments.segment_units, segments.segment_units)
         while budget_bytes > 0:
             record, after = scan.next_record(self._engine.log, self._tier, self._cursor)
             if record is None:
@@ -70,6 +72,8 @@ class OldestSegment(ABC):
                 self._finish(segments, number)
                 return
             self._damaged |= record.word & LOCATION_MASK != self._cursor
+            if self._damaged:  # for whoever goes on here
+                self._engine.files.super.set(_DAMAGED[self._tier], 1 + number)
             budget_bytes -= self._settle(record, (after - self._cursor) * UNIT_BYTES, after)
             if not record.live and len(self._dead) <= _MOST_DEAD:
                 self._dead.add(hash(record.key))
@@ -78,6 +82,18 @@ class OldestSegment(ABC):
             if after % segments.segment_units == 0:
                 self._finish(segments, number)
                 return
+
+    def _begin(self, first: int, units: int) -> None:
+        """Go on in the segment at address `first`, where this or another process left off."""
+        super_ = self._engine.files.super
+        if not first <= self._cursor < first + units:
+            self._cursor = first + HEADER_UNITS
+            self._damaged = self._elsewhere = False
+            self._dead.clear()
+        head = super_.get(_HEADS[self._tier])
+        if self._cursor < head < first + units:
+            self._cursor, self._elsewhere = head, True
+            self._damaged |= super_.get(_DAMAGED[self._tier]) == 1 + first // units
 
     def _remove_file(
         self, values: ValueFiles, number: int, record: Record, *, entombed: bool
@@ -94,9 +110,15 @@ class OldestSegment(ABC):
             segments.let_none_linger()
             if entombed:
                 self._engine.syncer.sync()
-            elif len(self._dead) > _MOST_DEAD or hash(record.key) in self._dead:
+            elif self._may_be_dead(record):
                 self._engine.files.super.sync()
         values.remove(number)
+
+    def _may_be_dead(self, record: Record) -> bool:
+        """True when there may have been a record of the key in the segment that was not live."""
+        if self._elsewhere or len(self._dead) > _MOST_DEAD:
+            return True
+        return hash(record.key) in self._dead
 
     def _was_synced(self, address: int) -> bool:
         return self._engine.files.super.get(_SYNCED[self._tier]) > address
@@ -115,7 +137,9 @@ class OldestSegment(ABC):
         """
         engine, tier = self._engine, self._tier
         if self._damaged:
-            engine.counters[tier].errors["dropped"] += scan.forget(engine.log, tier, number)
+            engine.counters[tier].errors["dropped"] += scan.forget(
+                engine.log, tier, number, engine.room.provide
+            )
         if self._was_synced(number * segments.segment_units):
             engine.syncer.sync()
             segments.let_none_linger()  # or it may return without what keeps its records dead
@@ -125,4 +149,5 @@ class OldestSegment(ABC):
         if engine.log.mapping(tier, number) is not None:  # else an interrupt came right here
             engine.log.drop_segment(tier, number).close()
         segments.unlink(number)
+        engine.files.note_change()
         self._cursor = 0

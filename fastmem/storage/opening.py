@@ -1,9 +1,11 @@
 """Opening a store: lock, identity, segments, and an index that is trusted, finished or rebuilt.
 
-StoreFiles is everything open of one store. Its two halves::
+StoreFiles is everything open of one store. Its three parts::
 
     opening.StoreFiles     directories and locks, first pages, lists of segments and value files,
                            what to claim and clean at open and at close
+    sharing.SharedFiles    joining those that have the store open already, and what each learns of
+                           the other's segments and value files
     indexing.IndexFiles    index and overflow files, and the Log over them: adopt, recover, rebuild,
                            grow; bounds of the log as far as the segments bear them out
 
@@ -18,17 +20,18 @@ import logging
 import os
 from pathlib import Path
 
-from fastmem._core.layout import PAGE_BYTES
+from fastmem._core.layout import HEADER_UNITS, PAGE_BYTES
 from fastmem._core.log import COLD, WARM, Log
 from fastmem._core.mapping import Mapping
 from fastmem.codecs import Authenticator
 from fastmem.errors import ClosedError, StoreNotFoundError
 from fastmem.storage import partners
 from fastmem.storage.files import Directory
-from fastmem.storage.indexing import IndexFiles
 from fastmem.storage.keying import noted, refuse_other_key
 from fastmem.storage.parents import refuse_path
+from fastmem.storage.processes import Processes
 from fastmem.storage.segments import Segments, holds_segments, recover_identity, tail_of
+from fastmem.storage.sharing import SharedFiles
 from fastmem.storage.strangers import leftovers, refuse_other_tier, refuse_strangers
 from fastmem.storage.superblock import (
     ARCHIVE_MAGIC,
@@ -49,7 +52,7 @@ log_to = logging.getLogger("fastmem.storage")
 VERSION_RESERVE = 1 << 22
 
 
-class StoreFiles(IndexFiles):
+class StoreFiles(SharedFiles):
     """Everything open of one store: directories, first pages, segments, value files and the log.
 
     `warm_path` None is an archive alone; `cold_path` None a segment store alone. The store's
@@ -67,8 +70,13 @@ class StoreFiles(IndexFiles):
         cold_bounded: bool,
         authenticator: Authenticator | None,
         read_only: bool,
+        alone: bool,
+        timeout_s: float,
     ) -> None:
+        """Open the directories: to have them `alone`, or together with other processes."""
         bind_xxh3()
+        self._alone = alone
+        self.timeout_s = timeout_s
         self._authenticator = authenticator
         self.read_only = read_only
         self.closed = False
@@ -77,6 +85,7 @@ class StoreFiles(IndexFiles):
         self.redone_records = 0
         self.rebuilt = False
         self.directories: list[Directory] = []
+        self.processes: list[Processes] = []  # of each directory
         self._supers: list[Superblock] = []
         self._made: list[tuple[Directory, str]] = []  # first pages of what was new
         self._owned_by = b""  # whose the archive was before this opening, as its page has it
@@ -86,7 +95,11 @@ class StoreFiles(IndexFiles):
             self._cold_bounded = cold_bounded
             self.warm_directory, self.cold_directory = opened.get(WARM), opened.get(COLD)
             self.directory = self.directories[0]
-            self._open()
+            if self._find_others():
+                self._attach()
+            else:
+                self._open()
+            self._settle_in()
         except BaseException as error:
             # Nothing is stored yet, so the size of segments is not settled either.
             for directory, name in self._made:
@@ -116,7 +129,7 @@ class StoreFiles(IndexFiles):
             refuse_other_tier(directory, tier, given)
         self.directories = [opened[tier] for tier in given]
         for directory in self.directories:
-            directory.lock()
+            self.processes.append(Processes(directory, self.timeout_s))
         return opened
 
     def _open(self) -> None:
@@ -136,10 +149,7 @@ class StoreFiles(IndexFiles):
             if self.warm_directory and self.super.claimed:  # a new L2 goes with any
                 partners.refuse_others(self.super, self.archive, self.directories)
         self.was_clean = self.super.clean and not self.super.get("lock")
-        self.warm = self._list_segments(self.warm_directory, WARM, self.super)
-        self.cold = self._list_segments(self.cold_directory, COLD, self.archive)
-        self.warm_values = ValueFiles(self.warm_directory) if self.warm_directory else None
-        self.cold_values = ValueFiles(self.cold_directory) if self.cold_directory else None
+        self._list_all()
         if self.cold is None:
             for field in ("cold_tail", "cold_head", "cold_synced"):
                 self.super.set(field, 0)  # no tier checks them, so damage would stay
@@ -224,6 +234,12 @@ class StoreFiles(IndexFiles):
             view[:] = page
         return mapping
 
+    def _list_all(self) -> None:
+        self.warm = self._list_segments(self.warm_directory, WARM, self.super)
+        self.cold = self._list_segments(self.cold_directory, COLD, self.archive)
+        self.warm_values = ValueFiles(self.warm_directory) if self.warm_directory else None
+        self.cold_values = ValueFiles(self.cold_directory) if self.cold_directory else None
+
     def _list_segments(
         self, directory: Directory | None, which: int, page: Superblock | None
     ) -> Segments | None:
@@ -243,6 +259,15 @@ class StoreFiles(IndexFiles):
         self.super.trust(boot, *self._index_place(), self._partner())
         if self.page_was_lost:
             self.super.sync()
+        self.super.set("changes", (self.super.get("changes") + 1) % (1 << 64))
+        for field in ("joined", "section", "sync_failed"):
+            self.super.set(field, 0)
+        for segments, prefix in ((self.warm, ""), (self.cold, "cold_")):
+            # What reclaim met in the part of a segment that it is through with nobody knows.
+            number, within = divmod(
+                self.super.get(f"{prefix}head"), segments.segment_units if segments else 1
+            )
+            self.super.set(f"{prefix}damaged", 1 + number if within > HEADER_UNITS else 0)
         self._count_opening()
         self.super.clean = False
         for directory in self.directories:
@@ -298,7 +323,7 @@ class StoreFiles(IndexFiles):
             if values is None or self.detached:  # its L2 may know better
                 continue
             for number in values.numbers():
-                if self.is_orphan(values, number):
+                if not self.is_anothers(number) and self.is_orphan(values, number):
                     values.doom(number, self.ends if self.ever_synced else (0, 0))
             if values.doomed and self.ever_synced and not self.other_boot:
                 self.super.sync()
@@ -356,25 +381,45 @@ class StoreFiles(IndexFiles):
         assert segments is not None
         return self.super.get(tail_of(segments)) // segments.segment_units
 
+    def next_segment(self, tier: int) -> int:
+        """The number of the segment that an append needs which finds no room: that of the tail,
+        unless this process has that.
+        """
+        number = self.tail_segment(tier)
+        return number if self.log.mapping(tier, number) is None else number + 1
+
     def require_open(self) -> None:
         """ClosedError after close."""
         if self.log.closed:
             raise ClosedError(f"the store is closed: {str(self.directory.path)!r}")
 
     def close(self, *, clean: bool) -> None:
-        """Unmap and unlock. `clean` records that nothing is left to look for at the next open.
+        """Unmap and unlock. `clean` records that nothing is left to look for at the next open; that
+        is for the last one to say who has the store open.
 
         Idempotent, and to be called again when an interrupt came: `closed` tells whether it did.
         """
         log: Log | None = getattr(self, "log", None)
         if log is not None:
-            if clean and not self.read_only and not log.closed:
+            if clean and not self.read_only and not log.closed and self._is_last():
                 self._digest_index()
                 self.super.clean = True
             log.close()
+        self._release(forked=False)
+
+    def abandon(self) -> None:
+        """In a forked child: let go of all, and touch no lock, which is the parent's."""
+        log: Log | None = getattr(self, "log", None)
+        if log is not None:
+            log.close()
+        self._release(forked=True)
+
+    def _release(self, *, forked: bool) -> None:
         for page in self._supers:
             page.release()
             page.mapping.close()
+        for processes in self.processes:
+            processes.leave(forked=forked)
         for directory in self.directories:
             directory.close()
         self.closed = True

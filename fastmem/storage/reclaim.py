@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from fastmem._core.layout import POINTER, SHADOWS_L3, TOMBSTONE
-from fastmem._core.log import WARM, LogNeeds, Record
+from fastmem._core.log import NEED_SEGMENT, WARM, LogNeeds, Record
 from fastmem.errors import CorruptRecordError
 from fastmem.storage.oldest import OldestSegment
 from fastmem.storage.values import Pointer
@@ -98,7 +98,9 @@ class Reclaimer(OldestSegment):
             try:
                 return engine.log.forward(record.key, record.word)
             except LogNeeds as missing:
-                if engine.warm_bytes + segments.segment_bytes > engine.warm_budget_bytes:
+                short = engine.warm_bytes + segments.segment_bytes > engine.warm_budget_bytes
+                begun = segments.has(engine.files.next_segment(WARM))  # by another process
+                if missing.what == NEED_SEGMENT and short and not begun:
                     return False
                 engine.room.provide(missing.what)
 
@@ -112,7 +114,9 @@ class Reclaimer(OldestSegment):
         if record.kind == POINTER and record.body and values:
             pointer = Pointer.unpack(record.body)
             values.leaving[pointer.number] = record.key
-        if not engine.log.remove(record.key, record.word, after, engine.dropped_keys):
+        if not engine.provided(
+            engine.log.remove, record.key, record.word, after, engine.dropped_keys
+        ):
             if pointer is not None and values:  # replaced meanwhile, and the file with it
                 del values.leaving[pointer.number]
             return

@@ -14,28 +14,31 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fastmem._core.layout import PAGE_BYTES, UNIT_BYTES
+from fastmem._core.layout import PAGE_BYTES
 from fastmem._core.log import (
     CHORE_BUCKETS,
     CHORE_OVERFLOW,
     CHORE_PACE,
+    CHORE_PAY,
     CHORE_POPULATE,
     COLD,
     NEED_COLD_SEGMENT,
+    NEED_LOCK,
+    NEED_MAPPING,
     NEED_OVERFLOW,
     NEED_SEGMENT,
     WARM,
     LogNeeds,
 )
 from fastmem.errors import StoreError
+from fastmem.storage.populating import populate_ahead
+from fastmem.storage.processes import PROCESSES_FILE_BYTES
 
 if TYPE_CHECKING:
     from fastmem.storage.engine import Engine
 
 log_to = logging.getLogger("fastmem.storage")
 
-CHORE_PAY = 1 << 4  # a bit of Log.chores that is set and cleared here alone
-POPULATE_BYTES = 512 << 10
 PACE_LIMIT_BYTES = 1 << 20  # what one put may have to reclaim: about half a millisecond
 STEP_BYTES = 64 << 10  # of the log that are reclaimed at a time when room is needed
 T = TypeVar("T")
@@ -70,7 +73,7 @@ class Room:
 
     def _irreducible(self, tier: int) -> int:
         """Bytes that no reclaim gives back: first pages, index, dictionaries."""
-        used = PAGE_BYTES
+        used = PAGE_BYTES + PROCESSES_FILE_BYTES * (tier == self._files.first_tier)
         if tier == COLD and self._engine.cold is not None:
             used += self._engine.cold.dictionaries.linked_bytes
             used += PAGE_BYTES * (tier == self._files.first_tier)
@@ -109,8 +112,14 @@ class Room:
                 self.provide(missing.what)
 
     def provide(self, need: int) -> None:
-        """Give the log what an append needs. OSError when it cannot be had; nothing changed."""
+        """Give the log what a step needs. OSError when it cannot be had; nothing changed."""
         self._files.require_open()
+        if need == NEED_LOCK:
+            self._engine.wait_for_lock()
+            return
+        if need == NEED_MAPPING:
+            self._files.require_mapped()
+            return
         with self._lock:
             self._section.depth += 1
             try:
@@ -160,15 +169,19 @@ class Room:
         """Begin a tier's next segment, unless another call has done so."""
         segments = self._files.segments(tier)
         assert segments is not None
-        number = self._files.tail_segment(tier)
-        if self._log.mapping(tier, number) is not None:
-            number += 1
-            if self._log.mapping(tier, number) is not None:
-                return
+        number = self._files.next_segment(tier)
+        if self._files.map_segment(tier, number):
+            return  # it is there, or another process has begun it
         self.take(tier, segments.segment_bytes)
         if self._log.mapping(tier, number) is not None or number < self._files.tail_segment(tier):
             return  # making room left the tail's segment, and began this one for it
         self._create_segment(tier, number)
+
+    def _begin_next(self, tier: int) -> None:
+        """Begin the segment that the tail goes on to, or map it, whatever that costs."""
+        number = self._files.next_segment(tier)
+        if not self._files.map_segment(tier, number):
+            self._create_segment(tier, number)
 
     def _create_segment(self, tier: int, number: int) -> None:
         """Begin segment `number`; again, or in the middle of doing so, makes no difference."""
@@ -176,6 +189,7 @@ class Room:
         assert segments is not None
         mapping = segments.create(number, sync=self._engine.durability == "disk")
         self._log.add_segment(tier, number, mapping)
+        self._files.note_change()
         uuid, floor = self._files.super.uuid, self._files.version_floor
         while archive is not None and archive.owner() < (uuid, floor()):
             self._files.own_archive()
@@ -228,14 +242,17 @@ class Room:
         """
         segments, budget = self._files.segments(tier), self.budget(tier)
         assert segments is not None
-        try:
-            return self._log.roll(tier)
-        except LogNeeds:
-            short = budget is not None and self.used(tier) + segments.segment_bytes > budget
-            if short and not beyond:
-                return False
-            self._create_segment(tier, self._files.tail_segment(tier) + 1)
-            return self._log.roll(tier)
+        while True:
+            try:
+                return self._log.roll(tier)
+            except LogNeeds as missing:
+                short = budget is not None and self.used(tier) + segments.segment_bytes > budget
+                if missing.what == NEED_LOCK:
+                    self.provide(missing.what)
+                elif short and not beyond:
+                    return False
+                else:
+                    self._begin_next(tier)
 
     # -- after a commit ----------------------------------------------------------------------
 
@@ -282,6 +299,8 @@ class Room:
 
     def _do_chores(self) -> None:
         syncer = self._engine.syncer
+        if self._files.died:
+            self._files.clear_up()
         syncer.free_values()
         if self._log.chores & CHORE_PACE:
             appended = self._log.take_appended()
@@ -289,7 +308,7 @@ class Room:
             syncer.free_values()
             self.set_pace()
         if self._log.chores & CHORE_POPULATE:
-            self._populate()
+            populate_ahead(self._files)
         for bit, name in ((CHORE_BUCKETS, "index"), (CHORE_OVERFLOW, "overflow")):
             if self._log.chores & bit:
                 self._log.chores &= ~bit
@@ -350,24 +369,6 @@ class Room:
         if segments is not None and budget is not None:
             near = self.used(WARM) + 3 * segments.segment_bytes > budget
             self._log.pace_bytes = segments.segment_bytes // 64 if near else 0
-
-    def _populate(self) -> None:
-        """Fault in the pages ahead of the tail in large steps: seven times cheaper than singly."""
-        segments = self._files.warm
-        self._log.chores &= ~CHORE_POPULATE
-        if segments is None:
-            return
-        tail = self._files.super.get("tail")  # once: other threads move it meanwhile
-        number = tail // segments.segment_units
-        start = number * segments.segment_units
-        offset = (tail - start) * UNIT_BYTES
-        mapping = self._log.mapping(WARM, number)
-        if mapping is None or mapping.size < segments.segment_bytes:
-            self._log.populate_mark = (number + 1) * segments.segment_units
-            return
-        length = min(POPULATE_BYTES, segments.segment_bytes - (offset & -4096))
-        mapping.populate(offset & -4096, length)
-        self._log.populate_mark = start + ((offset & -4096) + length) // UNIT_BYTES
 
     def fit(self) -> None:
         """After opening: reclaim what a budget smaller than the last one has no room for."""

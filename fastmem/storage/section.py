@@ -1,4 +1,5 @@
-"""The section of an engine that one thread is in at a time, and what the same thread may do there.
+"""The section of a store that one thread of one process is in at a time, and what the same thread
+may do there: work on files, as opposed to the compiled steps, which have a lock of their own.
 
 Finalizers that the collector runs, and signal handlers, run in the middle of our Python, and may
 call the store whose section their thread is in. The lock lets them in; `depth` tells them apart.
@@ -6,8 +7,7 @@ call the store whose section their thread is in. The lock lets them in; `depth` 
 
 from __future__ import annotations
 
-import threading
-
+from fastmem._core.sectionlock import SectionLock
 from fastmem.errors import FastmemError
 
 
@@ -25,7 +25,7 @@ class Section:
     """
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
+        self.lock = SectionLock()
         self.depth = 0
 
     def refuse_nested(self, verb: str) -> None:

@@ -59,11 +59,20 @@ class Segments:
         self.salt = salt
         self.segment_bytes = segment_bytes
         self.segment_units = segment_bytes // UNIT_BYTES
-        pattern = re.compile(rf"{_PREFIX[which]}\.(\d{{1,18}})")
-        found = (pattern.fullmatch(name) for name in directory.names())
-        self.numbers = sorted(int(match[1]) for match in found if match)
+        self.numbers = self._listed()
         self._leaving = -1  # the number that was unlinked last, or is about to be
         self._lingers = True  # the device may have it still
+        self.listed_anew = False  # other processes have made names that may not be synced
+
+    def _listed(self) -> list[int]:
+        pattern = re.compile(rf"{_PREFIX[self.which]}\.(\d{{1,18}})")
+        found = (pattern.fullmatch(name) for name in self.directory.names())
+        return sorted(int(match[1]) for match in found if match)
+
+    def list_anew(self) -> None:
+        """Take in what other processes have begun and removed."""
+        self.numbers[:] = self._listed()
+        self._lingers = self.listed_anew = True
 
     def name(self, number: int) -> str:
         return f"{_PREFIX[self.which]}.{number}"
@@ -132,6 +141,10 @@ class Segments:
             else:
                 self.numbers.remove(number)
 
+    def has(self, number: int) -> bool:
+        """True when segment `number` is there, whoever began it."""
+        return number in self.numbers
+
     def open(self, number: int) -> Mapping | None:
         """Map an existing segment; None when it is not one of this store's.
 
@@ -196,11 +209,12 @@ class Segments:
 
     def sync_names(self) -> None:
         """Make names made and removed so far survive power loss."""
-        self._lingers = False
+        before = self._lingers, self.listed_anew
+        self._lingers = self.listed_anew = False
         try:
             self.directory.sync()
         except BaseException:
-            self._lingers = True
+            self._lingers, self.listed_anew = before
             raise
 
     def let_none_linger(self) -> None:
@@ -212,7 +226,8 @@ class Segments:
         """Remove a segment's file. After an interrupt reclaim comes to it again."""
         self._leaving, self._lingers = number, True
         self.directory.unlink(self.name(number))
-        self.numbers.remove(number)
+        with contextlib.suppress(ValueError):  # listed anew meanwhile
+            self.numbers.remove(number)
 
 
 def read_head(mapping: Mapping, which: int, path: Path) -> tuple[int, bytes, int, int] | None:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from fastmem._core.log import WARM
 from fastmem.protocols import Serializer
+from fastmem.storage.engine import TIMEOUT_S
 from fastmem.storage.keyed import Durability, KeyedStore
 
 
@@ -41,6 +42,7 @@ class SegmentStore(KeyedStore):
         allow_pickle: bool = True,
         secret_key: bytes | None = None,
         read_only: bool = False,
+        timeout_s: float = TIMEOUT_S,
     ) -> None:
         super().__init__(
             WARM,
@@ -51,6 +53,7 @@ class SegmentStore(KeyedStore):
             allow_pickle=allow_pickle,
             secret_key=secret_key,
             read_only=read_only,
+            timeout_s=timeout_s,
         )
 
 

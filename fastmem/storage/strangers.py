@@ -3,7 +3,7 @@
 A directory whose first page begins with our magic is ours, with every file that bears one of our
 names. In any other, each such file has to show that it is ours by how it begins: index, segments,
 value files and dictionaries by their magic, `overflow` by its first bucket, which is never used,
-`procs` by being empty. A file of zeros, or one that ends within the magic, may be ours and holds
+`procs` too, if it is not empty. A file of zeros, or one that ends within the magic, may be ours and holds
 nothing. So a lost first page is recovered, and what somebody else calls `index` is refused.
 """
 
@@ -21,6 +21,7 @@ from fastmem.errors import DirectoryRefusedError, FormatError
 from fastmem.storage.dictionaries import DICTIONARY_MAGIC
 from fastmem.storage.files import LOCK_FILE, Directory
 from fastmem.storage.index_head import INDEX_MAGIC
+from fastmem.storage.processes import PROCESSES_MAGIC
 from fastmem.storage.segments import SEGMENT_MAGIC
 from fastmem.storage.superblock import ARCHIVE_MAGIC, FIRST_BYTES, STORE_MAGIC, refuse_foreign
 from fastmem.storage.values import VALUE_MAGIC
@@ -37,7 +38,7 @@ _BEGINS = {
     "archive": ARCHIVE_MAGIC,
     "index": INDEX_MAGIC,
     "overflow": bytes(BUCKET_BYTES),
-    LOCK_FILE: b"",
+    LOCK_FILE: PROCESSES_MAGIC,
     "seg": SEGMENT_MAGIC[WARM],
     "cold": SEGMENT_MAGIC[COLD],
     "val": VALUE_MAGIC,

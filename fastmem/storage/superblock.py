@@ -33,6 +33,7 @@ _FIELDS = {
     name: offset("super", name)
     for name in (
         "opens", "lock", "tail", "head", "synced", "cold_tail", "cold_head", "cold_synced",
+        "changes", "value_changes", "joined", "section", "sync_failed", "damaged", "cold_damaged",
     )
 }  # fmt: skip
 

@@ -73,7 +73,7 @@ class Syncer:
             if not nested:
                 self._reap()
             return
-        if self._failed:
+        if self._failed or super_.get("sync_failed"):
             self.refuse()
         end, cold_end = ended
         try:
@@ -84,6 +84,7 @@ class Syncer:
             self._sync_range(WARM, super_.get("synced"), end)
         except OSError as error:
             self._failed = True
+            super_.set("sync_failed", 1)
             error.filename = error.filename or str(self._files.directory.path)
             raise
         if self._failed:  # a nested one
@@ -92,6 +93,10 @@ class Syncer:
             super_.set("synced", end)
             super_.set("cold_synced", cold_end)
             self._reap()
+
+    def forget_work(self) -> None:
+        """In a forked child: leave to the parent the sync that is under way."""
+        self._under_way = self._found_too = False
 
     def refuse(self) -> NoReturn:
         """Raise what every call gets after a failed sync."""
@@ -115,10 +120,11 @@ class Syncer:
         for number in list(segments.numbers):
             first = max(start - number * units, 0)
             last = min(end - number * units, units)
-            mapping = self._log.mapping(tier, number)
-            if first < last and mapping is not None:
+            if first < last and self._files.map_segment(tier, number):
+                mapping = self._log.mapping(tier, number)
+                assert mapping is not None
                 mapping.sync(first * UNIT_BYTES, (last - first) * UNIT_BYTES)
-        if not self._each_put:
+        if not self._each_put or segments.listed_anew:
             segments.sync_names()
 
     # -- value files -------------------------------------------------------------------------

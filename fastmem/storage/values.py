@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import logging
 import os
 import re
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from fastmem._core.hashing import digest
 from fastmem._core.layout import BODY_ALIGNMENT_BYTES, FORMAT, KEY_LIMIT_BYTES, form
@@ -34,6 +35,23 @@ _POINTER = struct.Struct(form("pointer", "id", "checksum"))
 _NAME = re.compile(r"val\.([0-9a-f]{16})")
 
 
+# A file's number: the slot and the incarnation of the process that wrote it, and a count.
+_SLOT_SHIFT, _INCARNATION_SHIFT = 52, 32
+INCARNATION_MASK = (1 << (_SLOT_SHIFT - _INCARNATION_SHIFT)) - 1
+_COUNT_MASK = (1 << _INCARNATION_SHIFT) - 1
+
+
+def owner_of(number: int) -> tuple[int, int]:
+    """(slot, incarnation as far as there is room for it) of the process that wrote a file."""
+    return number >> _SLOT_SHIFT, number >> _INCARNATION_SHIFT & INCARNATION_MASK
+
+
+def number_in(name: str) -> int | None:
+    """The number of the value file that a name, of work in progress too, is of."""
+    match = re.search(r"(?:^|\.)val\.([0-9a-f]{16})$", name)
+    return int(match[1], 16) if match else None
+
+
 class Pointer(NamedTuple):
     """The body of a pointer record."""
 
@@ -47,6 +65,12 @@ class Pointer(NamedTuple):
     @classmethod
     def unpack(cls, body: bytes) -> Pointer:
         return cls(*_POINTER.unpack_from(body))
+
+
+class Sharer(Protocol):
+    """Who tells other processes of value files."""
+
+    def note_value_change(self) -> None: ...
 
 
 class ValueFiles:
@@ -65,12 +89,50 @@ class ValueFiles:
         self.leaving: dict[int, bytes] = {}
         self._doomed: list[tuple[tuple[int, int], int]] = []
         self.unsynced: set[int] = set()
+        self._foreign: set[int] = set()  # of other processes, that may be unsynced
+        self._owner = 0  # the part of a new number that tells whose it is
+        self._counts = itertools.count(int.from_bytes(os.urandom(4), "little"))
+        self._sharer: Sharer | None = None
 
     def _listed(self) -> Iterator[tuple[int, str]]:
         for name in self.directory.names():
             match = _NAME.fullmatch(name)
             if match:
                 yield int(match[1], 16), name
+
+    def share(self, slot: int, incarnation: int, sharer: Sharer) -> None:
+        """Name new files after a process, and tell `sharer` when a file has come or gone."""
+        self._owner = slot << _SLOT_SHIFT | (incarnation & INCARNATION_MASK) << _INCARNATION_SHIFT
+        self._sharer = sharer
+
+    def forget_work(self) -> None:
+        """In a forked child: leave to the parent the files that it is at work on."""
+        for number in self.pending:
+            self._tally.drop(number)
+        self.leaving.clear()
+        self._doomed.clear()
+        self.unsynced.clear()
+
+    def _changed(self) -> None:
+        if self._sharer is not None:
+            self._sharer.note_value_change()
+
+    def list_anew(self) -> None:
+        """Take in what other processes have written and removed. What one of them is about to put
+        counts from here on, too.
+        """
+        counted = self.numbers()  # first: what other threads write meanwhile stays
+        there = dict(self._listed())
+        for number in counted:
+            if number not in there:
+                self._tally.drop(number)
+        self._foreign.intersection_update(there)
+        for number, name in there.items():
+            if not self._tally.knows(number):
+                self._tally.add(number, self.directory.allocated_bytes(name))
+                self._foreign.add(number)
+                if self.is_gone(number):
+                    self._tally.drop(number)
 
     def numbers(self) -> list[int]:
         """The files that count."""
@@ -122,11 +184,16 @@ class ValueFiles:
         if not sync:
             self.unsynced.add(number)  # not before: a sync meanwhile would find no file
         self._tally.measure(number, self.directory.allocated_bytes(name))
+        self._changed()
         return pointer
 
-    @staticmethod
-    def new_number() -> int:
-        return int.from_bytes(os.urandom(8), "little")
+    def new_number(self) -> int:
+        """A number that no file has."""
+        for count in self._counts:
+            number = self._owner | count & _COUNT_MASK
+            if self.is_gone(number):
+                break
+        return number
 
     def publish(self, number: int) -> None:
         """Count a pending file: a record leads to it now. One step, which needs no memory; no
@@ -236,6 +303,7 @@ class ValueFiles:
             self.unsynced.discard(number)
             self._tally.drop(number)
             self.leaving.pop(number, None)
+            self._changed()
         except OSError as error:
             log_to.warning("%s: %s", self.directory.path / name, error)
             self.doom(number, (0, 0))
@@ -256,6 +324,9 @@ class ValueFiles:
         for number in list(self.unsynced):
             self.directory.sync_file(self._name(number))
             self.unsynced.discard(number)
+        for number in list(self._foreign):
+            self.directory.sync_file(self._name(number))
+            self._foreign.discard(number)
 
     @staticmethod
     def _name(number: int) -> str:

@@ -1,4 +1,4 @@
-"""One process at a time, by a lock that dies with it, whatever it forked."""
+"""Who has a directory open: any number of processes, by locks that die with them."""
 
 from __future__ import annotations
 
@@ -56,33 +56,55 @@ def finish(child: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.parametrize("opener", [open_segments, open_archive, open_tiers])
-def test_a_second_opener_of_the_same_process(private_tmp: Path, opener: Any) -> None:
+def test_a_second_opener_joins(private_tmp: Path, opener: Any) -> None:
     with opener(private_tmp) as store:
         store.put("k", 1)
-        for read_only in (False, True):
-            with pytest.raises(StoreLockedError) as caught:
-                opener(private_tmp, read_only=read_only)
-            assert caught.value.filename.startswith(str(private_tmp))
-        assert store.get("k") == 1
-    opener(private_tmp).close()
+        with opener(private_tmp) as other, opener(private_tmp, read_only=True) as looker:
+            assert other.get("k") == looker.get("k") == 1
+            other.put("l", [2])
+            assert store.get("l") == looker.get("l") == [2]
+            other.put("large", b"x" * 300_000)
+            assert store.get("large") == looker.get("large") == b"x" * 300_000
+            assert other.delete("k")
+        assert store.get("k") is None or opener is open_tiers  # L1 has it for a while
+        store.check()
+    with opener(private_tmp) as store:
+        assert contents(store) == {"l": [2], "large": b"x" * 300_000}
+        assert engine_of(store).files.was_clean
 
 
-def test_a_memory_locks_both_directories_or_neither(private_tmp: Path) -> None:
-    with open_archive(private_tmp):
-        with pytest.raises(StoreLockedError):
-            open_tiers(private_tmp)
-        open_segments(private_tmp).close()  # L2 was given back
+def test_a_memory_takes_both_directories_or_neither(private_tmp: Path) -> None:
+    open_tiers(private_tmp).close()
+    with open_archive(private_tmp), pytest.raises(StoreLockedError, match="another partner"):
+        open_tiers(private_tmp)
+    open_tiers(private_tmp).close()
+    with open_tiers(private_tmp), pytest.raises(StoreLockedError, match="another partner"):
+        open_archive(private_tmp)
+
+
+def test_write_back_is_alone(private_tmp: Path) -> None:
+    for first, second in (("process", "cache"), ("cache", "process"), ("cache", "cache")):
+        with open_tiers(private_tmp, durability=first):
+            with pytest.raises(StoreLockedError):
+                open_tiers(private_tmp, durability=second)
+            if first == "cache":
+                with pytest.raises(StoreLockedError):
+                    open_tiers(private_tmp, read_only=True)
+        open_tiers(private_tmp, durability=second).close()
 
 
 def test_a_second_process_and_its_death(private_tmp: Path) -> None:
     open_segments(private_tmp).close()
     child = hold(private_tmp)
     try:
-        with pytest.raises(StoreLockedError):
-            open_segments(private_tmp)
-        child.send_signal(signal.SIGKILL)
-        child.wait()
-        open_segments(private_tmp).close()
+        with open_segments(private_tmp) as store:
+            assert engine_of(store).files.attached
+            child.send_signal(signal.SIGKILL)
+            child.wait()
+            store.put("k", 1)
+        with open_segments(private_tmp) as store:
+            assert not engine_of(store).files.attached
+            assert store.get("k") == 1
     finally:
         finish(child)
 
@@ -132,36 +154,52 @@ def test_an_idle_forked_child_does_not_keep_a_dead_parents_lock(private_tmp: Pat
 
 
 @pytest.mark.parametrize("opener", [open_segments, open_archive, open_tiers])
-def test_a_forked_child_finds_the_store_closed_and_harms_nothing(
-    private_tmp: Path, opener: Any
-) -> None:
+def test_a_forked_child_goes_on_at_once(private_tmp: Path, opener: Any) -> None:
     with opener(private_tmp) as store:
         store.put("k", "v")
         store.put("large", b"x" * 300_000)
 
         def use() -> str:
-            for call in (
-                lambda: store.put("k", 1),
-                lambda: store.get("absent"),
-                lambda: store.delete("k"),
-                lambda: list(store),
-                lambda: store.flush(),
-            ):
+            assert store.get("k") == "v"
+            assert engine_of(store).log.orphaned
+            store.put("child", os.getpid())
+            store.put("large of child", b"y" * 300_000)
+            assert not engine_of(store).log.orphaned
+            assert store.get("large") == b"x" * 300_000
+            assert store.delete("k")
+            store.flush()
+            store.close()
+            return str(os.getpid())
+
+        child = int(forked(use))
+        store.put("after", 1)
+        found = contents(store)
+        assert found == {
+            "large": b"x" * 300_000, "large of child": b"y" * 300_000, "child": child, "after": 1
+        }  # fmt: skip
+        store.check()
+        # One that touches nothing takes no slot, and closes nothing of its parent's.
+        assert forked(lambda: (store.close(), "closed")[1]) == "closed"
+        store.put("last", 2)
+    with opener(private_tmp) as store:
+        assert contents(store) == {**found, "last": 2}
+
+
+def test_a_forked_child_of_one_who_is_alone_finds_it_closed(private_tmp: Path) -> None:
+    with open_tiers(private_tmp, durability="cache") as memory:
+        memory.put("k", "v")
+
+        def use() -> str:
+            for call in (lambda: memory.put("k", 1), lambda: memory.get("absent"), memory.flush):
                 with pytest.raises(ClosedError):
                     call()
-            with pytest.raises(StoreLockedError):
-                opener(private_tmp)
-            store.close()
+            memory.close()
             return "fine"
 
         assert forked(use) == "fine"
-        store.put("after", 1)
-        assert store.get("large") == b"x" * 300_000
-        store.check()
-        with pytest.raises(StoreLockedError):
-            opener(private_tmp)
-    with opener(private_tmp) as store:
-        assert contents(store) == {"k": "v", "large": b"x" * 300_000, "after": 1}
+        memory.put("after", 1)
+    with open_tiers(private_tmp) as memory:
+        assert contents(memory) == {"k": "v", "after": 1}
 
 
 def test_a_fork_while_another_thread_is_at_work_inside(private_tmp: Path) -> None:

@@ -170,9 +170,8 @@ def test_a_directory_whose_process_was_killed(tmp_path: Path) -> None:
 def test_a_directory_that_a_process_has_open(directory: Path) -> None:
     """Asked from another process, as a user would."""
     with memory_in(directory) as memory:
+        memory.put("new", 1)
         ran = ask(directory)
         assert memory.get(("row", 7)) == {"number": 7, "text": "x" * 7}
-    assert ran.returncode == 2
-    assert ran.stderr.startswith("fastmem: ")
-    assert ran.stderr.count("\n") == 1
-    assert str(directory / "cache") in ran.stderr
+    assert ran.returncode == 0, ran.stderr
+    assert "301" in ran.stdout

@@ -163,13 +163,15 @@ def test_an_iteration_ends_when_the_memory_is_closed(places: tuple[Path, Path]) 
         list(rest)
 
 
-def test_an_opened_directory_is_refused_to_a_second_opener(places: tuple[Path, Path]) -> None:
+def test_an_opened_directory_is_shared_with_a_second_opener(places: tuple[Path, Path]) -> None:
     with TieredMemorySystem(1, *places) as memory:
-        with pytest.raises(StoreLockedError):
-            TieredMemorySystem(1, *places)
-        memory["a"] = 1
+        with TieredMemorySystem(1, *places) as other:
+            memory["a"] = 1
+            assert other["a"] == 1
+            other["b"] = 2
+        assert memory["b"] == 2
     with TieredMemorySystem(1, *places) as memory:
-        assert memory["a"] == 1
+        assert dict(memory.items()) == {"a": 1, "b": 2}
 
 
 # -- forgotten
@@ -269,11 +271,10 @@ def test_the_end_of_the_process_closes(places: tuple[Path, Path], durability: Du
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-@pytest.mark.parametrize("durability", ["process", "cache"])
-def test_in_a_forked_child_it_is_closed_and_the_parent_goes_on(
-    places: tuple[Path, Path], durability: Durability
+def test_in_a_forked_child_write_back_is_closed_and_the_parent_goes_on(
+    places: tuple[Path, Path],
 ) -> None:
-    with TieredMemorySystem(1, *places, durability=durability) as memory:
+    with TieredMemorySystem(1, *places, durability="cache") as memory:
         memory["a"] = [1]
         for use in (*MUTATIONS.values(), *READS.values()):
             assert forked(partial(use, memory)).startswith("ClosedError")
@@ -282,8 +283,22 @@ def test_in_a_forked_child_it_is_closed_and_the_parent_goes_on(
         memory["b"] = 2
         assert dict(memory.items()) == {"a": [1], "b": 2}
         memory.check()
-        with pytest.raises(StoreLockedError):
-            TieredMemorySystem(1, *places)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("durability", ["process", "disk"])
+def test_in_a_forked_child_it_goes_on(places: tuple[Path, Path], durability: Durability) -> None:
+    with TieredMemorySystem(1, *places, durability=durability) as memory:
+        memory["a"] = [1]
+        for use in (*MUTATIONS.values(), *READS.values()):
+            assert not forked(partial(use, memory)).startswith("ClosedError")
+        assert forked(memory.close) == "None"
+        assert forked(lambda: memory.closed) == "False"
+        memory.clear()
+        memory["b"] = 2
+        assert forked(lambda: memory["b"]) == "2"
+        assert dict(memory.items()) == {"b": 2}
+        memory.check()
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -300,7 +315,7 @@ def test_a_child_runs_no_destructor_of_its_parents_values(
             with open(mark, "a") as file:
                 file.write(f"{os.getpid()}\n")
 
-    memory = TieredMemorySystem(1, *places)
+    memory = TieredMemorySystem(1, *places, durability="cache")
     memory["a"] = Removes()
 
     def forget() -> Any:

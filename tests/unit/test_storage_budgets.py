@@ -189,7 +189,7 @@ def test_two_large_values_and_a_budget_cut_to_the_bone(private_tmp: Path) -> Non
     paths = private_tmp / "l2", private_tmp / "l3"
     with TieredMemorySystem(1, *paths, l2_size_mb=24) as memory:
         for name in "ab":
-            memory.put(name, bytes(7_650_000))
+            memory.put(name, bytes(7_390_000))
     with TieredMemorySystem(1, *paths, l2_size_mb=16) as memory:
         engine = engine_of(memory)
         assert engine.warm_bytes + engine.files.warm.segment_bytes > BUDGET

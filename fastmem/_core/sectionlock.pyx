@@ -1,0 +1,136 @@
+"""The lock of a section: of one thread in this process, and of one process among all of them."""
+
+import threading
+
+from cpython.exc cimport PyErr_CheckSignals
+from libc.stdint cimport int64_t
+from fastmem._core.clock cimport boot_now_ns
+from fastmem._core.descriptor cimport Descriptor
+
+from fastmem.errors import StoreTimeoutError
+
+cdef extern from "waiting.h" nogil:
+    int F_WRLCK
+    int F_UNLCK
+    int fm_lock_bytes(int fd, int64_t start, int64_t length, int kind) noexcept
+    void fm_nap(long nanoseconds) noexcept
+
+cdef enum:
+    FIRST_NAP_NS = 20000
+    LONGEST_NAP_NS = 500000
+
+
+cdef class SectionLock:
+    """As threading.RLock, and once shared it keeps other processes out too.
+
+    It is compiled for what RLock is: nothing of Python, so neither an interrupt nor a finalizer,
+    comes between taking it and having it taken. A process that dies with it has freed it.
+    """
+
+    cdef object inner
+    cdef object keeper
+    cdef Descriptor procs
+    cdef int64_t byte
+    cdef int64_t timeout_ns
+    cdef str path
+    cdef int depth
+    cdef bint held     # the byte, too
+    cdef bint orphaned # in a forked child
+
+    def __cinit__(self):
+        self.inner = threading.RLock()
+
+    def share(
+        self, Descriptor procs not None, int64_t byte, int64_t timeout_ns, keeper not None,
+        str path not None,
+    ):
+        """Keep other processes out by a byte of `procs` from now on.
+
+        ``keeper.enter_section()`` is called when they are out, and ``keeper.leave_section()``
+        before they may come in again; neither for who is in already. For ``keeper.rejoin()`` see
+        `renew`.
+        """
+        self.procs, self.byte, self.timeout_ns = procs, byte, timeout_ns
+        self.keeper, self.path = keeper, path
+        self.orphaned = False
+
+    def unshare(self):
+        """Let go of the file; a held byte goes with it, when its owner closes that."""
+        self.procs = self.keeper = None
+        self.held = self.orphaned = False
+
+    def renew(self):
+        """In a forked child: be free, whatever thread of the parent had it. Who takes it next is
+        one of the processes first, by ``keeper.rejoin()``, which is to share it again.
+        """
+        self.orphaned = self.procs is not None
+        self.procs = None
+        self.held = False
+        self.inner = threading.RLock()
+        self.depth = 0
+
+    def acquire(self, bint blocking=True):
+        """Take the lock. False when it is not free and `blocking` is false.
+
+        StoreTimeoutError when another process has kept it for too long.
+        """
+        if not self.inner.acquire(blocking):
+            return False
+        self.depth += 1
+        if self.depth > 1 or (self.procs is None and not self.orphaned):
+            return True
+        try:
+            if self.orphaned:
+                self.keeper.rejoin()
+            if self.exclude(blocking):
+                self.keeper.enter_section()
+                return True
+        except BaseException:
+            self.let_go()
+            raise
+        self.let_go()
+        return False
+
+    def release(self):
+        """Give it back."""
+        try:
+            if self.depth == 1 and self.held:
+                self.keeper.leave_section()
+        finally:
+            self.let_go()
+
+    def __enter__(self):
+        self.acquire()
+
+    def __exit__(self, *_):
+        self.release()
+
+    cdef bint exclude(self, bint blocking) except -1:
+        cdef Descriptor procs = self.procs
+        cdef int64_t until = 0
+        cdef long nap = FIRST_NAP_NS
+        while fm_lock_bytes(procs.fd, self.byte, 1, F_WRLCK):
+            if not blocking:
+                return False
+            if until == 0:
+                until = boot_now_ns() + self.timeout_ns
+            elif boot_now_ns() > until:
+                raise StoreTimeoutError(
+                    f"another process has been at work on its files for "
+                    f"{self.timeout_ns / 1e9:.3g} s; is it stopped?",
+                    self.path,
+                )
+            with nogil:
+                fm_nap(nap)
+            nap = min(2 * nap, LONGEST_NAP_NS)
+            PyErr_CheckSignals()
+        self.held = True
+        return True
+
+    cdef int let_go(self) except -1:
+        if self.depth == 1 and self.held:
+            self.held = False
+            fm_lock_bytes(self.procs.fd, self.byte, 1, F_UNLCK)
+        self.depth -= 1
+        self.inner.release()
+        return 0

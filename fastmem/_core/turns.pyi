@@ -1,0 +1,3 @@
+from fastmem._core.log import Log
+
+def wait_for_lock(log: Log, timeout_ns: int) -> int: ...
