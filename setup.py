@@ -10,8 +10,8 @@ from setuptools import Extension, setup
 CORE = Path("fastmem/_core")
 # L2 and L3 need Linux (madvise, fallocate, OFD locks); L1 does not.
 LINUX_ONLY = {
-    *("descriptor", "mapping", "ofd", "sectionlock", "lease", "logfiles", "reading", "log", "turns"),
-    *("scan", "shadowing", "recovery", "rebuild", "appending"),
+    *("descriptor", "mapping", "ofd", "sectionlock", "lease", "logfiles", "reading", "chores"),
+    *("log", "turns", "moves", "scan", "shadowing", "recovery", "rebuild", "appending"),
     *("writeback", "guards", "tiered"),
 }
 

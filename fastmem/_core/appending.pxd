@@ -29,10 +29,7 @@ cdef int shadow(log_t* log, draft_t* draft) noexcept nogil
 cdef int erase(log_t* log, draft_t* draft) noexcept nogil
 cdef int erase_cold(log_t* log, draft_t* draft) noexcept nogil
 cdef int make_ready(log_t* log, draft_t* draft) noexcept nogil
-cdef int forward(log_t* log, draft_t* draft) noexcept nogil
-cdef int remove(log_t* log, draft_t* draft) noexcept nogil
-cdef int clear_slot(log_t* log, draft_t* draft) noexcept nogil
-cdef int roll_warm(log_t* log, draft_t* draft) noexcept nogil
-cdef int roll_cold(log_t* log, draft_t* draft) noexcept nogil
+cdef uint64_t find_key(log_t* log, draft_t* draft, place_t* older) noexcept nogil
+cdef int tail_room(tier_t* tier, const fm_record* head, place_t* room) noexcept nogil
 cdef int write_next(tier_t* tier, draft_t* draft, place_t* room) noexcept nogil
 cdef void advance(log_t* log, tier_t* tier, uint64_t units) noexcept nogil

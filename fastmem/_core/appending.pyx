@@ -4,18 +4,18 @@ Everything here is C: between lock and unlock nothing is allocated, raised or ca
 run Python code, and every path out of a step leads through the one unlock.
 """
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint64_t
 from libc.string cimport memcpy, memset
 from fastmem._core.hashing cimport xxh3
 from fastmem._core.index cimport (
-    cursor_t, home_of, insert_word, replace_word, split_some, tag_of, wants_growth,
+    home_of, insert_word, replace_word, split_some, tag_of, wants_growth,
 )
 from fastmem._core.layout cimport (
-    FM_COLD, FM_HEADER_UNITS, FM_POINTER, FM_SEAL, FM_SHADOWS_L3, FM_TAG_MASK, FM_TIER_BIT,
-    FM_TOMBSTONE, FM_UNIT, fm_cold, fm_load_acquire, fm_pointer, fm_record, fm_store_release,
+    FM_COLD, FM_HEADER_UNITS, FM_POINTER, FM_SEAL, FM_SHADOWS_L3, FM_TIER_BIT,
+    FM_TOMBSTONE, FM_UNIT, fm_cold, fm_pointer, fm_record, fm_store_release,
 )
 from fastmem._core.lease cimport acquire, release
-from fastmem._core.lookup cimport expired, find, find_word
+from fastmem._core.lookup cimport expired, find
 from fastmem._core.needs cimport (
     CHORE_PACE, CHORE_POPULATE, DONE, NEED_COLD_SEGMENT, NEED_LOCK, NEED_MAPPING, NEED_OVERFLOW,
     NEED_SEGMENT, STALE,
@@ -97,78 +97,16 @@ cdef int shadow(log_t* log, draft_t* draft) noexcept nogil:
     return need
 
 
-cdef int forward(log_t* log, draft_t* draft) noexcept nogil:
-    """Copy the key's warm record, which must be the expected one, to the tail."""
-    cdef place_t older
-    cdef place_t room
-    cdef uint64_t old = find_key(log, draft, &older)
-    cdef int need
-    if log.unmapped:
-        return NEED_MAPPING
-    if old != draft.expected or old & FM_TIER_BIT:
-        return STALE
-    draft.head = older.record[0]
-    draft.body = <const char*>older.record + body_offset(older.record, older.at)
-    need = write_next(&log.tier[WARM], draft, &room)
-    if need:
-        return need
-    draft.word = (old & FM_TAG_MASK) | room.at
-    replace_word(&log.index, &draft.cursor, old, draft.word)
-    advance(log, &log.tier[WARM], record_units(room.record, room.at))
-    return DONE
-
-
-cdef int remove(log_t* log, draft_t* draft) noexcept nogil:
-    """Clear the key's slot while it holds the expected word, and append nothing.
-
-    The head passes the record before that, so that whoever finds the key absent cannot find it
-    again after a rebuild. A death between the two leaves it live, and reclaim comes to it again.
-    """
-    cdef uint64_t* head = &log.sup.cold_head if draft.expected & FM_TIER_BIT else &log.sup.head
-    if not find_word(log, draft.digest, draft.expected, &draft.cursor):
-        return STALE
-    if head[0] < draft.passed:
-        fm_store_release(head, draft.passed)
-    return clear_slot(log, draft)
-
-
-cdef int clear_slot(log_t* log, draft_t* draft) noexcept nogil:
-    """Clear the slot that the cursor leads to while it holds the expected word."""
-    cdef cursor_t* cursor = &draft.cursor
-    if fm_load_acquire(&cursor.bucket.slot[cursor.slot]) != draft.expected:
-        return STALE
-    replace_word(&log.index, cursor, draft.expected, 0)
-    return DONE
-
-
 cdef int make_ready(log_t* log, draft_t* draft) noexcept nogil:
     """Make room for a warm record that is about to follow."""
     cdef place_t room
     return tail_room(&log.tier[WARM], &draft.head, &room)
 
 
-cdef int roll_warm(log_t* log, draft_t* draft) noexcept nogil:
-    return roll(&log.tier[WARM], draft)
-
-
-cdef int roll_cold(log_t* log, draft_t* draft) noexcept nogil:
-    return roll(&log.tier[COLD], draft)
-
-
-cdef int roll(tier_t* tier, draft_t* draft) noexcept nogil:
-    """Begin a tier's next segment. STALE when nothing was written to the last one."""
-    cdef place_t room
-    if tier.tail[0] <= segment_begin(tier, tier.tail[0]) + FM_HEADER_UNITS:
-        return STALE
-    # Longer than what is left of the segment, whatever that is.
-    draft.head.klen = <uint32_t>tier.segment_bytes
-    return tail_room(tier, &draft.head, &room)
-
-
 # -- what the steps are made of ------------------------------------------------------------------
 
 
-cdef inline uint64_t find_key(log_t* log, draft_t* draft, place_t* older) noexcept nogil:
+cdef uint64_t find_key(log_t* log, draft_t* draft, place_t* older) noexcept nogil:
     return find(log, draft.key, draft.head.klen, draft.digest, &draft.cursor, older)
 
 

@@ -28,8 +28,8 @@ cdef class Descriptor:
     """Closes `fd` when the last who holds this object lets go of it: so the number is not another
     file's while anybody uses it.
 
-    `inherited` false: a forked child, which else would keep the file's locks as its parent's, closes
-    it at once, and finds `fd` -1.
+    `inherited` false: a forked child, which else would keep the file's locks as its parent's,
+    closes it at once, and finds `fd` -1.
     """
 
     def __cinit__(self, int fd, bint inherited=True):

@@ -27,14 +27,14 @@ cdef bint acquire(lease_t* lease) noexcept nogil:
     """Take the lock, trying for some microseconds. False when it is not to be had by that, nor by
     a forked child that has no slot of its own yet.
     """
-    cdef int attempt
+    cdef int _pause
     if lease.me == 0:
         return False
     if fm_swap_acquire(lease.word, 0, lease.me):
         return True
     if lease.processes == NULL:
         return False
-    for attempt in range(PAUSES):
+    for _pause in range(PAUSES):
         fm_pause()
         if fm_load_acquire(lease.word) == 0 and fm_swap_acquire(lease.word, 0, lease.me):
             return True

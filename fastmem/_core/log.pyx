@@ -12,14 +12,13 @@ provides it and calls again.
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free, realloc
-from libc.string cimport memmove, memset
-from fastmem._core cimport appending, needs, tiers
+from libc.string cimport memset
+from fastmem._core cimport appending, moves, needs, tiers
 from fastmem._core.hashing cimport xxh3
 from fastmem._core.layout cimport (
     FM_COLD, FM_INLINE_LIMIT, FM_KEY_LIMIT, FM_MAC_BYTES, FM_TOMBSTONE,
 )
-from fastmem._core.lookup cimport digest_of, find_live, freed_t
+from fastmem._core.lookup cimport digest_of, find_live
 from fastmem._core.tiers cimport place_t
 
 from fastmem._core import reading
@@ -51,15 +50,12 @@ class LogNeeds(Exception):
         self.what = what
 
 
-cdef class Log(LogReader):
+cdef class Log(LogChores):
     """The log of one store. Built by the engine from mappings that it keeps the files of.
 
     A store without warm segments (an archive alone) puts into the cold ones, and its warm tail
     only counts versions.
     """
-
-    def __dealloc__(self):
-        free(self.state.freed)
 
     cdef int take(self, step_t step, draft_t* draft) except -1:
         """Take a step under the write lock. Raise what it could not do when the lock is free."""
@@ -164,7 +160,7 @@ cdef class Log(LogReader):
         draft.passed = passed
         if dropped is not None:
             dropped.append(key)  # first: it may need memory
-        removed = self.take(appending.remove, &draft) == needs.DONE
+        removed = self.take(moves.remove, &draft) == needs.DONE
         if dropped is not None and not removed:
             dropped.pop()
         return removed
@@ -176,7 +172,7 @@ cdef class Log(LogReader):
         """
         cdef draft_t draft
         self.aim(&draft, key, expected)
-        return self.take(appending.forward, &draft) == needs.DONE
+        return self.take(moves.forward, &draft) == needs.DONE
 
     def roll(self, int which):
         """Seal a tier's last segment and begin the next. Raises LogNeeds when there is none yet.
@@ -186,7 +182,7 @@ cdef class Log(LogReader):
         cdef draft_t draft
         memset(&draft, 0, sizeof(draft))
         return self.take(
-            appending.roll_cold if which == tiers.COLD else appending.roll_warm, &draft
+            moves.roll_cold if which == tiers.COLD else moves.roll_warm, &draft
         ) == needs.DONE
 
     # -- drafts --------------------------------------------------------------------------------
@@ -234,73 +230,3 @@ cdef class Log(LogReader):
         self.fill(draft, key, TOMBSTONE, expected)
         draft.head.flags = <uint8_t>flags
         return 0
-
-    # -- what the engine does after a step -------------------------------------------------------
-
-    cdef int widen_freed(self) except -1:
-        """Make room to note one more value file, so that no step has to allocate."""
-        cdef uint64_t room = 2 * self.state.freed_room + 4
-        cdef freed_t* grown = <freed_t*>realloc(self.state.freed, room * sizeof(freed_t))
-        if grown == NULL:
-            raise MemoryError()
-        self.state.freed = grown
-        self.state.freed_room = room
-        return 0
-
-    @property
-    def freed(self):
-        """How many value files lost their record to a step and wait for `drop_freed`."""
-        return self.state.freed_count
-
-    def first_freed(self):
-        """Return (word of the record that was lost, number of its value file). O(1)."""
-        if self.state.freed_count == 0:
-            raise IndexError("no value file was freed")
-        return self.state.freed[0].word, self.state.freed[0].number
-
-    def drop_freed(self):
-        """Forget the first of them."""
-        if self.state.freed_count:
-            self.state.freed_count -= 1
-            memmove(
-                self.state.freed, self.state.freed + 1, self.state.freed_count * sizeof(freed_t)
-            )
-
-    def forget_work(self):
-        """In a forked child: leave to the parent what its steps left to do."""
-        self.state.freed_count = 0
-        self.state.chores = 0
-
-    def take_appended(self):
-        """Return the bytes appended since the last call, and clear the pace chore."""
-        cdef uint64_t appended = self.state.appended
-        self.state.appended = 0
-        self.state.chores &= ~needs.CHORE_PACE
-        return appended
-
-    @property
-    def chores(self):
-        """What the log would like done soon, as bits (CHORE_*)."""
-        return self.state.chores
-
-    @chores.setter
-    def chores(self, int bits):
-        self.state.chores = bits
-
-    @property
-    def pace_bytes(self):
-        """Ask for a bit of reclaim every so many bytes appended; 0 = never."""
-        return self.state.pace_bytes
-
-    @pace_bytes.setter
-    def pace_bytes(self, uint64_t length):
-        self.state.pace_bytes = length
-
-    @property
-    def populate_mark(self):
-        """The warm address from which on pages are not known to be populated."""
-        return self.state.populate_mark
-
-    @populate_mark.setter
-    def populate_mark(self, uint64_t address):
-        self.state.populate_mark = address

@@ -2,16 +2,17 @@
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint64_t
-from fastmem._core.appending cimport clear_slot, draft_t
+from fastmem._core.appending cimport draft_t
 from fastmem._core.index cimport (
     bucket_count, cursor_t, first_slot, home_of, level_in, next_entry, next_slot, tag_of,
 )
 from fastmem._core.layout cimport (
-    FM_LINK_BIT, FM_LOCATION_MASK, FM_POINTER, FM_SEAL, FM_TAG_MASK, FM_TIER_BIT, FM_TOMBSTONE, FM_VALUE,
-    fm_load_acquire,
+    FM_LINK_BIT, FM_LOCATION_MASK, FM_POINTER, FM_SEAL, FM_TAG_MASK, FM_TIER_BIT, FM_TOMBSTONE,
+    FM_VALUE, fm_load_acquire,
 )
 from fastmem._core.log cimport Log
 from fastmem._core.lookup cimport digest_of, expired, find_word, log_t
+from fastmem._core.moves cimport clear_slot
 from fastmem._core.reading cimport Record, read_record
 from fastmem._core.record cimport key_of, record_units
 from fastmem._core.tiers cimport (

@@ -35,7 +35,7 @@ cdef class SectionLock:
     cdef str path
     cdef int depth
     cdef bint held     # the byte, too
-    cdef bint orphaned # in a forked child
+    cdef bint orphaned  # in a forked child
 
     def __cinit__(self):
         self.inner = threading.RLock()

@@ -3,6 +3,7 @@
 Values and keys are encoded bytes here; no user code runs. Engine has the verbs, and joins the parts
 that do the work, each of which can be read alone:
 
+    membership.Membership        its part among other processes: waiting for them, forks
     opening.StoreFiles           what is open: directories, first pages, segments, value files, log
     contents.Contents            from a record to its value; what is damaged
     room.Room                    what an append needs, within the budgets; chores after a commit
@@ -30,7 +31,6 @@ from fastmem._core import scan
 from fastmem._core.drafts import Draft
 from fastmem._core.layout import ALIGNED, INLINE_LIMIT_BYTES, MAC_BYTES, POINTER, VALUE
 from fastmem._core.log import COLD, WARM, LogNeeds, Record
-from fastmem._core.turns import wait_for_lock
 from fastmem.codecs import Authenticator, CodecId, FrameCompressor
 from fastmem.errors import ReadOnlyError, ValueTooLargeError
 from fastmem.storage.budgets import fit_budgets
@@ -40,10 +40,10 @@ from fastmem.storage.contents import Contents
 from fastmem.storage.counters import TierCounters
 from fastmem.storage.figures import tier_figures
 from fastmem.storage.large import LargeWriter
+from fastmem.storage.membership import Membership
 from fastmem.storage.oldest import OldestSegment
 from fastmem.storage.opening import StoreFiles
 from fastmem.storage.prepared import Stamped
-from fastmem.storage.processes import SECTION
 from fastmem.storage.reclaim import Reclaimer
 from fastmem.storage.room import Room
 from fastmem.storage.section import Section
@@ -60,7 +60,7 @@ _ALIGNED_CODECS = frozenset((CodecId.ARRAY, CodecId.PICKLE))
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 
 
-class Engine:
+class Engine(Membership):
     """Both lower tiers of one memory, or one of them alone. Safe for the threads of one process.
 
     Appends and reads are single compiled steps. What needs files or time runs under one lock of
@@ -141,35 +141,6 @@ class Engine:
             self.files.close(clean=False)
             raise
         _engines.add(self)
-
-    def _share_section(self) -> None:
-        first = self.files.processes[0]
-        if first.slot >= 0 and first.procs is not None:
-            path = str(self.files.directory.path)
-            self.lock.share(first.procs, SECTION, self._timeout_ns, self, path)
-
-    def enter_section(self) -> None:
-        self.files.enter_section()
-
-    def leave_section(self) -> None:
-        self.files.leave_section()
-
-    def rejoin(self) -> None:
-        """In a forked child: be a process of one's own."""
-        if self.log.orphaned:
-            self.files.rejoin()
-            self._share_section()
-
-    def wait_for_lock(self) -> None:
-        """Wait until the write lock may be had. StoreTimeoutError, and nothing has changed."""
-        if self.log.orphaned:
-            with self.lock:
-                return
-        steals = self.log.steals
-        redone = wait_for_lock(self.log, self._timeout_ns)
-        if self.log.steals != steals:
-            self.files.redone_records += redone
-            self.files.note_death()
 
     def require_writable(self) -> None:
         """ReadOnlyError when opened so, ClosedError after close; in "disk", StoreError after a sync
@@ -412,27 +383,6 @@ class Engine:
         log = getattr(self, "log", None)
         if log is not None and not self.files.closed:
             self.close()
-
-    def inherit(self) -> None:
-        """In a forked child: leave to the parent what is the parent's. Reading goes on; the first
-        change makes this one of the processes that share the store. What the parent has for itself
-        alone is closed.
-        """
-        self.section.depth = 0
-        self.lock.renew()
-        if self.durability == "cache" and not self.read_only:
-            self.abandon()
-            return
-        self.log.forget_work()
-        self.syncer.forget_work()
-        for tier in (WARM, COLD):
-            if (values := self.files.values(tier)) is not None:
-                values.forget_work()
-
-    def abandon(self) -> None:
-        """In a forked child: give up without a trace. The parent's locks stay the parent's."""
-        self.lock.unshare()
-        self.files.abandon()
 
 
 def close_at_exit() -> None:

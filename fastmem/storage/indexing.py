@@ -141,8 +141,9 @@ class IndexFiles:
                 "is cut short, while other processes have it open", self.directory.path / "index"
             )
         for segments in (self.warm, self.cold):
-            for number in segments.numbers if segments else ():
-                self.map_segment(segments.which, number)
+            if segments is not None:
+                for number in list(segments.numbers):
+                    self.map_segment(segments.which, number)
 
     def map_segment(self, which: int, number: int) -> bool:
         """Of SharedFiles."""

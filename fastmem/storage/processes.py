@@ -120,7 +120,9 @@ class Processes:
         if self.procs is None or self._lock(ALONE, exclusive=alone):
             return
         if alone:
-            raise self._locked('durability="cache" takes a directory for itself, and others have it open')
+            raise self._locked(
+                'durability="cache" takes a directory for itself, and others have it open'
+            )
         raise self._locked("another process has it open for itself")
 
     def _locked(self, reason: str) -> StoreLockedError:

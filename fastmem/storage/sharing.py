@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from pathlib import Path
 
 from fastmem._core.layout import PAGE_BYTES
 from fastmem._core.log import CHORE_PAY

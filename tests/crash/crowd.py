@@ -52,7 +52,9 @@ def main(kind: str, directory: str, seed: int, name: str, session: int) -> None:
                 state[step.key] = expected(step)
             key = random.choice([step.key, *state])
             if key in state and (found := store.get(key)) != state[key]:
-                raise AssertionError(f"{key}: {found!r:.60}, not {state[key]!r:.60}; {store.stats()}")
+                raise AssertionError(
+                    f"{key}: {found!r:.60}, not {state[key]!r:.60}; {store.stats()}"
+                )
 
 
 def replay(

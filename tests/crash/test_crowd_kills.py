@@ -37,9 +37,11 @@ class Crowd:
 
     def start(self, name: str) -> None:
         self.session[name] += 1
-        arguments = [self.kind, self.at, str(self.seed), name, str(self.session[name])]
+        arguments = [self.kind, str(self.at), str(self.seed), name, str(self.session[name])]
         self.running[name] = subprocess.Popen(
-            [sys.executable, "-m", "tests.crash.crowd", *arguments], cwd=ROOT, stderr=subprocess.PIPE
+            [sys.executable, "-m", "tests.crash.crowd", *arguments],
+            cwd=ROOT,
+            stderr=subprocess.PIPE,
         )
 
     def wait_until_open(self, name: str) -> None:
@@ -80,7 +82,7 @@ class Crowd:
         for key, possible in self.own.items():
             if key.startswith(name):
                 found = store.get(key)
-                assert found in possible, f"{key}: {found!r:.60} of {str(possible):.200}"
+                assert found in possible, f"{key}: {found!r:.60} of {possible!s:.200}"
                 self.own[key] = {found}
 
     def check_all(self, found: dict[str, Any]) -> None:
@@ -93,9 +95,7 @@ class Crowd:
 
 
 @pytest.mark.parametrize("kind", ["segments", "tiers"])
-def test_what_any_of_four_writers_acknowledged_survives_kills(
-    private_tmp: Path, kind: str
-) -> None:
+def test_what_any_of_four_writers_acknowledged_survives_kills(private_tmp: Path, kind: str) -> None:
     seed = int(os.environ.get("FASTMEM_SEED") or 20_261_123)
     draw = random.Random(seed)
     opener = writer.OPENERS[kind]

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +191,12 @@ def test_a_forked_child_of_one_who_is_alone_finds_it_closed(private_tmp: Path) -
         memory.put("k", "v")
 
         def use() -> str:
-            for call in (lambda: memory.put("k", 1), lambda: memory.get("absent"), memory.flush):
+            calls: list[Callable[[], object]] = [
+                lambda: memory.put("k", 1),
+                lambda: memory.get("absent"),
+                lambda: memory.flush(),
+            ]
+            for call in calls:
                 with pytest.raises(ClosedError):
                     call()
             memory.close()

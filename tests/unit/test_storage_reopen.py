@@ -17,7 +17,6 @@ from fastmem import (
     ClosedError,
     FormatError,
     SegmentStore,
-    StoreLockedError,
     StoreNotFoundError,
 )
 from tests.crash.directories import (

@@ -1,0 +1,76 @@
+"""An engine among the processes that have its store open: waiting for them, and being forked."""
+
+from __future__ import annotations
+
+from fastmem._core.log import COLD, WARM, Log
+from fastmem._core.sectionlock import SectionLock
+from fastmem._core.turns import wait_for_lock
+from fastmem.storage.opening import StoreFiles
+from fastmem.storage.processes import SECTION
+from fastmem.storage.section import Section
+from fastmem.storage.syncing import Syncer
+
+__all__ = ["Membership"]
+
+
+class Membership:
+    """The part of Engine that knows of other processes."""
+
+    files: StoreFiles
+    log: Log
+    section: Section
+    lock: SectionLock
+    syncer: Syncer
+    durability: str
+    read_only: bool
+    _timeout_ns: int
+
+    def _share_section(self) -> None:
+        first = self.files.processes[0]
+        if first.slot >= 0 and first.procs is not None:
+            path = str(self.files.directory.path)
+            self.lock.share(first.procs, SECTION, self._timeout_ns, self, path)
+
+    def enter_section(self) -> None:
+        self.files.enter_section()
+
+    def leave_section(self) -> None:
+        self.files.leave_section()
+
+    def rejoin(self) -> None:
+        """In a forked child: be a process of one's own."""
+        if self.log.orphaned:
+            self.files.rejoin()
+            self._share_section()
+
+    def wait_for_lock(self) -> None:
+        """Wait until the write lock may be had. StoreTimeoutError, and nothing has changed."""
+        if self.log.orphaned:
+            with self.lock:
+                return
+        steals = self.log.steals
+        redone = wait_for_lock(self.log, self._timeout_ns)
+        if self.log.steals != steals:
+            self.files.redone_records += redone
+            self.files.note_death()
+
+    def inherit(self) -> None:
+        """In a forked child: leave to the parent what is the parent's. Reading goes on; the first
+        change makes this one of the processes that share the store. What the parent has for itself
+        alone is closed.
+        """
+        self.section.depth = 0
+        self.lock.renew()
+        if self.durability == "cache" and not self.read_only:
+            self.abandon()
+            return
+        self.log.forget_work()
+        self.syncer.forget_work()
+        for tier in (WARM, COLD):
+            if (values := self.files.values(tier)) is not None:
+                values.forget_work()
+
+    def abandon(self) -> None:
+        """In a forked child: give up without a trace. The parent's locks stay the parent's."""
+        self.lock.unshare()
+        self.files.abandon()
