@@ -129,7 +129,7 @@ class Processes:
         return StoreLockedError(reason, self._directory.path, errno.EAGAIN)
 
     def take_slot(self) -> None:
-        """Become one of the processes that write. TooManyProcessesError when all slots are taken."""
+        """Become one of those that write. TooManyProcessesError when all slots are taken."""
         for slot in range(PROCESS_SLOTS):
             if self._lock(slot, exclusive=True):
                 self.slot = slot

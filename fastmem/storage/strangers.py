@@ -2,8 +2,8 @@
 
 A directory whose first page begins with our magic is ours, with every file that bears one of our
 names. In any other, each such file has to show that it is ours by how it begins: index, segments,
-value files and dictionaries by their magic, `overflow` by its first bucket, which is never used,
-`procs` too, if it is not empty. A file of zeros, or one that ends within the magic, may be ours and holds
+value files, dictionaries and `procs` by their magic, `overflow` by its first bucket, which is never
+used. A file of zeros, an empty one, or one that ends within the magic, may be ours and holds
 nothing. So a lost first page is recovered, and what somebody else calls `index` is refused.
 """
 

@@ -1,0 +1,115 @@
+"""Whoever has the write lock of a shared directory, or is at work on its files, may be stopped or
+die: a living one is waited for, a dead one succeeded.
+"""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from fastmem import StoreTimeoutError
+from tests.crash.directories import engine_of, open_segments
+from tests.processes.writers import writing
+
+SMALL, LARGE = 3_000, 300_000
+OWN_PIDS = ("unshare", "--pid", "--fork", "--kill-child")
+
+
+def test_a_stopped_holder_delays_writers_and_no_reader(private_tmp: Path) -> None:
+    with open_segments(private_tmp, timeout_s=0.3) as store:
+        store.put("k", "before")
+        with writing(private_tmp, "w", SMALL) as writer:
+            writer.stop_when(writer.has_lock)
+            with pytest.raises(StoreTimeoutError, match=rf"slot {writer.slot} .* 0\.3 s") as caught:
+                store.put("k", "never")
+            assert isinstance(caught.value, TimeoutError)
+            assert caught.value.errno == errno.ETIMEDOUT
+            assert caught.value.filename == str(private_tmp / "l2")
+            with pytest.raises(StoreTimeoutError):
+                store.delete("k")
+            assert store.get("k") == "before"
+            assert "k" in store
+            assert len(list(store)) >= 1
+            writer.go_on()
+            store.put("k", "after")
+            assert store.get("k") == "after"
+            assert engine_of(store).log.waits >= 2
+            assert engine_of(store).log.steals == 0
+        store.check()
+
+
+def test_a_killed_holder_is_succeeded(private_tmp: Path) -> None:
+    with open_segments(private_tmp) as store:
+        for turn in range(5):
+            with writing(private_tmp, "w", SMALL) as writer:
+                writer.stop_when(writer.has_lock)
+                writer.kill()
+                began = time.monotonic()
+                store.put("k", turn)
+                assert time.monotonic() - began < store._engine._timeout_ns / 1e9
+            assert store.get("k") == turn
+            assert engine_of(store).log.steals == turn + 1
+            store.check()
+    with open_segments(private_tmp) as store:
+        assert not store.stats()["rebuilt"]
+        store.check()
+
+
+def test_one_stopped_at_work_on_files_delays_only_who_needs_them(private_tmp: Path) -> None:
+    with open_segments(private_tmp, timeout_s=0.3) as store:
+        store.put("k", "v" * LARGE)
+        with writing(private_tmp, "w", LARGE) as writer:
+            writer.stop_when(writer.is_at_work)
+            with pytest.raises(StoreTimeoutError, match="at work on its files"):
+                store.put("large", b"x" * LARGE)
+            assert "large" not in store
+            assert store.get("k") == "v" * LARGE
+            writer.go_on()
+            store.put("large", b"x" * LARGE)
+        assert store.get("large") == b"x" * LARGE
+        store.check()
+
+
+def test_one_killed_at_work_on_files_leaves_none_behind(private_tmp: Path) -> None:
+    with open_segments(private_tmp) as store:
+        for turn in range(4):
+            with writing(private_tmp, "w", LARGE, SMALL) as writer:
+                writer.stop_when(writer.is_at_work)
+                writer.kill()
+            store.put("large", bytes([turn]) * LARGE)
+            assert store.get("large") == bytes([turn]) * LARGE
+            store.check()
+        held = {name for name in engine_of(store).files.directory.names() if "new." in name}
+        assert held == set()
+
+
+def unshare_works() -> bool:
+    if shutil.which("unshare") is None:
+        return False
+    return subprocess.run([*OWN_PIDS, "true"], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.skipif(not unshare_works(), reason="no right to make pid namespaces")
+def test_processes_with_equal_pids_are_told_apart(private_tmp: Path) -> None:
+    """Each in a pid namespace of its own, as in containers that share a directory."""
+    with open_segments(private_tmp) as store:
+        store.put("k", 0)
+        with (
+            writing(private_tmp, "a", SMALL, wrapper=OWN_PIDS) as one,
+            writing(private_tmp, "b", SMALL, wrapper=OWN_PIDS) as two,
+        ):
+            assert one.own_pid == two.own_pid
+            assert one.slot != two.slot
+            one.stop_when(one.has_lock)
+            with open_segments(private_tmp, timeout_s=0.2) as hasty:
+                with pytest.raises(StoreTimeoutError, match=f"slot {one.slot} "):
+                    hasty.put("k", 1)  # its namesake lives, and so does it
+            one.kill()
+            store.put("k", 2)  # its namesake lives, and it does not
+            assert store.get("k") == 2
+        store.check()
