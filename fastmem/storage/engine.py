@@ -32,7 +32,7 @@ from fastmem._core.drafts import Draft
 from fastmem._core.layout import ALIGNED, INLINE_LIMIT_BYTES, MAC_BYTES, POINTER, VALUE
 from fastmem._core.log import COLD, WARM, LogNeeds, Record
 from fastmem.codecs import Authenticator, CodecId, FrameCompressor
-from fastmem.errors import ReadOnlyError, ValueTooLargeError
+from fastmem.errors import ReadOnlyError, StoreTimeoutError, ValueTooLargeError
 from fastmem.storage.budgets import fit_budgets
 from fastmem.storage.cold import ColdWriter
 from fastmem.storage.cold_reclaim import ColdReclaimer
@@ -350,33 +350,27 @@ class Engine(Membership):
         if self.log.orphaned:
             self.abandon()
             return
-        with self.lock:
-            if self.files.closed:
-                return
-            self.section.refuse_nested("close")
-            if self.cold is not None:
-                self.cold.close()
-            # A closed log: this is a second call, after an interrupt in the first.
-            clean = not self.log.closed and (self.read_only or self._settle_values())
-            if not self.read_only and not self.log.closed:
-                self.files.super.note_time(
-                    time.clock_gettime_ns(time.CLOCK_BOOTTIME) + self.log.wall_offset_ns
-                )
-            self.files.close(clean=clean)
+        try:
+            with self.lock:
+                self._close()
+        except StoreTimeoutError:  # another process was stopped at work on its files
+            self.files.close(clean=False)
         self.lock.unshare()
         _engines.discard(self)
 
-    def _settle_values(self) -> bool:
-        """Unlink the value files that wait for it. False: the next open has to look for them."""
-        waiting = True
-        try:
-            waiting = self.large.settle()
-            self.syncer.free_values()
-            if self.syncer.has_doomed:
-                self.syncer.sync()
-        except OSError as error:
-            self.room.note_failure(error)
-        return not waiting and not self.syncer.has_doomed and not self.log.freed
+    def _close(self) -> None:
+        if self.files.closed:
+            return
+        self.section.refuse_nested("close")
+        if self.cold is not None:
+            self.cold.close()
+        # A closed log: this is a second call, after an interrupt in the first.
+        clean = not self.log.closed and (self.read_only or self.large.finish())
+        if not self.read_only and not self.log.closed:
+            self.files.super.note_time(
+                time.clock_gettime_ns(time.CLOCK_BOOTTIME) + self.log.wall_offset_ns
+            )
+        self.files.close(clean=clean)
 
     def __del__(self) -> None:
         # log is missing when the constructor failed, closed after a close and in a forked child.

@@ -86,6 +86,20 @@ class LargeWriter:
                     values.remove(number)
         return waiting
 
+    def finish(self) -> bool:
+        """At a close: unlink the value files that wait for it. False: the next open has to look for
+        them.
+        """
+        engine, waiting = self._engine, True
+        try:
+            waiting = self.settle()
+            engine.syncer.free_values()
+            if engine.syncer.has_doomed:
+                engine.syncer.sync()
+        except OSError as error:
+            engine.room.note_failure(error)
+        return not waiting and not engine.syncer.has_doomed and not engine.log.freed
+
     def _replaced_bytes(self, values: ValueFiles, key: bytes) -> int:
         """Bytes of the value file that goes when the key's record is replaced."""
         pointer = self._engine.log.pointer(key)

@@ -14,6 +14,7 @@ forked child has its parent's until it closes the file.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import struct
@@ -169,13 +170,13 @@ class Processes:
     def leave(self, *, forked: bool = False) -> None:
         """Give up every lock. `forked`: they are the parent's, and only the file is closed."""
         if self.mapping is not None and not forked:
-            with memoryview(self.mapping) as view:
+            with contextlib.suppress(ValueError), memoryview(self.mapping) as view:
                 at = _FIRST_LINE + self.slot * _LINE_BYTES
                 _LINE.pack_into(view, at, self.incarnation, 0)
+        if self.mapping is not None:
+            self.mapping.close()  # again, after an interrupt right here: then it is closed already
+            self.mapping = None
         if self.procs is not None and not forked:
             unlock_bytes(self._fd(), 0, PROCESS_SLOTS + 4)
         self.procs = None
         self.slot = -1
-        if self.mapping is not None:
-            self.mapping.close()
-            self.mapping = None

@@ -193,6 +193,8 @@ class SharedFiles(IndexFiles):
 
     def enter_section(self) -> None:
         """Called when no other process is at work on the files any more: know what they did."""
+        if self.log.closed:  # by a close that was interrupted, and is called again
+            return
         died = self.super.get("section") != 0
         self.super.set("section", 1 + self.processes[0].slot)
         if died:
