@@ -287,11 +287,12 @@ cdef bint redo(log_t* log, const place_t* place, int* need) noexcept nogil:
         # A cold record is a move or an archive's put: applied already, or never visible.
         if old != word:
             return False
-        if log.sup.tail <= cold_of(record).origin:
-            fm_store_release(&log.sup.tail, cold_of(record).origin + 1)
     elif old and old != word:
         replace_word(&log.index, &cursor, old, word)
     elif not old and not insert_word(&log.index, home_of(&log.index, digest), word):
         need[0] = NEED_OVERFLOW
         return False
+    if place.tier.bit and log.sup.tail <= cold_of(record).origin:
+        # Its version is taken: a later record of that version would lose to it at a rebuild.
+        fm_store_release(&log.sup.tail, cold_of(record).origin + 1)
     return True

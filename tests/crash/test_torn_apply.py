@@ -75,6 +75,9 @@ def stores(before: Path, after: Path, tail_at: int, segment: str) -> Iterator[Pa
         yield f"{folder}/index", field, index[field : field + 8]
     yield f"{folder}/index", home_at, struct.pack("<Q", (version | 1) + 1)
     yield f"{folder}/index", REDO, struct.pack("<Q", 0)
+    if tail_at == COLD_TAIL_AT:  # the version that the record takes, if it takes one
+        version = word(after / folder / "super", TAIL_AT)
+        yield f"{folder}/super", TAIL_AT, struct.pack("<Q", version)
     yield f"{folder}/super", tail_at, struct.pack("<Q", end)
 
 
@@ -256,4 +259,7 @@ def test_every_prefix_of_an_archive_append_recovers(private_tmp: Path, name: str
             found = contents(archive)
             assert found in (old, new), f"after {count} stores"
             assert not engine_of(archive).files.rebuilt
+            for key in ("key-9", "key-7", "new"):
+                archive.put(key, "later")  # by a version of its own
+                found[key] = "later"
         assert rebuilt_contents(at, private_tmp / f"rebuilt-{count}", open_archive) == found
