@@ -11,8 +11,11 @@ static inline uint64_t fm_load_acquire(const uint64_t *word) {
 static inline uint64_t fm_load_relaxed(const uint64_t *word) {
     return __atomic_load_n(word, __ATOMIC_RELAXED);
 }
+/* Nor does the compiler move a later store before it, which costs nothing: who finishes what a
+ * killed process had begun then meets a prefix of its program, plain stores included. */
 static inline void fm_store_release(uint64_t *word, uint64_t value) {
     __atomic_store_n(word, value, __ATOMIC_RELEASE);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 static inline void fm_store_relaxed(uint64_t *word, uint64_t value) {
     __atomic_store_n(word, value, __ATOMIC_RELAXED);
