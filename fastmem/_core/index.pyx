@@ -57,10 +57,11 @@ cdef inline void apply_redo(index_t* index, fm_bucket* home, uint64_t* slot) noe
     cdef fm_index* head = index.head
     cdef uint64_t version = fm_load_relaxed(&home.version)
     fm_store_release(&home.version, version | 1)
+    # First: if the slot is to hold a link, a reader that meets it follows none beyond this bound.
+    fm_store_relaxed(&head.overflow_next, head.redo_overflow)
     fm_store_release(slot, head.redo_word)
     head.warm_entries = head.redo_warm
     head.cold_entries = head.redo_cold
-    fm_store_relaxed(&head.overflow_next, head.redo_overflow)
     fm_store_release(&home.version, (version | 1) + 1)
     fm_store_release(&head.redo_armed, 0)
 

@@ -70,8 +70,9 @@ def stores(before: Path, after: Path, tail_at: int, segment: str) -> Iterator[Pa
         name, slot_at = f"{folder}/overflow", 64 * (bucket - OVERFLOW_ID) + 8 + 8 * position
     else:
         name, slot_at = f"{folder}/index", 4096 + 64 * bucket + 8 + 8 * position
+    yield f"{folder}/index", OVERFLOW_NEXT, index[OVERFLOW_NEXT : OVERFLOW_NEXT + 8]
     yield name, slot_at, struct.pack("<Q", new_word)
-    for field in (WARM, COLD, OVERFLOW_NEXT):
+    for field in (WARM, COLD):
         yield f"{folder}/index", field, index[field : field + 8]
     yield f"{folder}/index", home_at, struct.pack("<Q", (version | 1) + 1)
     yield f"{folder}/index", REDO, struct.pack("<Q", 0)
