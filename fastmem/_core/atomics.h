@@ -28,6 +28,10 @@ static inline int fm_swap_acquire(uint64_t *word, uint64_t expected, uint64_t de
 static inline void fm_exchange(uint64_t *word, uint64_t value) {
     (void)__atomic_exchange_n(word, value, __ATOMIC_SEQ_CST);
 }
+/* As fm_load_acquire, and never before an earlier fm_store_flag. */
+static inline uint64_t fm_load_settled(const uint64_t *word) {
+    return __atomic_load_n(word, __ATOMIC_SEQ_CST);
+}
 /* Add and return what was there before. */
 static inline uint64_t fm_add(uint64_t *word, uint64_t value) {
     return __atomic_fetch_add(word, value, __ATOMIC_ACQ_REL);

@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef extern from "atomics.h" nogil:
     uint64_t fm_load_acquire(const uint64_t* word) noexcept
+    uint64_t fm_load_settled(const uint64_t* word) noexcept
     uint64_t fm_load_relaxed(const uint64_t* word) noexcept
     void fm_store_release(uint64_t* word, uint64_t value) noexcept
     void fm_store_relaxed(uint64_t* word, uint64_t value) noexcept

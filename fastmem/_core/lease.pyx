@@ -8,8 +8,8 @@ Nobody sleeps while he holds the lock, and nothing of Python runs then.
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from fastmem._core.layout cimport (
-    FM_PROCESSES, fm_exchange, fm_load_acquire, fm_load_flag, fm_pause, fm_store_flag,
-    fm_swap_acquire,
+    FM_PROCESSES, fm_exchange, fm_load_acquire, fm_load_flag, fm_load_settled, fm_pause,
+    fm_store_flag, fm_swap_acquire,
 )
 
 cdef extern from "waiting.h" nogil:
@@ -56,7 +56,7 @@ cdef uint64_t wait_a_little(lease_t* lease) noexcept nogil:
     """Sleep until the lock is freed, a millisecond at most. Return its holder if that is dead."""
     cdef uint64_t holder
     fm_store_flag(lease.waiters, 1)
-    if fm_load_acquire(lease.word) == 0:
+    if fm_load_settled(lease.word) == 0:
         return 0
     fm_futex_wait(lease.waiters, 1, ROUND_NS)
     holder = fm_load_acquire(lease.word)
