@@ -60,6 +60,7 @@ cdef object succeed(Log log, uint64_t dead):
     cdef int which
     cdef uint64_t tails[2]
     while True:
+        log.learn_room()  # or an index that it saw grow seems damaged
         for which in range(2):  # while it is dead they move no more
             tails[which] = fm_load_acquire(log.state.tier[which].tail)
             if log.state.tier[which].segment_bytes and not is_mapped(
