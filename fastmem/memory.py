@@ -39,6 +39,7 @@ from fastmem.errors import SerializationError
 from fastmem.protocols import Serializer
 from fastmem.storage.clearing import clear_rest
 from fastmem.storage.engine import LEAST_BUDGET_BYTES, TIMEOUT_S, Engine
+from fastmem.storage.progress import OnProgress, callback
 
 __all__ = ["TieredMemorySystem"]
 
@@ -102,6 +103,9 @@ class TieredMemorySystem(TieredVerbs):
     are signed, and without whose signature they are misses; `read_only`, which writes not a byte;
     `sizer`, bytes of a value for L1's budget; `level` of zstd, 1 to 22. `coherent` and `timeout_s`
     are for directories shared by processes and have no effect yet: one process opens a directory.
+    `progress` is called as ``progress(done_bytes, total_bytes)`` while an opening has to read the
+    whole log, because there is no index to be trusted: in the thread that opens, between two files,
+    from (0, total) to (total, total). What it raises, the constructor raises, and nothing is lost.
 
     The constructor raises StoreLockedError (another process has a directory), DirectoryRefusedError
     (its owner, mode, links or file system; L2 and L3 swapped; not the secret_key it was made with),
@@ -138,6 +142,7 @@ class TieredMemorySystem(TieredVerbs):
         sizer: Callable[[Any], int] | None = None,
         level: int = 3,
         timeout_s: float = TIMEOUT_S,
+        progress: OnProgress | None = None,
     ) -> None:
         warm_path, cold_path = directory("l2_path", l2_path), directory("l3_path", l3_path)
         if os.path.abspath(warm_path) == os.path.abspath(cold_path):
@@ -162,6 +167,7 @@ class TieredMemorySystem(TieredVerbs):
             secret_key=secret_key,
             read_only=flag("read_only", read_only),
             timeout_s=self.timeout_s,
+            progress=callback(progress),
         )
         self._decode = partial(self._engine.contents.decode, self._codec)
         self._write_back = durability == "cache"

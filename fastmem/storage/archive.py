@@ -10,6 +10,7 @@ from fastmem.protocols import Serializer
 from fastmem.storage.catalogue import Catalogue
 from fastmem.storage.engine import TIMEOUT_S
 from fastmem.storage.keyed import Durability, KeyedStore
+from fastmem.storage.progress import OnProgress
 
 
 class Archive(KeyedStore):
@@ -19,6 +20,8 @@ class Archive(KeyedStore):
     Each record is a frame of its own at zstd `level`, so a read costs microseconds. Once it holds
     2 MiB of values of at most 8 KiB a dictionary is trained on them (in a thread) and stored with
     it; later records compress against it. Safe to use from any thread; one process at a time.
+
+    `progress` is called while an opening reads the whole log, as that of SegmentStore.
 
     The archive of a memory can be opened like this without its L2, but then with no budget
     (DirectoryRefusedError): of what it evicts the L2 may hold older values, which would return.
@@ -42,6 +45,7 @@ class Archive(KeyedStore):
         secret_key: bytes | None = None,
         read_only: bool = False,
         timeout_s: float = TIMEOUT_S,
+        progress: OnProgress | None = None,
     ) -> None:
         super().__init__(
             COLD,
@@ -53,6 +57,7 @@ class Archive(KeyedStore):
             secret_key=secret_key,
             read_only=read_only,
             timeout_s=timeout_s,
+            progress=progress,
             level=level,
         )
 

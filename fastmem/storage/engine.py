@@ -27,7 +27,6 @@ import time
 import weakref
 from collections.abc import Callable
 
-from fastmem._core import scan
 from fastmem._core.drafts import Draft
 from fastmem._core.layout import ALIGNED, INLINE_LIMIT_BYTES, MAC_BYTES, POINTER, VALUE
 from fastmem._core.log import COLD, WARM, LogNeeds, Record
@@ -44,11 +43,13 @@ from fastmem.storage.membership import Membership
 from fastmem.storage.oldest import OldestSegment
 from fastmem.storage.opening import StoreFiles
 from fastmem.storage.prepared import Stamped
+from fastmem.storage.progress import OnProgress
 from fastmem.storage.reclaim import Reclaimer
 from fastmem.storage.room import Room
 from fastmem.storage.section import Section
 from fastmem.storage.segments import segment_bytes_for
 from fastmem.storage.syncing import Syncer
+from fastmem.storage.verification import file_problems, index_problems
 
 log_to = logging.getLogger("fastmem.storage")
 
@@ -80,6 +81,7 @@ class Engine(Membership):
         secret_key: bytes | None = None,
         read_only: bool = False,
         timeout_s: float = TIMEOUT_S,
+        progress: OnProgress | None = None,
     ) -> None:
         if durability not in ("process", "disk", "cache"):
             raise ValueError(f'durability must be "process", "disk" or "cache", not {durability!r}')
@@ -98,6 +100,7 @@ class Engine(Membership):
             read_only=read_only,
             alone=durability == "cache" and not read_only,
             timeout_s=timeout_s,
+            progress=progress,
         )
         self._timeout_ns = int(timeout_s * 1e9)
         self.log = self.files.log
@@ -315,18 +318,7 @@ class Engine(Membership):
         """Walk index, records, segments and value files. AssertionError names what is wrong; with
         other threads at work perhaps only what they have begun.
         """
-        self.log.seek(b"")  # ClosedError after close
-        problems = scan.check_index(self.log)
-        with self.lock:
-            self.section.refuse_nested("check")
-            for tier in (WARM, COLD):
-                segments, values = self.files.segments(tier), self.files.values(tier)
-                problems += segments.check() if segments else []
-                problems += values.check() if values else []
-            problems += self.cold.dictionaries.check() if self.cold else []
-            problems += self.files.super.check()
-            problems += self.room.check()
-        if problems:
+        if problems := [*index_problems(self), *file_problems(self)]:
             raise AssertionError("; ".join(problems[:5]))
 
     @property

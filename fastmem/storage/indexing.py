@@ -21,6 +21,7 @@ from fastmem._core.mapping import Mapping
 from fastmem.errors import FormatError, StoreError
 from fastmem.storage import index_head
 from fastmem.storage.files import Directory
+from fastmem.storage.progress import OnProgress
 from fastmem.storage.rebuilding import Rebuild
 from fastmem.storage.segments import Segments, tail_of
 from fastmem.storage.superblock import NO_UUID, Superblock
@@ -46,6 +47,7 @@ class IndexFiles:
     log: Log
     read_only: bool
     initial_level: int
+    progress: OnProgress | None
     rebuilt: bool
     page_was_lost: bool  # the store's first one, so nothing is known of the bounds of the log
     bounds_unknown: bool  # for that reason, or because the page was never written after it was made

@@ -22,6 +22,7 @@ from fastmem.errors import SerializationError
 from fastmem.protocols import Serializer
 from fastmem.storage.clearing import clear_rest
 from fastmem.storage.engine import LEAST_BUDGET_BYTES, Engine
+from fastmem.storage.progress import OnProgress, callback
 from fastmem.storage.verification import OnCorrupt, verify
 from fastmem.views import PresentItems, PresentValues
 
@@ -46,6 +47,7 @@ class KeyedStore(
         secret_key: bytes | None,
         read_only: bool,
         timeout_s: float,
+        progress: OnProgress | None,
         level: int = 3,
     ) -> None:
         """Open the store of one tier. Each public constructor spells out what it takes of this."""
@@ -67,6 +69,7 @@ class KeyedStore(
             secret_key=secret_key,
             read_only=flag("read_only", read_only),
             timeout_s=positive("timeout_s", timeout_s),
+            progress=callback(progress),
         )
         self._tier = tier
         self._counters = self._engine.counters[tier]

@@ -30,6 +30,7 @@ from fastmem.storage.files import Directory
 from fastmem.storage.keying import noted, refuse_other_key
 from fastmem.storage.parents import refuse_path
 from fastmem.storage.processes import Processes
+from fastmem.storage.progress import OnProgress
 from fastmem.storage.segments import Segments, holds_segments, recover_identity, tail_of
 from fastmem.storage.sharing import SharedFiles
 from fastmem.storage.strangers import leftovers, refuse_other_tier, refuse_strangers
@@ -72,6 +73,7 @@ class StoreFiles(SharedFiles):
         read_only: bool,
         alone: bool,
         timeout_s: float,
+        progress: OnProgress | None = None,
     ) -> None:
         """Open the directories: to have them `alone`, or together with other processes."""
         bind_xxh3()
@@ -81,6 +83,7 @@ class StoreFiles(SharedFiles):
         self.read_only = read_only
         self.closed = False
         self.initial_level = initial_level
+        self.progress = progress
         self.dropped_records = 0
         self.redone_records = 0
         self.rebuilt = False

@@ -11,15 +11,18 @@ from fastmem._core import rebuild
 from fastmem._core.layout import HEADER_UNITS
 from fastmem._core.log import CHORE_BUCKETS, CHORE_OVERFLOW, COLD, NEED_OVERFLOW, WARM
 from fastmem.storage.found import sync_found
+from fastmem.storage.progress import Reading
 from fastmem.storage.segments import Segments, tail_of
 from fastmem.storage.superblock import NO_UUID
-from fastmem.storage.values import ValueFiles
+from fastmem.storage.values import Pointer, ValueFiles
 from fastmem.storage.vouching import Vouching
 
 if TYPE_CHECKING:
     from fastmem.storage.indexing import IndexFiles
 
 log_to = logging.getLogger("fastmem.storage")
+
+Vouch = Callable[[bytes, bytes, int], bool]  # of key, packed pointer and version
 
 
 class Bounds(NamedTuple):
@@ -67,14 +70,23 @@ class Rebuild:
             )
             if segments is not None and values is not None
         }
+        self._reading = Reading(
+            files.progress,
+            sum(
+                segments.linked_bytes + values.linked_bytes
+                for segments, values, _ in tiers.values()
+            ),
+        )
         found = {which: self._absorb(*tier) for which, tier in tiers.items()}
         heads = {which: bounds.settled for which, (*_, bounds) in tiers.items()}
         if WARM in tiers and (self._torn or self._vouching.lost(self._log)):
             self._absorb_settled(*tiers[WARM])
             heads[WARM] = 0
+            self._reading.finish()
             files.super.set("head", 0)
             if not files.read_only:
                 files.super.sync()
+        self._reading.finish()
         if lost := self._vouching.lost(self._log):
             files.dropped_records += lost
             log_to.warning("%s: %d records lost with their value files", files.directory.path, lost)
@@ -112,7 +124,7 @@ class Rebuild:
         for _segments, number in self._files.add_segments(segments):
             self._files.set_aside(segments, number)
         newest = tail = 0
-        vouch = partial(self._vouching.vouch, values)
+        vouch = self._told(values, partial(self._vouching.vouch, values))
         for number in segments.numbers:
             survey = self._absorb_segment(segments, number, vouch, bounds)
             if survey.dropped:
@@ -123,6 +135,7 @@ class Rebuild:
                     survey.dropped,
                     survey.records,
                 )
+            self._reading.more(segments.segment_bytes)
             newest = max(newest, survey.newest)
             tail = survey.end or tail
             self._torn |= survey.holes > 0
@@ -133,6 +146,16 @@ class Rebuild:
         self._torn |= bounds.vouched < bounds.noted and not segments.reach(since, bounds.noted)
         return Found(newest, tail)
 
+    def _told(self, values: ValueFiles, vouch: Vouch) -> Vouch:
+        """`vouch`, which reads a value file, and what it has read."""
+
+        def told(key: bytes, pointer: bytes, version: int) -> bool:
+            vouched = vouch(key, pointer, version)
+            self._reading.more(values.bytes_of(Pointer.unpack(pointer).number))
+            return vouched
+
+        return told
+
     def _absorb_settled(self, segments: Segments, values: ValueFiles, bounds: Bounds) -> None:
         """Index what lies below the warm head too: a power loss that took some of what was appended
         may have taken what reclaim had moved on from there. So the evicted there count again.
@@ -142,12 +165,13 @@ class Rebuild:
                 # Not to be reported: reclaim may have been right to let their files go.
                 vouch = partial(Vouching().vouch, values)
                 self._absorb_segment(segments, number, vouch, bounds._replace(settled=0))
+                self._reading.more(0)
 
     def _absorb_segment(
         self,
         segments: Segments,
         number: int,
-        vouch: Callable[[bytes, bytes, int], bool],
+        vouch: Vouch,
         bounds: Bounds,
     ) -> rebuild.Survey:
         """Index the records of one segment, growing the index as it must. See `absorb`."""

@@ -9,6 +9,7 @@ from fastmem._core.log import WARM
 from fastmem.protocols import Serializer
 from fastmem.storage.engine import TIMEOUT_S
 from fastmem.storage.keyed import Durability, KeyedStore
+from fastmem.storage.progress import OnProgress
 
 
 class SegmentStore(KeyedStore):
@@ -20,6 +21,11 @@ class SegmentStore(KeyedStore):
     value stands beside what it will push out, so the disk must have room for one more than the
     budget. ``durability="process"`` survives the death of any process;
     ``"disk"`` survives power loss, at the cost of a device write per put.
+
+    ``progress(done_bytes, total_bytes)`` is called while an opening has to read the whole log, for
+    want of an index to be trusted (the machine was restarted, the files are a copy): in the thread
+    that opens, between two files, from (0, total) to (total, total). What it raises, the
+    constructor raises, and nothing is lost.
 
     One process at a time: a second opener gets StoreLockedError. A directory that is another's, or
     holds an archive, is refused as it is: DirectoryRefusedError or FormatError, with the path. So
@@ -43,6 +49,7 @@ class SegmentStore(KeyedStore):
         secret_key: bytes | None = None,
         read_only: bool = False,
         timeout_s: float = TIMEOUT_S,
+        progress: OnProgress | None = None,
     ) -> None:
         super().__init__(
             WARM,
@@ -54,6 +61,7 @@ class SegmentStore(KeyedStore):
             secret_key=secret_key,
             read_only=read_only,
             timeout_s=timeout_s,
+            progress=progress,
         )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from fastmem._core import scan
-from fastmem._core.log import Record
+from fastmem._core.log import COLD, WARM, Record
 from fastmem.errors import CorruptRecordError
 from fastmem.storage.contents import MISSING_FILE
 
@@ -31,6 +31,27 @@ def verify(engine: Engine, on_corrupt: OnCorrupt | None) -> int:
         else:
             on_corrupt(error)
     return records
+
+
+def index_problems(engine: Engine) -> list[str]:
+    """What is wrong with the index and the records that it leads to, as sentences. ClosedError."""
+    return scan.check_index(engine.log)
+
+
+def file_problems(engine: Engine) -> list[str]:
+    """What is wrong with the files and what is counted of them, as sentences. ClosedError."""
+    engine.log.seek(b"")
+    problems: list[str] = []
+    with engine.lock:
+        engine.section.refuse_nested("check")
+        for tier in (WARM, COLD):
+            segments, values = engine.files.segments(tier), engine.files.values(tier)
+            problems += segments.check() if segments else []
+            problems += values.check() if values else []
+        problems += engine.cold.dictionaries.check() if engine.cold else []
+        problems += engine.files.super.check()
+        problems += engine.room.check()
+    return problems
 
 
 def _errors(engine: Engine) -> Iterator[CorruptRecordError | None]:

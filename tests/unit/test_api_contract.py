@@ -49,7 +49,7 @@ def test_the_constructor() -> None:
     assert named == {
         "l2_size_mb": None, "l3_size_mb": None, "policy": "lru", "durability": "process",
         "coherent": False, "serializer": "auto", "allow_pickle": True, "secret_key": None,
-        "read_only": False, "sizer": None,
+        "read_only": False, "sizer": None, "progress": None,
     }  # fmt: skip
 
 
