@@ -1,5 +1,6 @@
 """What Linux has and the standard library lacks: mappings without a kept descriptor, populate,
-fallocate without glibc's emulation, a rename that replaces nothing, and the type of a file system.
+fallocate without glibc's emulation, a rename that replaces nothing, and what a file system tells of
+itself.
 
 Nothing here opens a file: callers hand over descriptors, and a mapping outlives the descriptor.
 """
@@ -24,6 +25,22 @@ cdef extern from * nogil:
     static long fm_filesystem(int fd) {
         struct statfs facts;
         return fstatfs(fd, &facts) ? -1 : (long)(facts.f_type & 0xffffffffL);
+    }
+    #ifndef AT_HANDLE_FID
+    #define AT_HANDLE_FID 0x200
+    #endif
+    struct fm_handle { unsigned int bytes; int type; unsigned char data[128]; };
+    int name_to_handle_at(int, const char *, struct file_handle *, int *, int);
+    static int fm_overlay_upper(int fd) {
+        /* struct ovl_fh: 3 bytes, version, magic, length, flags; flag 4: it was made above */
+        struct fm_handle handle = {sizeof handle.data, 0, {0}};
+        int mount;
+        if (name_to_handle_at(fd, "", (struct file_handle *)&handle, &mount,
+                              AT_HANDLE_FID | AT_EMPTY_PATH))
+            return -1;
+        if (handle.bytes < 8 || handle.type != 0xf8 || handle.data[3] || handle.data[4] != 0xfb)
+            return -1;
+        return (handle.data[6] & 4) != 0;
     }
     static int fm_rename_new(int folder, const char *old, const char *name) {
         struct stat facts;
@@ -51,6 +68,7 @@ cdef extern from * nogil:
     int errno
     int EINVAL
     long fm_filesystem(int fd)
+    int fm_overlay_upper(int fd)
     int fm_rename_new(int folder, const char* old, const char* name)
     char* fm_map(int fd, size_t size, int writable)
 
@@ -164,6 +182,14 @@ def filesystem_type(int fd):
     if kind < 0:
         PyErr_SetFromErrno(OSError)
     return kind
+
+
+def overlay_upper(int fd):
+    """Of a file on an overlay file system: True when it was made on the upper layer, False when on
+    a lower one, copied up since or not; None when the kernel does not tell (before 6.6).
+    """
+    cdef int told = fm_overlay_upper(fd)
+    return None if told < 0 else told == 1
 
 
 def rename_new(int folder, bytes old not None, bytes name not None):

@@ -18,6 +18,7 @@ from fastmem._core.descriptor import Descriptor
 from fastmem._core.mapping import Mapping, fallocate, filesystem_type, rename_new
 from fastmem.errors import ClosedError, DirectoryRefusedError, StoreNotFoundError
 from fastmem.storage.descriptors import NO_FILE, Placed, require_file
+from fastmem.storage.overlays import REASON, is_lower
 from fastmem.storage.parents import make_directory, refuse_path
 
 __all__ = ["Directory", "fallocate", "map_file"]
@@ -310,9 +311,14 @@ class Directory:
         return mapping
 
     def map(self, name: str, size: int | None = None) -> Mapping:
-        """Map an existing file, `size` bytes of it (which may lie past its end) or all of it."""
+        """Map an existing file, `size` bytes of it (which may lie past its end) or all of it.
+
+        DirectoryRefusedError for a mapping that would go stale, of a reader (see overlays.py).
+        """
         fd = self.open(name, os.O_RDONLY if self.read_only else os.O_RDWR)
         try:
+            if self.read_only and is_lower(fd):
+                raise DirectoryRefusedError(REASON, self.path / name, errno.EOPNOTSUPP)
             with self._placed(name):
                 return map_file(fd, size or os.fstat(fd).st_size, not self.read_only)
         finally:
