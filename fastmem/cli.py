@@ -24,7 +24,7 @@ EXIT_FAILED = 2
 EXIT_INTERRUPTED = 130
 EXIT_PIPE_CLOSED = 141  # as a shell reports a process that SIGPIPE ended
 
-COMMANDS = {"demo": demo, "replay": replay, "stats": holdings, "verify": soundness}
+COMMANDS = {"check": soundness, "demo": demo, "replay": replay, "stats": holdings}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

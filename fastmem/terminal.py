@@ -7,14 +7,23 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Show", "bytes_text", "duration_text", "print_table", "progress", "share_text"]
+__all__ = [
+    "Show",
+    "bytes_text",
+    "counted",
+    "duration_text",
+    "print_table",
+    "progress",
+    "share_text",
+    "unseen",
+]
 
 Show: TypeAlias = Callable[[float, str], None]
 """``show(done, note)``: how much of the total is done, and a few words beside it."""
@@ -33,6 +42,28 @@ def progress(title: str, total: float | None) -> Iterator[Show]:
         yield from _bar(title, total)
     else:
         yield from _plain_lines(title, total)
+
+
+@contextmanager
+def counted(title: str) -> Iterator[Callable[[int, int], None]]:
+    """As `progress`, of a part that tells its total with every step, and may have none at all."""
+    with ExitStack() as stack:
+        show: Show | None = None
+
+        def told(done: int, total: int) -> None:
+            nonlocal show
+            if show is None and total:
+                show = stack.enter_context(progress(title, total))
+            if show is not None:
+                show(done, "")
+
+        yield told
+
+
+@contextmanager
+def unseen(_title: str) -> Iterator[Callable[[int, int], None]]:
+    """In the place of `counted` where nothing but the answer may be printed."""
+    yield lambda _done, _total: None
 
 
 def _bar(title: str, total: float | None) -> Iterator[Show]:
@@ -72,7 +103,7 @@ def _plain_lines(title: str, total: float | None) -> Iterator[Show]:
         quarter = int(4 * done / total) if total else told
         if quarter > told:
             told = quarter
-            print(f"{title}: {25 * quarter} %  {note}", flush=True)
+            print(f"{title}: {25 * quarter} %  {note}".rstrip(), flush=True)
 
     yield show
 

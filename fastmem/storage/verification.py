@@ -58,14 +58,15 @@ def _errors(engine: Engine) -> Iterator[CorruptRecordError | None]:
     """For every record None, and what is wrong with it; at last what is wrong beside them."""
     for record in scan.wholes(engine.log):
         yield None
-        error = _error_of(engine, record)
+        error = error_of(engine, record)
         if error is not None:
             yield error
     if engine.cold is not None:
         yield from engine.cold.dictionaries.damage()
 
 
-def _error_of(engine: Engine, record: Record) -> CorruptRecordError | None:
+def error_of(engine: Engine, record: Record) -> CorruptRecordError | None:
+    """What is wrong with an entry that `scan.wholes` met, its value read to the last byte."""
     if record.body is None:
         return engine.contents.corrupt(record.word)
     try:
