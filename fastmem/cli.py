@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from fastmem import __version__, holdings, replay, soundness
+from fastmem import __version__, holdings, mending, replay, soundness
 from fastmem.demo import command as demo
 from fastmem.demo.run import DemoError
 from fastmem.errors import FastmemError
@@ -24,7 +24,13 @@ EXIT_FAILED = 2
 EXIT_INTERRUPTED = 130
 EXIT_PIPE_CLOSED = 141  # as a shell reports a process that SIGPIPE ended
 
-COMMANDS = {"check": soundness, "demo": demo, "replay": replay, "stats": holdings}
+COMMANDS = {
+    "check": soundness,
+    "demo": demo,
+    "repair": mending,
+    "replay": replay,
+    "stats": holdings,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

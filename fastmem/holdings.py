@@ -67,7 +67,7 @@ def locate(directory: Path, archive: Path | None) -> dict[str, Path]:
     :class:`~fastmem.workplace.OpenError` when L3 is not where it is by default, somebody else's or
     alone, and what opening raises for what is no store.
     """
-    from fastmem.storage.kinds import Kind, are_partners, kind_of
+    from fastmem.storage.kinds import Kind, are_partners, kind_by_names, kind_of
 
     for named in (directory, archive):
         if named is not None and not named.is_dir():
@@ -76,13 +76,19 @@ def locate(directory: Path, archive: Path | None) -> dict[str, Path]:
     around = (directory / CACHE).is_dir()
     first = directory / CACHE if around else directory
     kind = kind_of(first)
+    cold = archive if archive is not None else first.absolute().parent / ARCHIVE
+    if archive is None:
+        likely = kind_by_names(first)
+        if likely is Kind.ARCHIVE:
+            return {"l3": first}
+        if likely is Kind.SEGMENTS and not cold.is_dir():
+            return {"l2": first}
     if kind is Kind.ARCHIVE and archive in (None, first):
         return {"l3": first}
     if kind is Kind.L3:
         raise OpenError(f"{first} is {kind.value}: name the directory of its L2")
     if kind is Kind.SEGMENTS and archive is None:
         return {"l2": first}
-    cold = archive if archive is not None else first.absolute().parent / ARCHIVE
     if not cold.is_dir():
         found = "no store is in it, and no" if kind is None else "no"
         told = f"{found} directory {ARCHIVE} beside it; say with --l3 where L3 is"

@@ -8,13 +8,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastmem.holdings import READ_ONLY, add_directories, locate
-from fastmem.terminal import counted, unseen
+from fastmem.terminal import counted, unseen, untold
 from fastmem.workplace import OpenError
 
 if TYPE_CHECKING:
     from fastmem.storage.findings import Findings
 
-__all__ = ["HELP", "add_arguments", "add_key", "print_damage", "read_key", "run_command"]
+__all__ = [
+    "EXIT_DAMAGED",
+    "HELP",
+    "add_arguments",
+    "add_key",
+    "print_damage",
+    "read_key",
+    "run_command",
+]
 
 HELP = "read all of a directory, and tell what is damaged"
 EXIT_DAMAGED = 1
@@ -61,7 +69,8 @@ def run_command(args: argparse.Namespace) -> int:
     paths = locate(args.dir, args.l3)
     draw = unseen if args.json else counted
     key = read_key(args.key_file)
-    found = Check(paths.get("l2"), paths.get("l3"), draw, secret_key=key).run()
+    with untold():
+        found = Check(paths.get("l2"), paths.get("l3"), draw, secret_key=key).run()
     if args.json:
         print(json.dumps(_told(paths, found), indent=2))
     else:

@@ -5,6 +5,7 @@ On a terminal through rich, imported on first use; in a pipe or a file as plain 
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -23,6 +24,7 @@ __all__ = [
     "progress",
     "share_text",
     "unseen",
+    "untold",
 ]
 
 Show: TypeAlias = Callable[[float, str], None]
@@ -64,6 +66,18 @@ def counted(title: str) -> Iterator[Callable[[int, int], None]]:
 def unseen(_title: str) -> Iterator[Callable[[int, int], None]]:
     """In the place of `counted` where nothing but the answer may be printed."""
     yield lambda _done, _total: None
+
+
+@contextmanager
+def untold() -> Iterator[None]:
+    """Nothing of what a command tells itself is logged too."""
+    log = logging.getLogger("fastmem")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def _bar(title: str, total: float | None) -> Iterator[Show]:

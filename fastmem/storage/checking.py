@@ -40,7 +40,7 @@ from fastmem.storage.symbols import bind_xxh3
 from fastmem.storage.values import UNREADABLE, Pointer, ValueFiles
 from fastmem.storage.verification import error_of, file_problems, index_problems
 
-__all__ = ["Check", "Draw", "Tier", "budget_for", "listed", "tiers_of"]
+__all__ = ["Check", "Draw", "Tier", "budget_for", "is_all_of_a_segment", "tiers_of"]
 
 Draw = Callable[[str], AbstractContextManager[Callable[[int, int], object]]]
 """Of the title of a long part, what draws ``(done, total)``."""
@@ -169,11 +169,13 @@ class Check:
         if read_head(mapping, which, path) is None:
             means = "nothing is missed, records vouch for themselves"
             self._found.tell(path, "damaged header", means, 0, SEGMENT_HEADER_BYTES)
+            self._found.torn.add(path)
         size = segments.directory.size(path.name)
         if size < segments.segment_bytes:
             what = f"cut to {size:,} of {segments.segment_bytes:,} bytes"
             means = "what lay behind is missed, unless it was replaced or deleted since"
             self._found.tell(path, what, means, size)
+            self._found.torn.add(path)
         records, damaged = stretches(engine.log, which, number, tail)
         self._found.records += records
         for stretch in damaged:
@@ -197,7 +199,8 @@ class Check:
                 if record.key is None:
                     self._note_lost_header(engine, record)
                     continue
-                self._bodies.pop(_place(record.word), None)
+                if self._bodies.pop(_place(record.word), None):
+                    self._found.torn.add(engine.contents.place(record.word)[0])
                 found.lost.append(record.key)
                 found.tell_error(error, f"{key_text(record.key)} is missed")
             show(found.entries, found.entries)
@@ -243,7 +246,9 @@ class Check:
                 what = "zeros where records were" if run.empty else "bytes that are no record"
                 means = SUPERSEDED
                 count = self._leading[run]
-                if run.empty and not count and self._is_all_of_a_segment(engine, which, run):
+                segments = engine.files.segments(which)
+                assert segments is not None
+                if not count and is_all_of_a_segment(segments, run):
                     continue  # made ahead, and then passed over
                 if count:
                     means = f"{many(count, 'key')} missed, and nobody can tell which"
@@ -251,18 +256,12 @@ class Check:
                     means = "what it held, if anything, is missed, or an older value in its place"
                 self._tell_stretch(engine, which, run, what, means)
 
-    @staticmethod
-    def _is_all_of_a_segment(engine: Engine, which: int, run: Stretch) -> bool:
-        segments = engine.files.segments(which)
-        assert segments is not None
-        most = segments.segment_units - HEADER_UNITS - SEAL_UNITS
-        return run.at % segments.segment_units == HEADER_UNITS and run.units >= most
-
     def _tell_stretch(
         self, engine: Engine, which: int, stretch: Stretch, what: str, means: str
     ) -> None:
         path, start = engine.contents.place(stretch.at | (TIER_BIT if which == COLD else 0))
         self._found.tell(path, what, means, start, stretch.units * UNIT_BYTES)
+        self._found.torn.add(path)
 
     # -- value files -------------------------------------------------------------------------
 
@@ -282,6 +281,7 @@ class Check:
                 continue  # told with its entry
             path = values.directory.path / f"val.{number:016x}"
             self._found.tell(path, "damaged header", "its value may go with a new index", 0)
+            self._found.headless[path] = led[number]
         if orphans:
             self._found.notes.append(
                 f"{values.directory.path}: {many(orphans, 'value file')} of writers that died; an "
@@ -344,6 +344,12 @@ def tiers_of(engine: Engine) -> Iterator[Tier]:
             yield Tier(segments, values)
 
 
+def is_all_of_a_segment(segments: Segments, run: Stretch) -> bool:
+    """True for the zeros of a segment in which nothing was ever written."""
+    most = segments.segment_units - HEADER_UNITS - SEAL_UNITS
+    return run.empty and run.at % segments.segment_units == HEADER_UNITS and run.units >= most
+
+
 def listed(segments: Segments) -> list[int]:
     """The numbers of all files that bear a segment's name, whether they are the store's or not."""
     prefix = segments.name(0).removesuffix("0")
@@ -352,12 +358,14 @@ def listed(segments: Segments) -> list[int]:
     return sorted(int(tail) for tail in tails if tail.isdecimal() and len(tail) <= 18)
 
 
-def pointed_to(engine: Engine) -> set[int]:
-    """The numbers of the value files that records lead to."""
-    pointers = (
-        engine.log.pointer(head.key) for head in scan.heads(engine.log) if head.kind == POINTER
-    )
-    return {Pointer.unpack(pointer).number for pointer in pointers if pointer is not None}
+def pointed_to(engine: Engine) -> dict[int, tuple[bytes, bytes]]:
+    """Of the numbers of the value files that records lead to: key and packed pointer."""
+    found = {}
+    for head in scan.heads(engine.log):
+        pointer = engine.log.pointer(head.key) if head.kind == POINTER else None
+        if pointer is not None:
+            found[Pointer.unpack(pointer).number] = head.key, pointer
+    return found
 
 
 def budget_for(directories: list[Directory]) -> int:

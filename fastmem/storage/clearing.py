@@ -13,7 +13,7 @@ from fastmem._core.log import COLD, WARM
 if TYPE_CHECKING:
     from fastmem.storage.engine import Engine
 
-__all__ = ["clear_rest"]
+__all__ = ["bury", "clear_rest"]
 
 
 def clear_rest(engine: Engine) -> None:
@@ -22,7 +22,7 @@ def clear_rest(engine: Engine) -> None:
     """
     engine.require_writable()
     for record in list(scan.heads(engine.log, only_expired=True)):
-        if not _bury(engine, record.key, record.word):
+        if not bury(engine, record.key, record.word):
             continue  # replaced meanwhile
         engine.counters[COLD if record.word & TIER_BIT else WARM].expirations += 1
         engine.settle()
@@ -31,7 +31,7 @@ def clear_rest(engine: Engine) -> None:
         engine.counters[engine.files.first_tier].errors["dropped"] += lost
         # Whatever a lost record has replaced would be the newest of its key at a rebuild.
         for key in set(_keys_in_segments(engine)):
-            if not engine.log.seek(key) and _bury(engine, key, 0):
+            if not engine.log.seek(key) and bury(engine, key, 0):
                 engine.settle()
         with engine.lock:
             engine.files.remove_orphans()
@@ -56,7 +56,7 @@ def _keys_in_segments(engine: Engine) -> Iterator[bytes]:
                 record, at = scan.next_record(engine.log, tier, at)
 
 
-def _bury(engine: Engine, key: bytes, expected: int) -> bool:
+def bury(engine: Engine, key: bytes, expected: int) -> bool:
     """Append a tombstone of a key whose word is that of an expired record, or 0: there is none.
 
     False when it is another one now: the key may have been put again meanwhile.

@@ -68,6 +68,8 @@ class Engine(Membership):
     this process (`lock`), never with user code inside.
     """
 
+    _files_type: Callable[..., StoreFiles] = StoreFiles
+
     def __init__(
         self,
         warm_path: str | os.PathLike[str] | None,
@@ -89,7 +91,7 @@ class Engine(Membership):
         frames = FrameCompressor(level)
         self.authenticator = Authenticator(secret_key) if secret_key is not None else None
         sizing = warm_budget_bytes if warm_path is not None else cold_budget_bytes or 1 << 28
-        self.files = StoreFiles(
+        self.files = self._files_type(
             warm_path,
             cold_path,
             warm_segment_bytes=segment_bytes_for(warm_budget_bytes),

@@ -44,7 +44,8 @@ class Findings:
 
     `records` are the whole ones in the log, live or not. `lost` keys have an entry whose value
     cannot be read; of `unknown` more the key is lost with it. A new index would lead to other
-    records of the `stale` keys than the one that is there.
+    records of the `stale` keys than the one that is there. `torn` segments have damage in them; of
+    the `headless` value files, by path, key and pointer are known from their records.
     """
 
     damage: list[Finding] = field(default_factory=list)
@@ -56,6 +57,8 @@ class Findings:
     lost: list[bytes] = field(default_factory=list)
     unknown: int = 0
     stale: list[bytes] = field(default_factory=list)
+    torn: set[Path] = field(default_factory=set)
+    headless: dict[Path, tuple[bytes, bytes]] = field(default_factory=dict)
 
     @property
     def sound(self) -> bool:

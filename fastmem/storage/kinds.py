@@ -16,7 +16,7 @@ from fastmem.storage.superblock import (
 )
 from fastmem.storage.symbols import bind_xxh3
 
-__all__ = ["Kind", "are_partners", "kind_of"]
+__all__ = ["Kind", "are_partners", "kind_by_names", "kind_of"]
 
 
 class Kind(Enum):
@@ -39,6 +39,25 @@ def kind_of(path: Path) -> Kind | None:
         return Kind.ARCHIVE if alone else Kind.L3
     if store is not None:
         return Kind.SEGMENTS if store.partner() == NO_UUID else Kind.L2
+    return None
+
+
+def kind_by_names(path: Path) -> Kind | None:
+    """SEGMENTS, which may be an L2, or ARCHIVE, as the names of files tell where a first page is
+    damaged.
+
+    None where first pages tell, or nothing does. Raises as `kind_of`.
+    """
+    store, archive = _first_pages(path)
+    directory = Directory(path, read_only=True)
+    try:
+        stems = {name.split(".")[0] for name in directory.names()}
+    finally:
+        directory.close()
+    if (store is None or archive is None) and {"index", "cold"} <= stems:
+        return Kind.ARCHIVE
+    if store is None and archive is None and "seg" in stems:
+        return Kind.SEGMENTS
     return None
 
 

@@ -126,7 +126,7 @@ class StoreFiles(SharedFiles):
             refuse_path(path)
         opened: dict[int, Directory] = {}
         for tier in sorted(given, key=lambda tier: not given[tier].exists()):
-            opened[tier] = directory = Directory(given[tier], read_only=self.read_only)
+            opened[tier] = directory = self._directory(given[tier])
             self.directories.append(directory)
             refuse_strangers(directory, tier, first=tier == WARM or len(given) == 1)
             refuse_other_tier(directory, tier, given)
@@ -134,6 +134,9 @@ class StoreFiles(SharedFiles):
         for directory in self.directories:
             self.processes.append(Processes(directory, self.timeout_s))
         return opened
+
+    def _directory(self, path: Path) -> Directory:
+        return Directory(path, read_only=self.read_only)
 
     def _open(self) -> None:
         for directory, name in ((self.directory, "super"), (self.cold_directory, "archive")):

@@ -100,19 +100,24 @@ class Segments:
         One that is there already is mapped: an interrupt, or a call in the middle of this one,
         came right after it had been made.
         """
-        head = _HEAD.pack(
-            SEGMENT_MAGIC[self.which], FORMAT, self.segment_bytes, self.uuid, number, self.salt, 0
-        )
+        head = self.head(number)
         try:
             if number not in self.numbers:
                 self.numbers.append(number)
-            mapping = self._made(number, head + _CHECK.pack(digest(head)))
+            mapping = self._made(number, head)
             if sync:
                 mapping.sync(0, SEGMENT_HEADER_BYTES)
                 self.sync_names()
         finally:
             self._count(number)
         return mapping
+
+    def head(self, number: int) -> bytes:
+        """The header of segment `number`."""
+        head = _HEAD.pack(
+            SEGMENT_MAGIC[self.which], FORMAT, self.segment_bytes, self.uuid, number, self.salt, 0
+        )
+        return head + _CHECK.pack(digest(head))
 
     def _made(self, number: int, head: bytes) -> Mapping:
         name = self.name(number)

@@ -22,7 +22,10 @@ RANK = {name: rank for rank, row in enumerate(ORDER) for name in row}
 # One noun, several modules.
 PART_OF = {
     **dict.fromkeys(
-        ("__main__", "demo", "holdings", "replay", "soundness", "terminal", "trace", "workplace"),
+        (
+            *("__main__", "demo", "holdings", "mending", "replay"),
+            *("soundness", "terminal", "trace", "workplace"),
+        ),
         "cli",
     ),
     "arguments": "protocols",

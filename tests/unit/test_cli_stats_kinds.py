@@ -116,7 +116,7 @@ def test_not_even_the_times_of_reading_change(
     assert changed == []
 
 
-@pytest.mark.parametrize("command", ["stats", "verify"])
+@pytest.mark.parametrize("command", ["stats", "check"])
 @pytest.mark.parametrize("warm", ["l2", "segments"])
 @pytest.mark.parametrize("cold", ["other", "alone"])
 def test_an_archive_that_belongs_elsewhere(
