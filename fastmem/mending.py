@@ -39,6 +39,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="there is no L3, where a damaged first page leaves that open",
     )
     parser.add_argument("--dry-run", action="store_true", help="tell what there is to be repaired")
+    parser.add_argument(
+        "--rejoin",
+        action="store_true",
+        help="instead: give an L3 that was opened with another L2 back to DIR, whose it was before",
+    )
+    parser.add_argument(
+        "--other", type=Path, metavar="DIR", help="with --rejoin: the L2 that has the L3 now"
+    )
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="with --rejoin: even if older values return in the place of newer ones",
+    )
 
 
 def run_command(args: argparse.Namespace) -> int:
@@ -46,11 +59,13 @@ def run_command(args: argparse.Namespace) -> int:
     from fastmem.storage.repairing import Repair
 
     paths = locate(args.dir, args.l3)
+    if args.rejoin:
+        return _rejoin(paths, args.other, force=args.force)
     if list(paths) == ["l2"] and not args.alone and kind_of(paths["l2"]) is None:
         raise OpenError(
             f"{paths['l2']}: its first page is damaged, so nobody knows whether it has an L3, "
-            "whose older values would return: say with --l3 where that is, or --alone when there is "
-            "none"
+            "whose older values would return: say with --l3 where that is, or --alone when there "
+            "is none"
         )
     key = read_key(args.key_file)
     repair = Repair(paths.get("l2"), paths.get("l3"), counted, secret_key=key)
@@ -69,6 +84,25 @@ def run_command(args: argparse.Namespace) -> int:
         done = repair.run(found)
     _print(done)
     return 0 if done.left.sound else EXIT_DAMAGED
+
+
+def _rejoin(paths: dict[str, Path], other: Path | None, *, force: bool) -> int:
+    from fastmem.storage.rejoining import doubts, openings, rejoin
+
+    if len(paths) != 2:
+        raise OpenError("--rejoin takes an L2 and, with --l3, the L3 that was its own")
+    opens = openings(paths["l3"])
+    with untold():
+        found = doubts(paths["l2"], paths["l3"], other)
+    for doubt in found:
+        print(doubt)
+    if found and not force:
+        print("not rejoined; with --force it is, and older values may return")
+        return EXIT_DAMAGED
+    for kept in rejoin(paths["l2"], paths["l3"], opens):
+        print(f"{kept.path}: copied: {kept.reason}")
+    print(f"{paths['l3']} belongs to {paths['l2']} again")
+    return 0
 
 
 def _print_plan(found: Findings) -> None:

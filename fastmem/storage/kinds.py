@@ -16,7 +16,7 @@ from fastmem.storage.superblock import (
 )
 from fastmem.storage.symbols import bind_xxh3
 
-__all__ = ["Kind", "are_partners", "kind_by_names", "kind_of"]
+__all__ = ["Kind", "are_partners", "first_pages", "kind_by_names", "kind_of"]
 
 
 class Kind(Enum):
@@ -33,7 +33,7 @@ def kind_of(path: Path) -> Kind | None:
 
     DirectoryRefusedError, FormatError or OSError as from opening it.
     """
-    store, archive = _first_pages(path)
+    store, archive = first_pages(path)
     if archive is not None:
         alone = store is not None and archive.owner()[0] in (store.uuid, NO_UUID)
         return Kind.ARCHIVE if alone else Kind.L3
@@ -48,7 +48,7 @@ def kind_by_names(path: Path) -> Kind | None:
 
     None where first pages tell, or nothing does. Raises as `kind_of`.
     """
-    store, archive = _first_pages(path)
+    store, archive = first_pages(path)
     directory = Directory(path, read_only=True)
     try:
         stems = {name.split(".")[0] for name in directory.names()}
@@ -67,13 +67,13 @@ def are_partners(warm: Path, cold: Path) -> bool:
     For looking at what was one memory: an opening also takes a new L3 in the place of a lost one.
     Raises as `kind_of`. Nothing is changed.
     """
-    store, archive = _first_pages(warm)[0], _first_pages(cold)[1]
+    store, archive = first_pages(warm)[0], first_pages(cold)[1]
     if store is None or archive is None:
         return True
     return store.partner() == archive.uuid or store.uuid in (archive.owner()[0], archive.partner())
 
 
-def _first_pages(path: Path) -> tuple[Superblock | None, Superblock | None]:
+def first_pages(path: Path) -> tuple[Superblock | None, Superblock | None]:
     """The first pages of a store and of an archive in a directory, as far as they are sound."""
     bind_xxh3()
     directory = Directory(path, read_only=True)

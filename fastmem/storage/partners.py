@@ -49,7 +49,8 @@ def refuse_others(page: Superblock, archive: Superblock, directories: list[Direc
         raise DirectoryRefusedError(
             f"is no L2 for {str(cold.path)!r}: it was last opened for writing with the archive "
             f"{ours.hex()}, and that archive, {archive.uuid.hex()}, with the L2 {theirs.hex()}; "
-            "open each with its own, or with an empty directory",
+            "open each with its own, or with an empty directory; if that L2 was a mistake, see "
+            "`fastmem repair --rejoin`",
             warm.path,
             errno.EINVAL,
         )
