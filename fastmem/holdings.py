@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import argparse
 import errno
+import itertools
 import json
 import os
+import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from fastmem.terminal import bytes_text, print_table
+from fastmem.arguments import positive, whole
+from fastmem.errors import StoreLockedError
+from fastmem.terminal import Draw, bytes_text, clear_screen, counted, print_table, unseen
 from fastmem.workplace import ARCHIVE, CACHE, OpenError, open_memory
 
 if TYPE_CHECKING:
     from fastmem.memory import TieredMemorySystem
     from fastmem.storage.archive import Archive
+    from fastmem.storage.progress import OnProgress
     from fastmem.storage.store import SegmentStore
 
 __all__ = [
@@ -27,6 +33,8 @@ __all__ = [
     "open_found",
     "run_command",
 ]
+
+Stats: TypeAlias = Mapping[str, dict[str, Any]]
 
 ALWAYS_SHOWN = ("entries", "bytes", "files", "format")
 HELP = "print what a directory holds, without changing it"
@@ -45,6 +53,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_directories(parser)
     parser.add_argument("--json", action="store_true", help="print everything as one JSON object")
+    parser.add_argument(
+        "--watch", type=seconds, metavar="SECONDS", help="again and again, until interrupted"
+    )
+    parser.add_argument(
+        "--count", type=times, metavar="N", help="with --watch: so many times at most"
+    )
+
+
+def seconds(text: str) -> float:
+    return positive("--watch", float(text))
+
+
+def times(text: str) -> int:
+    return whole("--count", int(text), 1)
 
 
 def add_directories(parser: argparse.ArgumentParser) -> None:
@@ -98,33 +120,73 @@ def locate(directory: Path, archive: Path | None) -> dict[str, Path]:
     return {"l2": first, "l3": cold}
 
 
-def open_found(paths: Mapping[str, Path]) -> TieredMemorySystem | SegmentStore | Archive:
+def open_found(
+    paths: Mapping[str, Path], progress: OnProgress | None = None
+) -> TieredMemorySystem | SegmentStore | Archive:
     """Open what `locate` told for looking alone. Raises as `open_memory`."""
     from fastmem.storage.archive import Archive
     from fastmem.storage.store import SegmentStore
 
     if len(paths) == 2:
-        return open_memory(1, *paths.values(), l2_size_mb=READING_MB, read_only=True)
+        return open_memory(
+            1, *paths.values(), l2_size_mb=READING_MB, read_only=True, progress=progress
+        )
     if "l2" in paths:
-        return SegmentStore(paths["l2"], budget_bytes=READING_MB << 20, read_only=True)
-    return Archive(paths["l3"], read_only=True)
+        return SegmentStore(
+            paths["l2"], budget_bytes=READING_MB << 20, read_only=True, progress=progress
+        )
+    return Archive(paths["l3"], read_only=True, progress=progress)
 
 
 def run_command(args: argparse.Namespace) -> int:
     paths = locate(args.dir, args.l3)
-    with open_found(paths) as store:
+    draw = unseen if args.json else counted
+    if args.watch is None:
+        _print(paths, _look(paths, draw), as_json=args.json)
+        return 0
+    for turn in itertools.count(1):
+        # Opened each time anew: whoever wants to write is kept out for a moment at most.
+        try:
+            stats: Stats | None = _look(paths, draw)
+        except StoreLockedError:
+            stats = None
+        if not args.json:
+            clear_screen()
+            print(time.strftime("%H:%M:%S"))
+        _print(paths, stats, as_json=args.json)
+        if turn == args.count:
+            break
+        try:
+            time.sleep(args.watch)
+        except KeyboardInterrupt:  # as it is meant to end
+            break
+    return 0
+
+
+def _look(paths: Mapping[str, Path], draw: Draw) -> Stats:
+    """The figures of the tiers. Raises as `open_found`."""
+    with draw("opening") as show, open_found(paths, show) as store:
         told = store.stats()
     stats = {tier: told[tier] for tier in paths} if len(paths) == 2 else dict.fromkeys(paths, told)
     for tier in stats.values():
         del tier["budget"]
-    if args.json:
+    return stats
+
+
+def _print(paths: Mapping[str, Path], stats: Stats | None, *, as_json: bool) -> None:
+    """Print figures; None where another process has the directories to itself."""
+    if as_json:
         named = {f"{tier}_path": str(path) for tier, path in paths.items()}
-        print(json.dumps({**named, **stats}, indent=2))
+        print(json.dumps({**named, **({"locked": True} if stats is None else stats)}, indent=2))
+        sys.stdout.flush()
+        return
+    for name, path in paths.items():
+        print(f"{name.upper()}  {path}")
+    if stats is None:
+        print("another process has it to itself")
     else:
-        for name, path in paths.items():
-            print(f"{name.upper()}  {path}")
         print_table("What they hold", ["", *(TIERS[tier] for tier in stats)], _rows(stats))
-    return 0
+    sys.stdout.flush()
 
 
 def _rows(stats: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = [
+    "Draw",
     "Show",
     "bytes_text",
+    "clear_screen",
     "counted",
     "duration_text",
     "print_table",
@@ -29,6 +31,9 @@ __all__ = [
 
 Show: TypeAlias = Callable[[float, str], None]
 """``show(done, note)``: how much of the total is done, and a few words beside it."""
+
+Draw: TypeAlias = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
+"""`counted` or `unseen`."""
 
 REFRESH_S = 0.1  # redrawn by the caller, not by a thread that would disturb what is being timed
 PLAIN_WIDTH = 100
@@ -127,6 +132,12 @@ def _console() -> Console:
 
     width = None if sys.stdout.isatty() else PLAIN_WIDTH
     return Console(file=sys.stdout, width=width, highlight=False)
+
+
+def clear_screen() -> None:
+    """Begin at the top of a terminal again; elsewhere nothing."""
+    if sys.stdout.isatty():
+        _console().clear()
 
 
 def print_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -5,12 +5,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fastmem import cli
+from fastmem import cli, holdings
+from fastmem.errors import StoreLockedError
 from fastmem.memory import TieredMemorySystem
 
 
@@ -165,6 +167,94 @@ def test_a_directory_whose_process_was_killed(tmp_path: Path) -> None:
     told = json.loads(ran.stdout)
     assert told["l2"]["entries"] + told["l3"]["entries"] == 3000
     assert footprint(tmp_path) == before
+
+
+def looks(capsys: pytest.CaptureFixture[str], directory: Path, *more: str) -> list[dict[str, Any]]:
+    """The objects that a bounded watch printed."""
+    assert cli.main(["stats", str(directory), "--json", "--watch", "0.001", *more]) == 0
+    text, found, at = capsys.readouterr().out, [], 0
+    while text[at:].strip():
+        one, end = json.JSONDecoder().raw_decode(text[at:].lstrip())
+        at += len(text[at:]) - len(text[at:].lstrip()) + end
+        found.append(one)
+    return found
+
+
+def test_a_watch_looks_again_and_again(
+    directory: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = footprint(directory)
+    first, second, third = looks(capsys, directory, "--count", "3")
+    assert first == second == third
+    assert first["l2"]["entries"] == 300
+    assert footprint(directory) == before
+
+    def put_meanwhile(_seconds: float) -> None:
+        with memory_in(directory) as memory:
+            memory.put(("more", len(memory)), 1)
+
+    monkeypatch.setattr(time, "sleep", put_meanwhile)
+    told = looks(capsys, directory, "--count", "3")
+    assert [one["l2"]["entries"] for one in told] == [300, 301, 302]
+
+
+def test_the_reading_of_a_whole_log_is_drawn(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (directory / "cache/index").unlink()
+    assert cli.main(["stats", str(directory), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["l2"]["rebuilt"]
+    assert cli.main(["stats", str(directory)]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("opening: 0 %\n")
+    assert "opening: 100 %\n" in shown
+
+
+def test_a_watch_ends_when_it_is_interrupted(
+    directory: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", interrupted)
+    assert cli.main(["stats", str(directory), "--watch", "7.5"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.count("What they hold") == 1
+    assert shown.err == ""
+
+
+def test_a_watch_goes_on_while_the_directory_is_another_process_s(
+    directory: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def locked(*_given: object) -> None:
+        raise StoreLockedError("another process has it open", directory)
+
+    monkeypatch.setattr(holdings, "open_found", locked)
+    assert [one["locked"] for one in looks(capsys, directory, "--count", "2")] == [True, True]
+    assert cli.main(["stats", str(directory), "--watch", "0.001", "--count", "2"]) == 0
+    assert capsys.readouterr().out.count("another process has it to itself") == 2
+
+
+@pytest.mark.parametrize("wrong", [["--watch", "0"], ["--watch", "x"], ["--count", "0"]])
+def test_a_watch_that_makes_no_sense(
+    directory: Path, capsys: pytest.CaptureFixture[str], wrong: list[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["stats", str(directory), *wrong])
+    assert caught.value.code == 2
+    assert "invalid" in capsys.readouterr().err
+
+
+def test_a_directory_that_a_process_has_open_is_looked_at_live(directory: Path) -> None:
+    """Asked from another process, again and again, of which the writer notices nothing."""
+    with memory_in(directory) as memory:
+        for more in range(3):
+            ran = ask(directory, "--json")
+            assert ran.returncode == 0, ran.stderr
+            told = json.loads(ran.stdout)
+            assert told["l2"]["entries"] + told["l3"]["entries"] == len(memory) == 300 + more
+            memory.put(("more", more), more)
+        memory.check()
 
 
 def test_a_directory_that_a_process_has_open(directory: Path) -> None:
