@@ -21,7 +21,6 @@ from fastmem._core.layout import (
     HEADER_UNITS,
     LOCATION_MASK,
     PAGE_BYTES,
-    POINTER,
     SEAL_UNITS,
     SEGMENT_HEADER_BYTES,
     TIER_BIT,
@@ -37,8 +36,9 @@ from fastmem.storage.opening import StoreFiles
 from fastmem.storage.segments import Segments, read_head, tail_of
 from fastmem.storage.strangers import leftovers
 from fastmem.storage.symbols import bind_xxh3
-from fastmem.storage.values import UNREADABLE, Pointer, ValueFiles
+from fastmem.storage.values import UNREADABLE, ValueFiles
 from fastmem.storage.verification import error_of, file_problems, index_problems
+from fastmem.storage.vouching import pointed_to
 
 __all__ = ["Check", "Draw", "Tier", "budget_for", "is_all_of_a_segment", "tiers_of"]
 
@@ -266,7 +266,7 @@ class Check:
     # -- value files -------------------------------------------------------------------------
 
     def _look_at_values(self, engine: Engine, values: ValueFiles) -> None:
-        led = pointed_to(engine)
+        led = pointed_to(engine.log)
         orphans = 0
         for number in values.numbers():
             if number not in led:
@@ -280,7 +280,9 @@ class Check:
                     raise
                 continue  # told with its entry
             path = values.directory.path / f"val.{number:016x}"
-            self._found.tell(path, "damaged header", "its value may go with a new index", 0)
+            self._found.tell(
+                path, "damaged header", "nothing is missed, its record tells the key", 0
+            )
             self._found.headless[path] = led[number]
         if orphans:
             self._found.notes.append(
@@ -356,16 +358,6 @@ def listed(segments: Segments) -> list[int]:
     names = (name for name in segments.directory.names() if name.startswith(prefix))
     tails = [name.removeprefix(prefix) for name in names]
     return sorted(int(tail) for tail in tails if tail.isdecimal() and len(tail) <= 18)
-
-
-def pointed_to(engine: Engine) -> dict[int, tuple[bytes, bytes]]:
-    """Of the numbers of the value files that records lead to: key and packed pointer."""
-    found = {}
-    for head in scan.heads(engine.log):
-        pointer = engine.log.pointer(head.key) if head.kind == POINTER else None
-        if pointer is not None:
-            found[Pointer.unpack(pointer).number] = head.key, pointer
-    return found
 
 
 def budget_for(directories: list[Directory]) -> int:

@@ -46,6 +46,7 @@ from fastmem.storage.superblock import (
 )
 from fastmem.storage.symbols import bind_xxh3
 from fastmem.storage.values import UNREADABLE, Pointer, ValueFiles
+from fastmem.storage.vouching import pointed_to
 
 log_to = logging.getLogger("fastmem.storage")
 
@@ -361,7 +362,9 @@ class StoreFiles(SharedFiles):
                 raise
             log_to.warning("%s: value file %016x: %s", values.directory.path, number, error)
             return False
-        return key is None or not self.leads_to(key, number)
+        if key is None:  # whose it is, the record tells then, if there is one
+            return number not in pointed_to(self.log)
+        return not self.leads_to(key, number)
 
     def leads_to(self, key: bytes, number: int) -> bool:
         """True when a key's record is the pointer to value file `number`."""

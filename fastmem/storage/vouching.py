@@ -30,6 +30,16 @@ class Vouching:
         return sum(rebuild.newest(log, key) < version for key, version in self._refused.items())
 
 
+def pointed_to(log: Log) -> dict[int, tuple[bytes, bytes]]:
+    """Key and packed pointer of each number of a value file that a record leads to. O(entries)."""
+    found = {}
+    for head in scan.heads(log):
+        pointer = log.pointer(head.key) if head.kind == POINTER else None
+        if pointer is not None:
+            found[Pointer.unpack(pointer).number] = head.key, pointer
+    return found
+
+
 def drop_dangling(log: Log, warm: ValueFiles | None, cold: ValueFiles | None) -> None:
     """After a rebuild: a record evicted lately is found again, but its value file is gone."""
     held = {tier: set(values.numbers()) for tier, values in ((WARM, warm), (COLD, cold)) if values}

@@ -135,7 +135,7 @@ DAMAGES: dict[Callable[[Path], None], tuple[str, str]] = {
     cut: ("cut to 8,192 of 1,048,576 bytes", "what lay behind is missed, unless"),
     gone: ("segment is missing", "302 keys are missed, and nobody can tell which"),
     no_value_file: ("record whose value file is missing", "'large' is missed"),
-    value_header: ("damaged header", "its value may go with a new index"),
+    value_header: ("damaged header", "nothing is missed, its record tells the key"),
     foreign: ("no segment of this store", "nothing in it is read"),
     clock: ("line of the clock does not match its check", "deadlines may shift by a step"),
 }
