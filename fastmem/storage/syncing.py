@@ -123,7 +123,9 @@ class Syncer:
             if first < last and self._files.map_segment(tier, number):
                 mapping = self._log.mapping(tier, number)
                 assert mapping is not None
-                mapping.sync(first * UNIT_BYTES, (last - first) * UNIT_BYTES)
+                length = min(last * UNIT_BYTES, mapping.size) - first * UNIT_BYTES
+                if length > 0:  # else the file was cut before that
+                    mapping.sync(first * UNIT_BYTES, length)
         if not self._each_put or segments.listed_anew:
             segments.sync_names()
 
