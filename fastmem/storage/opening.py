@@ -1,9 +1,10 @@
 """Opening a store: lock, identity, segments, and an index that is trusted, finished or rebuilt.
 
-StoreFiles is everything open of one store. Its three parts::
+StoreFiles is everything open of one store. Its four parts::
 
     opening.StoreFiles     directories and locks, first pages, lists of segments and value files,
                            what to claim and clean at open and at close
+    orphans.OrphanFiles    value files that no record leads to
     sharing.SharedFiles    joining those that have the store open already, and what each learns of
                            the other's segments and value files
     indexing.IndexFiles    index and overflow files, and the Log over them: adopt, recover, rebuild,
@@ -28,11 +29,11 @@ from fastmem.errors import ClosedError, StoreNotFoundError
 from fastmem.storage import partners
 from fastmem.storage.files import Directory
 from fastmem.storage.keying import noted, refuse_other_key
+from fastmem.storage.orphans import OrphanFiles
 from fastmem.storage.parents import refuse_path
 from fastmem.storage.processes import Processes
 from fastmem.storage.progress import OnProgress
 from fastmem.storage.segments import Segments, holds_segments, recover_identity, tail_of
-from fastmem.storage.sharing import SharedFiles
 from fastmem.storage.strangers import leftovers, refuse_other_tier, refuse_strangers
 from fastmem.storage.superblock import (
     ARCHIVE_MAGIC,
@@ -45,8 +46,7 @@ from fastmem.storage.superblock import (
     refuse_foreign,
 )
 from fastmem.storage.symbols import bind_xxh3
-from fastmem.storage.values import UNREADABLE, Pointer, ValueFiles
-from fastmem.storage.vouching import pointed_to
+from fastmem.storage.values import ValueFiles
 
 log_to = logging.getLogger("fastmem.storage")
 
@@ -54,7 +54,7 @@ log_to = logging.getLogger("fastmem.storage")
 VERSION_RESERVE = 1 << 22
 
 
-class StoreFiles(SharedFiles):
+class StoreFiles(OrphanFiles):
     """Everything open of one store: directories, first pages, segments, value files and the log.
 
     `warm_path` None is an archive alone; `cold_path` None a segment store alone. The store's
@@ -319,57 +319,6 @@ class StoreFiles(SharedFiles):
             return self.super.get("tail") + VERSION_RESERVE
         last = max([self.super.get("tail") // self.warm.segment_units, *self.warm.numbers])
         return (last + 1) * self.warm.segment_units
-
-    def remove_orphans(self) -> None:
-        """Remove value files that no record leads to: their writer died before it could.
-
-        If anything was ever synced, the record that it led to may come back with a power loss, so
-        the file stays until what replaced that record, or the head it left with, is synced too.
-        """
-        for values in (self.warm_values, self.cold_values):
-            if values is None or self.detached:  # its L2 may know better
-                continue
-            for number in values.numbers():
-                if not self.is_anothers(number) and self.is_orphan(values, number):
-                    values.doom(number, self.ends if self.ever_synced else (0, 0))
-            if values.doomed and self.ever_synced and not self.other_boot:
-                self.super.sync()
-            values.reap(self.synced)
-
-    @property
-    def ends(self) -> tuple[int, int]:
-        """The tails of the warm and of the cold log."""
-        return self.super.get("tail"), self.super.get("cold_tail")
-
-    @property
-    def synced(self) -> tuple[int, int]:
-        """Up to where the warm and the cold log are synced."""
-        return self.super.get("synced"), self.super.get("cold_synced")
-
-    @property
-    def ever_synced(self) -> bool:
-        return any(self.super.get(field) for field in ("synced", "cold_synced"))
-
-    def is_orphan(self, values: ValueFiles, number: int) -> bool:
-        """True when no record leads to a value file. Expired records count as gone.
-
-        One that cannot be read is none: it stays for whoever mends the device.
-        """
-        try:
-            key = values.key_of(number)
-        except OSError as error:
-            if error.errno not in UNREADABLE:
-                raise
-            log_to.warning("%s: value file %016x: %s", values.directory.path, number, error)
-            return False
-        if key is None:  # whose it is, the record tells then, if there is one
-            return number not in pointed_to(self.log)
-        return not self.leads_to(key, number)
-
-    def leads_to(self, key: bytes, number: int) -> bool:
-        """True when a key's record is the pointer to value file `number`."""
-        pointer = self.log.pointer(key)
-        return pointer is not None and Pointer.unpack(pointer).number == number
 
     # -- by tier -----------------------------------------------------------------------------
 
