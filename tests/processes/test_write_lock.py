@@ -106,9 +106,9 @@ def test_processes_with_equal_pids_are_told_apart(private_tmp: Path) -> None:
             assert one.own_pid == two.own_pid
             assert one.slot != two.slot
             one.stop_when(one.has_lock)
-            with open_segments(private_tmp, timeout_s=0.2) as hasty:
-                with pytest.raises(StoreTimeoutError, match=f"slot {one.slot} "):
-                    hasty.put("k", 1)  # its namesake lives, and so does it
+            timed_out = pytest.raises(StoreTimeoutError, match=f"slot {one.slot} ")
+            with open_segments(private_tmp, timeout_s=0.2) as hasty, timed_out:
+                hasty.put("k", 1)  # its namesake lives, and so does it
             one.kill()
             store.put("k", 2)  # its namesake lives, and it does not
             assert store.get("k") == 2
