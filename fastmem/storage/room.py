@@ -170,7 +170,7 @@ class Room:
         segments = self._files.segments(tier)
         assert segments is not None
         number = self._files.next_segment(tier)
-        if self._files.map_segment(tier, number):
+        if segments.has(number) and self._files.map_segment(tier, number):
             return  # it is there, or another process has begun it
         self.take(tier, segments.segment_bytes)
         if self._log.mapping(tier, number) is not None or number < self._files.tail_segment(tier):
@@ -179,8 +179,9 @@ class Room:
 
     def _begin_next(self, tier: int) -> None:
         """Begin the segment that the tail goes on to, or map it, whatever that costs."""
-        number = self._files.next_segment(tier)
-        if not self._files.map_segment(tier, number):
+        segments, number = self._files.segments(tier), self._files.next_segment(tier)
+        assert segments is not None
+        if not (segments.has(number) and self._files.map_segment(tier, number)):
             self._create_segment(tier, number)
 
     def _create_segment(self, tier: int, number: int) -> None:

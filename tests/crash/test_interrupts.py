@@ -126,7 +126,7 @@ def free(lock: Any) -> bool:
     got: list[bool] = []
 
     def take() -> None:
-        got.append(lock.acquire(timeout=5))
+        got.append(lock.acquire(False))
         if got[0]:
             lock.release()
 
