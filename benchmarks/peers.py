@@ -333,10 +333,10 @@ def segment_store_peer(name: str, **options: Any) -> Peer:
         name=name,
         make=functools.partial(_segment_store, **options),
         needs="fastmem:SegmentStore",
-        names=lambda c: {"get": c.get, "put": c.put, "delete": c.delete},
+        names=lambda c: {"get": c.get, "put": c.put, "delete": c.delete, "get_view": c.get_view},
         put="put(k, {v})",
         delete="delete(k)",
-        view="c.get_view(k)",
+        view="get_view(k)",
     )
 
 

@@ -93,10 +93,8 @@ def _build_view(size: str) -> Callable[[Scene], Field]:
     def build(scene: Scene) -> Field:
         entries, reads, _ = scene.scale.stores[size]
 
-        def job(peer: Peer) -> Job | Absent:
+        def job(peer: Peer) -> Job:
             loaded = _sized(scene, peer, size)
-            if peer is STORE_OURS and not hasattr(loaded.store, "get_view"):
-                return Absent("not yet: get_view")
             return read_job(loaded, peer.view or peer.get, entries, reads)
 
         return contenders((STORE_OURS, LMDB_BUFFERS, LMDB_READER), job)

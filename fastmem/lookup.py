@@ -15,11 +15,13 @@ from fastmem._core.keys import decode_key, encode_key
 from fastmem._core.l1 import MISSING
 from fastmem._core.layout import TIER_BIT
 from fastmem._core.log import COLD, WARM, Record
+from fastmem._core.sizing import measure
 from fastmem._core.tiered import TieredL1
 from fastmem.arguments import MIB
 from fastmem.codecs import ValueCodec
 from fastmem.entries import MemoryEntry, MemoryTier, TierKey
 from fastmem.storage.engine import Engine
+from fastmem.storage.promotion import promote
 from fastmem.storage.verification import OnCorrupt, verify
 from fastmem.views import PresentItems, PresentValues
 
@@ -85,6 +87,38 @@ class TieredLookup(TieredL1):
         now nor later: it is no read."""
         value, _word, _deadline = self._find(key, encode_key(key), mark=False)
         return default if value is MISSING else value
+
+    def get_view(self, key: Any, default: Any = None) -> Any:
+        """Return a read-only memoryview of the bytes of a key's value, or `default`.
+
+        As `SegmentStore.get_view`, without a copy, when they lie in L2, or in L3 as they are.
+        What L3 holds compressed, and what only L1 holds ("cache"), comes as a view of a copy. L1
+        takes nothing: neither its budget nor its recency hears of it. The tier below counts a hit
+        and, for reclaim, a read; what L3 holds compressed moves up to L2 when it is read again.
+        """
+        encoded = encode_key(key)
+        while True:
+            raised = self._raised
+            held = (self._held(key) or self._in_limbo(key)) if self._write_back else None
+            if held is not None and held[5]:
+                return self._codec.bytes_view(*self._codec.encode(held[0], measure(held[0])[1]))
+            found = self._engine.views.view(encoded)
+            if found is not None or raised == self._raised:
+                break
+        warm, cold = self._engine.counters
+        if found is None:
+            warm.misses += 1
+            cold.misses += 1
+            return default
+        view = self._engine.contents.bytes_view(self._codec, *found)
+        if found[0].word & TIER_BIT:
+            warm.misses += 1
+            cold.hits += 1
+            if found[0].read_before and isinstance(found[1], bytes):
+                promote(self._engine, found[0], found[1])
+        else:
+            warm.hits += 1
+        return view
 
     def entry(self, key: Any) -> MemoryEntry | None:
         """Return what is known of a key, its value included, or None. A look, as `peek` is."""

@@ -40,6 +40,7 @@ from fastmem.protocols import Serializer
 from fastmem.storage.clearing import clear_rest
 from fastmem.storage.engine import LEAST_BUDGET_BYTES, TIMEOUT_S, Engine
 from fastmem.storage.progress import OnProgress, callback
+from fastmem.storage.promotion import promote
 
 __all__ = ["TieredMemorySystem"]
 
@@ -71,6 +72,7 @@ class TieredMemorySystem(TieredVerbs):
         get, []            a hit is L1's own     else reads below and promotes
         peek, entry, in    looks, moves nothing  the same
         get_many           as get, key by key
+        get_view           touches nothing       a view of the bytes below, without a copy
         put, []=, update   holds the value       writes it ("cache": deletes the older one)
         put_many           as put, pair by pair, when all are measured and encoded
         add, setdefault    as put, when it is nowhere; setdefault else as get
@@ -94,8 +96,10 @@ class TieredMemorySystem(TieredVerbs):
 
     ``get`` of what L1 does not hold reads a record of L2 (microseconds) or a frame of L3 and
     decodes it; a damaged record is a miss, counted and logged, and bytes that do not become a value
-    are a SerializationError. Values up to half of L2's budget go there, larger ones to L3 (up to
-    half of its budget, 4 GiB when it has none), still larger ones are a ValueTooLargeError.
+    are a SerializationError. Arrays come as copies, for L1 holds what it counts, and a view would
+    hold a whole segment of L2; `get_view` and a SegmentStore have views. Values up to half of L2's
+    budget go there, larger ones to L3 (up to half of its budget, 4 GiB when it has none), still
+    larger ones are a ValueTooLargeError.
 
     The other keywords: `policy` of L1, "lru" or "s3fifo" (see L1Cache); `serializer`, "auto" or an
     object with ``dumps`` and ``loads`` that takes every value; `allow_pickle`, whether objects of
@@ -276,7 +280,7 @@ class TieredMemorySystem(TieredVerbs):
         ):
             counters.promotions += 1
         if record.word & TIER_BIT and record.read_before:
-            engine.promote(record, content)
+            promote(engine, record, content)
         if engine.dropped_keys:
             self._forget_dropped()
         return value

@@ -98,8 +98,8 @@ cdef class LogFiles:
         return mapping
 
     def retire(self):
-        """Let go of the segments that reclaim is done with, whichever process did it. Return their
-        mappings.
+        """Let go of the segments that reclaim is done with, whichever process did it. Return the
+        tier and the mapping of each.
         """
         cdef tier_t* tier
         retired = []
@@ -107,7 +107,7 @@ cdef class LogFiles:
             if isinstance(place, tuple):
                 tier = &self.state.tier[<int>place[0]]
                 if place[1] < fm_load_acquire(tier.head) >> tier.shift and place in self.maps:
-                    retired.append(self.drop_segment(*place))
+                    retired.append((place[0], self.drop_segment(*place)))
         return retired
 
     def mapping(self, int which, uint64_t number):

@@ -1,10 +1,13 @@
 """A file mapped into memory. Only files.py makes these; compiled units read their addresses."""
 
+from libc.stdint cimport uint8_t
+
 cdef class Mapping:
     cdef char* base
     cdef readonly size_t size
     cdef readonly bint writable
-    cdef Py_ssize_t exports
+    cdef Py_ssize_t exports  # buffers taken from it and calls at work in it: it stays mapped
+    cdef uint8_t* checked    # of windows.pyx: which of its bytes are known to be sound; may be NULL
     cdef bint closed
     cdef int unmap(self) except -1
     cdef int give_back(self) except -1

@@ -8,6 +8,7 @@ Nothing here opens a file: callers hand over descriptors, and a mapping outlives
 from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.exc cimport PyErr_SetFromErrno
 
+from libc.stdlib cimport free
 from libc.string cimport strerror
 
 cdef extern from * nogil:
@@ -89,6 +90,7 @@ cdef class Mapping:
         self.writable = writable or fd < 0
 
     def __dealloc__(self):
+        free(self.checked)
         if self.base != NULL:
             munmap(self.base, self.size)
 
@@ -104,6 +106,16 @@ cdef class Mapping:
         self.closed = True
         if self.exports == 0:
             self.unmap()
+
+    @property
+    def mapped(self):
+        """False once it is closed and everything taken from it has been released."""
+        return self.base != NULL
+
+    @property
+    def viewed(self):
+        """True while something taken from it keeps it mapped, whether it is closed or not."""
+        return self.exports > 0
 
     def populate(self, size_t offset, size_t length):
         """Fault in and make writable the pages of [offset, offset + length), without the GIL.

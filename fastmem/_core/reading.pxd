@@ -2,11 +2,13 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from fastmem._core.logfiles cimport LogFiles
+from fastmem._core.windows cimport Window
 from fastmem._core.tiers cimport place_t
 
 cdef class Record:
     cdef readonly bytes key
     cdef readonly bytes body
+    cdef readonly Window window
     cdef readonly uint64_t word
     cdef readonly uint64_t version
     cdef readonly int64_t deadline_ns

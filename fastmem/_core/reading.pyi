@@ -1,8 +1,10 @@
 from fastmem._core.logfiles import LogFiles
+from fastmem._core.windows import Window
 
 class Record:
     key: bytes
     body: bytes
+    window: Window | None
     word: int
     version: int
     deadline_ns: int

@@ -1,5 +1,6 @@
 """A log as it lies in mapped files: what one process reads, without a lock."""
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint64_t
 from fastmem._core.hashing cimport xxh3
@@ -14,8 +15,10 @@ from fastmem._core.record cimport body_bytes, body_offset, cold_of, key_of
 from fastmem._core.tiers cimport version_of
 
 
+@cython.no_gc
 cdef class Record:
-    """A record copied out of the log. `body` is the value and its MAC, or None when not read.
+    """A record copied out of the log. `body` is the value and its MAC, or None when not read;
+    `window` the value where it lies, if that is what was asked for (viewing.pyx).
 
     It holds nothing but bytes and so is no container for the garbage collector: making one
     never runs a finalizer while the log holds pointers into its maps.

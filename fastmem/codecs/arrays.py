@@ -18,18 +18,39 @@ import re
 import sys
 from math import prod
 from struct import Struct
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec.msgpack
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["ALIGNMENT", "Indescribable", "decode", "encode", "is_array", "pack", "unpack"]
+    from fastmem._core.windows import Window
+
+__all__ = [
+    "ALIGNMENT",
+    "Body",
+    "Indescribable",
+    "decode",
+    "elements",
+    "encode",
+    "is_array",
+    "pack",
+    "shown_arrays",
+    "unpack",
+    "view",
+]
+
+Body: TypeAlias = "bytes | Window"
+_Shown: TypeAlias = "tuple[Any, np.dtype[Any], tuple[int, ...], Literal['C', 'F'], int, int]"
 
 ALIGNMENT = 64
 
 _HEADER_SIZE = Struct("<I")
+_FRONT = Struct(f"{ALIGNMENT}s")  # holds the header of nearly every array, with its padding
+_MOST_SHOWN = 256
+# Fronts that were met -> numpy's type, dtype, shape, order, where the elements begin and end.
+shown_arrays: dict[bytes, _Shown] = {}
 _SIMPLE = re.compile(r"[<>|][?biufcmMSUV][0-9]*(\[[0-9]*[a-zA-Zμ]+\])?")
 _encode_header = msgspec.msgpack.Encoder().encode
 _decode_header = msgspec.msgpack.Decoder().decode
@@ -59,6 +80,18 @@ def unpack(header: object, elements: bytes | memoryview) -> np.ndarray[Any, Any]
     """A new, writable array. Raises ValueError or TypeError for a header that does not fit."""
     import numpy as np
 
+    dtype, shape, order, size = _parse(header)
+    if size != len(elements):
+        raise ValueError(f"array of {size:,} bytes in {len(elements):,}")
+    array = np.empty(shape, dtype, order)
+    if size:
+        # As bytes, because numpy's own copy leaves the gaps between fields as they were.
+        _flat_bytes(array, order)[:] = np.frombuffer(elements, "u1")
+    return array
+
+
+def _parse(header: object) -> tuple[np.dtype[Any], list[int], Literal["C", "F"], int]:
+    """(dtype, shape, order, bytes of the elements) of a header. ValueError or TypeError."""
     if type(header) is not list or len(header) != 3:
         raise ValueError("malformed array header")
     description, shape, order = header
@@ -69,14 +102,7 @@ def unpack(header: object, elements: bytes | memoryview) -> np.ndarray[Any, Any]
     dtype = _dtype_of(description)
     if dtype.hasobject:
         raise ValueError(f"array of {dtype}, which holds objects")
-    size = prod(shape) * dtype.itemsize
-    if size != len(elements):
-        raise ValueError(f"array of {size:,} bytes in {len(elements):,}")
-    array = np.empty(shape, dtype, order)
-    if size:
-        # As bytes, because numpy's own copy leaves the gaps between fields as they were.
-        _flat_bytes(array, order)[:] = np.frombuffer(elements, "u1")
-    return array
+    return dtype, shape, order, prod(shape) * dtype.itemsize
 
 
 def _flat_bytes(array: np.ndarray[Any, Any], order: Literal["C", "F"]) -> np.ndarray[Any, Any]:
@@ -95,6 +121,12 @@ def encode(array: np.ndarray[Any, Any]) -> bytes:
 
 def decode(body: memoryview) -> np.ndarray[Any, Any]:
     """The array of a body of codec ARRAY; one copy of the elements."""
+    header, start = _split(body)
+    return unpack(header, body[start:])
+
+
+def _split(body: memoryview) -> tuple[object, int]:
+    """The header of a body, and where its elements begin."""
     (size,) = _HEADER_SIZE.unpack_from(body)
     used = _HEADER_SIZE.size + size
     start = used + -used % ALIGNMENT
@@ -102,7 +134,54 @@ def decode(body: memoryview) -> np.ndarray[Any, Any]:
         raise ValueError(f"array header of {size:,} bytes in a body of {len(body):,}")
     if any(body[used:start]):
         raise ValueError("array header not padded with zeros")
-    return unpack(_decode_header(body[_HEADER_SIZE.size : used]), body[start:])
+    return _decode_header(body[_HEADER_SIZE.size : used]), start
+
+
+def view(body: Body) -> np.ndarray[Any, Any]:
+    """The array of a body of codec ARRAY, read-only and on the body's own memory, which it keeps.
+
+    As `decode` otherwise, but that a header met before is not read again.
+    """
+    make, dtype, shape, order, start, end = _shown_by(body)
+    if start == end:  # of no bytes, numpy builds no array of every dtype
+        array = decode(memoryview(body))
+        array.flags.writeable = False
+        return array
+    made: np.ndarray[Any, Any] = make(shape, dtype, body, start, None, order)
+    return made
+
+
+def elements(body: Body) -> memoryview:
+    """The elements in a body of codec ARRAY, as bytes in the order in which they are stored."""
+    *_, start, end = _shown_by(body)
+    return memoryview(body)[start:end]
+
+
+def _shown_by(body: Body) -> _Shown:
+    """What the header of a body says of it. ValueError when that is not its length."""
+    (front,) = _FRONT.unpack_from(body)
+    shown = shown_arrays.get(front)
+    if shown is None:
+        shown = _read_header(body, front)
+    start, end = shown[4:]
+    if end != len(body):
+        raise ValueError(f"array of {end - start:,} bytes in {len(body) - start:,}")
+    return shown
+
+
+def _read_header(body: Body, front: bytes) -> _Shown:
+    """What the header of a body says, remembered if it ends within the body's `front`."""
+    import numpy as np
+
+    header, start = _split(memoryview(body))
+    dtype, shape, order, size = _parse(header)
+    shown = np.ndarray, dtype, tuple(shape), order, start, start + size
+    # Some bytes: else numpy may build no such array. No names: those can be set.
+    if size and start == len(front) and dtype.names is None:
+        if len(shown_arrays) >= _MOST_SHOWN:
+            shown_arrays.clear()
+        shown_arrays[front] = shown
+    return shown
 
 
 def _describe(dtype: np.dtype[Any]) -> object:

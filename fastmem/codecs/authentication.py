@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from struct import Struct
+from typing import TYPE_CHECKING
 
 from fastmem._core.layout import MAC_BYTES
+
+if TYPE_CHECKING:
+    from fastmem._core.windows import Window
 
 __all__ = ["Authenticator"]
 
@@ -57,7 +61,7 @@ class Authenticator:
         deadline_ns: int,
         written_ms: int,
         key: bytes,
-        body: bytes | memoryview,
+        body: bytes | memoryview | Window,
     ) -> bytes:
         """The 16-byte MAC of a record."""
         mac = self._keyed.copy()
@@ -79,7 +83,7 @@ class Authenticator:
         deadline_ns: int,
         written_ms: int,
         key: bytes,
-        body: bytes | memoryview,
+        body: bytes | memoryview | Window,
     ) -> bool:
         """Whether the MAC is this record's, compared in constant time."""
         return self._equal(mac, self.sign(codec_id, deadline_ns, written_ms, key, body))

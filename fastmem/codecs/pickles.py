@@ -11,13 +11,13 @@ Body of codec PICKLE, all numbers little-endian::
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from struct import Struct
 
 from fastmem.errors import SerializationError
 
-__all__ = ["decode", "encode"]
+__all__ = ["decode", "encode", "view"]
 
 ALIGNMENT = 64
 IN_BAND_BYTES = 1024  # below, aligning a buffer costs more than copying it
@@ -57,7 +57,15 @@ def decode(body: memoryview) -> object:
     """
     data, views = _split(body)
     # Fresh and writable, as the buffers of the value that was stored were or may have been.
-    buffers = [bytearray(view) for view in views]
+    return _load(data, [bytearray(view) for view in views])
+
+
+def view(body: memoryview) -> object:
+    """As `decode`, but its large buffers are the body's memory, read-only, which they keep."""
+    return _load(*_split(body.toreadonly()))
+
+
+def _load(data: memoryview, buffers: Sequence[bytearray | memoryview]) -> object:
     try:
         return pickle.loads(data, buffers=buffers)  # noqa: S301 - only while allow_pickle=True
     except (ImportError, AttributeError) as error:

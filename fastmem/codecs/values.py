@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from enum import IntEnum
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec.msgpack
 
 from fastmem._core.sizing import FORM_DIRECT, FORM_OPAQUE, FORM_PLAIN
 from fastmem.arguments import flag
-from fastmem.codecs import arrays, graph, leaves, pickles, places
+from fastmem.codecs import arrays, bytes_like, graph, leaves, pickles, places
+from fastmem.codecs.arrays import Body
 from fastmem.errors import PickleRefusedError, SerializationError
 from fastmem.protocols import Serializer
 
@@ -29,6 +31,13 @@ class CodecId(IntEnum):
     CUSTOM = 7  # what the user's serializer made
 
 
+_SHOWN_AS: dict[int, str] = {
+    CodecId.TEXT: "a str",
+    CodecId.MSGPACK: "a value of plain types",
+    CodecId.GRAPH: "a value of plain types",
+    CodecId.PICKLE: "a pickled object",
+    CodecId.CUSTOM: "what a serializer made",
+}
 _RAW_BYTES, _TEXT, _MSGPACK, _GRAPH, _ARRAY, _PICKLE, _CUSTOM = map(int, CodecId)
 
 
@@ -54,10 +63,14 @@ class ValueCodec:
     ('MSGPACK', b'\\x81\\xa4user\\x07', {'user': 7})
     """
 
-    __slots__ = ("_allow_pickle", "_decoders", "_serializer")
+    __slots__ = ("_allow_pickle", "_decoders", "_load_pickle", "_serializer")
 
     def __init__(
-        self, serializer: Literal["auto"] | Serializer = "auto", *, allow_pickle: bool = True
+        self,
+        serializer: Literal["auto"] | Serializer = "auto",
+        *,
+        allow_pickle: bool = True,
+        views: bool = False,
     ) -> None:
         if isinstance(serializer, str):
             if serializer != "auto":
@@ -71,12 +84,13 @@ class ValueCodec:
                 f"not {type(serializer).__name__}"
             )
         self._allow_pickle = flag("allow_pickle", allow_pickle)
-        self._decoders: dict[int, Callable[[bytes | memoryview], object]] = {
+        self._load_pickle = pickles.view if views else pickles.decode
+        self._decoders: dict[int, Callable[[Any], object]] = {
             _RAW_BYTES: bytes,
             _TEXT: _decode_text,
             _MSGPACK: _unpack,
             _GRAPH: graph.decode,
-            _ARRAY: _decode_array,
+            _ARRAY: arrays.view if views else _decode_array,
             _PICKLE: self._decode_pickle,
             _CUSTOM: self._decode_custom,
         }
@@ -150,8 +164,9 @@ class ValueCodec:
 
     # -- decoding -----------------------------------------------------------------------------
 
-    def decode(self, codec_id: int, body: bytes | memoryview) -> object:
-        """A new value of a body; nothing in it refers to the body's memory.
+    def decode(self, codec_id: int, body: Body | memoryview) -> object:
+        """A new value of a body; nothing in it refers to the body's memory, but with ``views`` an
+        array does, and large buffers of a pickled object do: they are read-only, and keep it.
 
         Raises `SerializationError` for an unknown codec, for bytes that are no value and for a
         class that no longer exists; `PickleRefusedError` for a pickle while
@@ -165,14 +180,31 @@ class ValueCodec:
         except (SerializationError, MemoryError):
             raise
         except Exception as error:
-            raise SerializationError(
-                f"{CodecId(codec_id).name} body of {len(body):,} bytes: {_brief(error)}"
-            ) from error
+            raise _malformed(codec_id, body, error) from error
+
+    def bytes_view(self, codec_id: int, body: Body) -> memoryview:
+        """The bytes of a value that is bytes, a bytearray, an array.array or a numpy array, as a
+        read-only view of the body's memory. SerializationError for any other.
+        """
+        if codec_id == _RAW_BYTES:
+            return memoryview(body)
+        found = None
+        if codec_id == _ARRAY:
+            try:
+                found = arrays.elements(body)
+            except (ValueError, TypeError, LookupError, struct.error) as error:
+                raise _malformed(codec_id, body, error) from error
+        elif codec_id == _GRAPH:
+            found = bytes_like.plain_bytes(memoryview(body))
+        if found is None:
+            shown = _SHOWN_AS.get(codec_id, f"what codec {codec_id} made")
+            raise SerializationError(f"{shown} has no bytes to view; get() returns it")
+        return found
 
     def _decode_pickle(self, body: bytes | memoryview) -> object:
         if not self._allow_pickle:
             raise PickleRefusedError("a pickle, which allow_pickle=False refuses to load")
-        return pickles.decode(memoryview(body))
+        return self._load_pickle(memoryview(body))
 
     def _decode_custom(self, body: bytes | memoryview) -> object:
         if self._serializer is None:
@@ -186,6 +218,12 @@ def _decode_text(body: bytes | memoryview) -> str:
 
 def _decode_array(body: bytes | memoryview) -> object:
     return arrays.decode(memoryview(body))
+
+
+def _malformed(codec_id: int, body: Body | memoryview, error: Exception) -> SerializationError:
+    return SerializationError(
+        f"{CodecId(codec_id).name} body of {len(body):,} bytes: {_brief(error)}"
+    )
 
 
 def _brief(error: Exception) -> str:

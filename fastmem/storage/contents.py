@@ -17,6 +17,7 @@ from fastmem._core.layout import (
     VALUE,
 )
 from fastmem._core.log import COLD, WARM, Record
+from fastmem._core.windows import Window
 from fastmem.codecs import Authenticator, FrameCompressor, ValueCodec
 from fastmem.errors import CorruptRecordError, SerializationError
 from fastmem.storage.counters import TierCounters
@@ -57,8 +58,7 @@ class Contents:
         while True:
             record = self._log.get(key) if mark else self._log.peek(key)
             if record is None:
-                if len(self._log.corrupt_places) != self._places_seen:
-                    self._report_corrupt()
+                self.note_damage()
                 return None
             if record.kind == VALUE and not (
                 record.mac_key or record.flags & COMPRESSED or self._authenticator
@@ -81,14 +81,18 @@ class Contents:
         CorruptRecordError, of the record or of its value file, or FileNotFoundError.
         """
         body, mac = self.unsealed(record)
+        self.authenticate(record, mac, body)
+        return body
+
+    def authenticate(self, record: Record, mac: bytes, content: bytes | Window) -> None:
+        """CorruptRecordError unless the MAC of a record is valid, where there is a secret key."""
         if self._authenticator is not None and not (
             record.mac_key == self._authenticator.key_id
             and self._authenticator.verify(
-                mac, record.codec, record.deadline_ns, record.written_ms, record.key, body
+                mac, record.codec, record.deadline_ns, record.written_ms, record.key, content
             )
         ):
             raise self.corrupt(record.word, "record without a valid MAC")
-        return body
 
     def unsealed(self, record: Record) -> tuple[bytes, bytes]:
         """The encoded value of a record, and its MAC, which nobody has looked at; b"" for none."""
@@ -131,9 +135,9 @@ class Contents:
         self._counters[COLD if word & TIER_BIT else WARM].errors["corrupt"] += 1
         log_to.warning("%s", error)
 
-    def decode(self, codec: ValueCodec, record: Record, content: bytes) -> Any:
-        """The value of a record that `read` returned. SerializationError, counted, which names the
-        key and the place: the bytes are sound and do not become a value.
+    def decode(self, codec: ValueCodec, record: Record, content: bytes | Window) -> Any:
+        """The value of a record that was read. SerializationError, counted, which names the key and
+        the place: the bytes are sound and do not become a value.
         """
         try:
             return codec.decode(record.codec, content)
@@ -147,8 +151,20 @@ class Contents:
             )
             raise
 
-    def _report_corrupt(self) -> None:
+    def bytes_view(self, codec: ValueCodec, record: Record, content: bytes | Window) -> memoryview:
+        """The bytes of the value of a record. SerializationError names the key."""
+        try:
+            return codec.bytes_view(record.codec, content)
+        except SerializationError as error:
+            error.key = decode_key(record.key)
+            error.add_note(f"of the key {error.key!r}")
+            raise
+
+    def note_damage(self) -> None:
+        """Count and log what the log has found to be damaged since it was asked last."""
         places = self._log.corrupt_places
+        if len(places) == self._places_seen:
+            return
         self._places_seen = len(places)
         for word in places - self._reported:
             self.note_lost(word, self.corrupt(word))

@@ -6,11 +6,13 @@ that do the work, each of which can be read alone:
     membership.Membership        its part among other processes: waiting for them, forks
     opening.StoreFiles           what is open: directories, first pages, segments, value files, log
     contents.Contents            from a record to its value; what is damaged
+    viewing.Views                the same without a copy; what views keep mapped
     room.Room                    what an append needs, within the budgets; chores after a commit
     reclaim.Reclaimer            empties the oldest warm segment: forward, down, or out
     cold_reclaim.ColdReclaimer   empties the oldest cold segment: out
     oldest.OldestSegment         what both do: the walk, the head, the unlinking
     cold.ColdWriter              appends to the archive: frames, dictionaries
+    promotion.promote            a cold value that is read again, to the warm tail
     large.LargeWriter            values with a file of their own, of either tier
     syncing.Syncer               what has reached the device; value files that may go
 
@@ -28,9 +30,9 @@ import weakref
 from collections.abc import Callable
 
 from fastmem._core.drafts import Draft
-from fastmem._core.layout import ALIGNED, INLINE_LIMIT_BYTES, MAC_BYTES, POINTER, VALUE
-from fastmem._core.log import COLD, WARM, LogNeeds, Record
-from fastmem.codecs import Authenticator, CodecId, FrameCompressor
+from fastmem._core.layout import ALIGNED, INLINE_LIMIT_BYTES, POINTER, VALUE
+from fastmem._core.log import COLD, WARM, LogNeeds
+from fastmem.codecs import Authenticator, FrameCompressor
 from fastmem.errors import ReadOnlyError, StoreTimeoutError, ValueTooLargeError
 from fastmem.storage.budgets import fit_budgets
 from fastmem.storage.cold import ColdWriter
@@ -50,13 +52,13 @@ from fastmem.storage.section import Section
 from fastmem.storage.segments import segment_bytes_for
 from fastmem.storage.syncing import Syncer
 from fastmem.storage.verification import file_problems, index_problems
+from fastmem.storage.viewing import BUFFERED_CODECS, Views
 
 log_to = logging.getLogger("fastmem.storage")
 
 LEAST_BUDGET_BYTES = 16 << 20
 TIMEOUT_S = 5.0  # how long another process may keep what this one waits for
 LAST_WALL_NS = (1 << 63) - 1  # the wall clock of records ends in 2262
-_ALIGNED_CODECS = frozenset((CodecId.ARRAY, CodecId.PICKLE))
 
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 
@@ -121,6 +123,7 @@ class Engine(Membership):
             )
             self.contents = Contents(self.files, frames, self.authenticator, self.counters)
             self.read = self.contents.read
+            self.views = Views(self.files, self.contents, self.authenticator)
             self.syncer = Syncer(self.files, self.section, each_put=durability == "disk")
             self.cold: ColdWriter | None = None
             self.cold_reclaimer: ColdReclaimer | None = None
@@ -182,7 +185,7 @@ class Engine(Membership):
             stamped = Stamped(body, codec, wall, written_ms, mac, mac_key)
             done = self._put_large(key, stamped, commit)
         else:
-            flags = ALIGNED if codec in _ALIGNED_CODECS else 0
+            flags = ALIGNED if codec in BUFFERED_CODECS else 0
             record = Draft(body + mac, codec, wall, written_ms, VALUE, flags, mac_key)
             while True:  # as `provided` does, without a call
                 try:
@@ -262,30 +265,6 @@ class Engine(Membership):
             self.settle()
         return deleted
 
-    def promote(self, record: Record, content: bytes) -> None:
-        """Copy a cold record to the warm tail: it is read again and again. A small value only."""
-        if self.read_only or self.files.warm is None or len(content) > INLINE_LIMIT_BYTES:
-            return
-        mac = record.body[-MAC_BYTES:] if record.mac_key else b""
-        flags = ALIGNED if record.codec in _ALIGNED_CODECS else 0
-        draft = Draft(
-            content + mac,
-            record.codec,
-            record.deadline_ns,
-            record.written_ms,
-            VALUE,
-            flags,
-            record.mac_key,
-        )
-        try:
-            done = self.provided(self.log.put, record.key, draft, record.word)
-            # A read promises nothing, so it does not wait for the device.
-            if done and (self.log.chores or self.log.freed):
-                self.room.do_chores()
-        except OSError as error:
-            self.counters[COLD].note_failure(error)
-            log_to.warning("not promoted: %s", error)
-
     def settle(self) -> None:
         """After an append: do the chores it left and, in "disk", wait for the device."""
         if self.log.chores or self.log.freed:
@@ -349,6 +328,7 @@ class Engine(Membership):
                 self._close()
         except StoreTimeoutError:  # another process was stopped at work on its files
             self.files.close(clean=False)
+        self.views.close()
         self.lock.unshare()
         _engines.discard(self)
 

@@ -20,6 +20,7 @@ def tier_figures(engine: Engine, tier: int) -> dict[str, object]:
         "budget": engine.cold_budget_bytes if tier == COLD else engine.warm_budget_bytes,
         "files": len(segments.numbers) if segments else 0,
         "value_files": len(values.numbers()) if values else 0,
+        "pinned_bytes": engine.views.pinned_bytes(tier),
         **(_archive_figures(engine) if tier == COLD else {}),
         **(_store_figures(engine) if tier == engine.files.first_tier else {}),
         **engine.counters[tier].as_dict(),

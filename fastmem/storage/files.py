@@ -310,17 +310,19 @@ class Directory:
             os.close(fd)
         return mapping
 
-    def map(self, name: str, size: int | None = None) -> Mapping:
-        """Map an existing file, `size` bytes of it (which may lie past its end) or all of it.
+    def map(self, name: str, size: int | None = None, *, writable: bool = True) -> Mapping:
+        """Map an existing file, `size` bytes of it (which may lie past its end) or all of it; not
+        for writing when the directory is `read_only`.
 
         DirectoryRefusedError for a mapping that would go stale, of a reader (see overlays.py).
         """
-        fd = self.open(name, os.O_RDONLY if self.read_only else os.O_RDWR)
+        writable = writable and not self.read_only
+        fd = self.open(name, os.O_RDWR if writable else os.O_RDONLY)
         try:
             if self.read_only and is_lower(fd):
                 raise DirectoryRefusedError(REASON, self.path / name, errno.EOPNOTSUPP)
             with self._placed(name):
-                return map_file(fd, size or os.fstat(fd).st_size, not self.read_only)
+                return map_file(fd, size or os.fstat(fd).st_size, writable)
         finally:
             os.close(fd)
 

@@ -51,10 +51,10 @@ class KeyedStore(
         level: int = 3,
     ) -> None:
         """Open the store of one tier. Each public constructor spells out what it takes of this."""
-        self._codec = ValueCodec(serializer, allow_pickle=allow_pickle)
+        warm = tier == WARM
+        self._codec = ValueCodec(serializer, allow_pickle=allow_pickle, views=warm)
         if durability not in ("process", "disk"):
             raise ValueError(f'durability must be "process" or "disk", not {durability!r}')
-        warm = tier == WARM
         place = directory("path", path)
         budget = None
         if warm or budget_bytes is not None:
@@ -75,7 +75,7 @@ class KeyedStore(
         self._counters = self._engine.counters[tier]
         # Bound once: every put and get calls them.
         self._write = self._engine.put if warm else self._engine.archive_put
-        self._read = self._engine.read
+        self._read = self._engine.views.read if warm else self._engine.read
         self._decode = partial(self._engine.contents.decode, self._codec)
 
     def put(

@@ -9,6 +9,7 @@ from fastmem.storage.opening import StoreFiles
 from fastmem.storage.processes import SECTION
 from fastmem.storage.section import Section
 from fastmem.storage.syncing import Syncer
+from fastmem.storage.viewing import Views
 
 __all__ = ["Membership"]
 
@@ -21,6 +22,7 @@ class Membership:
     section: Section
     lock: SectionLock
     syncer: Syncer
+    views: Views
     durability: str
     read_only: bool
     _timeout_ns: int
@@ -73,4 +75,5 @@ class Membership:
     def abandon(self) -> None:
         """In a forked child: give up without a trace. The parent's locks stay the parent's."""
         self.lock.unshare()
+        self.views.close()
         self.files.abandon()

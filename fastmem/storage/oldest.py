@@ -147,7 +147,7 @@ class OldestSegment(ABC):
         rest = [other for other in segments.numbers if other > number]
         self._pass((rest[0] if rest else number + 1) * segments.segment_units)
         if engine.log.mapping(tier, number) is not None:  # else an interrupt came right here
-            engine.log.drop_segment(tier, number).close()
+            engine.files.pins.retire(tier, engine.log.drop_segment(tier, number))
         segments.unlink(number)
         engine.files.note_change()
         self._cursor = 0

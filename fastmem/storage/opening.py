@@ -31,6 +31,7 @@ from fastmem.storage.files import Directory
 from fastmem.storage.keying import noted, refuse_other_key
 from fastmem.storage.orphans import OrphanFiles
 from fastmem.storage.parents import refuse_path
+from fastmem.storage.pins import Pins
 from fastmem.storage.processes import Processes
 from fastmem.storage.progress import OnProgress
 from fastmem.storage.segments import Segments, holds_segments, recover_identity, tail_of
@@ -90,6 +91,7 @@ class StoreFiles(OrphanFiles):
         self.rebuilt = False
         self.directories: list[Directory] = []
         self.processes: list[Processes] = []  # of each directory
+        self.pins = Pins()
         self._supers: list[Superblock] = []
         self._made: list[tuple[Directory, str]] = []  # first pages of what was new
         self._owned_by = b""  # whose the archive was before this opening, as its page has it

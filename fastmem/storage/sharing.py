@@ -20,6 +20,7 @@ from fastmem.storage import partners
 from fastmem.storage.files import Directory
 from fastmem.storage.indexing import IndexFiles
 from fastmem.storage.keying import refuse_other_key
+from fastmem.storage.pins import Pins
 from fastmem.storage.processes import Processes
 from fastmem.storage.segments import Segments
 from fastmem.storage.strangers import leftovers
@@ -34,6 +35,7 @@ class SharedFiles(IndexFiles):
     """The third of StoreFiles that knows of other processes."""
 
     processes: list[Processes]
+    pins: Pins
     cold_directory: Directory | None
     timeout_s: float
     attached = False  # other processes had the store open
@@ -162,8 +164,8 @@ class SharedFiles(IndexFiles):
         if alone and self._index_place() != self._attached_place:
             raise StoreError(_REBUILT, self.directory.path)
         self.log.learn_room()
-        for mapping in self.log.retire():
-            mapping.close()
+        for which, mapping in self.log.retire():
+            self.pins.retire(which, mapping)
 
     def map_segment(self, which: int, number: int) -> bool:
         """Map a segment that another process has begun. False when it is not there."""

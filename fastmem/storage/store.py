@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-from typing import Literal
+from typing import Any, Literal
 
-from fastmem._core.log import WARM
+from fastmem._core.keys import encode_key
+from fastmem._core.log import WARM, Record
+from fastmem.entries import TierKey
 from fastmem.protocols import Serializer
 from fastmem.storage.engine import TIMEOUT_S
 from fastmem.storage.keyed import Durability, KeyedStore
 from fastmem.storage.progress import OnProgress
+
+_ABSENT = object()
 
 
 class SegmentStore(KeyedStore):
@@ -63,6 +67,70 @@ class SegmentStore(KeyedStore):
             timeout_s=timeout_s,
             progress=progress,
         )
+        views = self._engine.views
+        self._load, self._follow, self._memory = views.load, views.follow, views.memory
+
+    def get(self, key: TierKey, default: Any = None) -> Any:
+        """Return the key's value, `default` when it is absent or expired: a fresh copy, but for
+        arrays.
+
+        A numpy array is read-only, and so are the arrays in a pickled object that have 1 KiB or
+        more; ``array.copy()`` is yours to write to. Of a value of 16 KiB or more they are not
+        copied either, but lie where it was written, aligned to 64 bytes, with what `get_view` says
+        of views. Arrays inside lists, dicts and other plain containers are fresh copies.
+
+        A damaged record is a miss, counted in ``stats()["errors"]`` and logged. Sound bytes that do
+        not become a value (a class that is gone, another serializer's) are a SerializationError,
+        counted as "undecodable".
+        """
+        value = self._read_through(encode_key(key))
+        if value is _ABSENT:
+            self._counters.misses += 1
+            return default
+        self._counters.hits += 1
+        return value
+
+    def _read_through(self, encoded: bytes) -> Any:
+        """The value of a key, or _ABSENT."""
+        record = self._load(encoded)
+        if type(record) is not Record and record is not None:
+            return record  # an array
+        found = self._follow(record)
+        return _ABSENT if found is None else self._decode(*found)
+
+    def get_view(self, key: TierKey, default: Any = None) -> Any:
+        """Return a read-only memoryview of the bytes of a key's value where they lie, without a
+        copy; `default` when it is absent or expired. It counts as `get` does.
+
+        For bytes, a bytearray, an array.array, and a numpy array (its elements, in the order in
+        which they are stored); any other value is a SerializationError, which is a TypeError. O(1),
+        a fraction of a microsecond, but for the first time that a process looks at a value of 4 KiB
+        or more, when its checksum is verified (a smaller one's is each time), and a file of its own
+        is mapped, as a value over 256 KiB has. A damaged value is a miss, as in `get`.
+
+        The bytes never change and the view stays good, whatever becomes of the entry: replaced,
+        deleted, reclaimed, the store closed. While it lives its segment, or its file, takes room on
+        the disk, which `pinned_bytes` in `stats` counts once that is unlinked: copy what you keep.
+        What no view can promise: where the device cannot read a page of it, or another process cuts
+        the file, touching it ends this process with SIGBUS.
+
+        >>> import tempfile
+        >>> with SegmentStore(tempfile.mkdtemp(), budget_bytes=16 << 20) as store:
+        ...     store.put("frame", bytes(100_000))
+        ...     view = store.get_view("frame")
+        >>> view.nbytes, view.readonly
+        (100000, True)
+        """
+        view = self._memory(key)
+        if view is None:
+            encoded = encode_key(key)
+            found = self._engine.views.view(encoded)
+            if found is None:
+                self._counters.misses += 1
+                return default
+            view = self._engine.contents.bytes_view(self._codec, *found)
+        self._counters.hits += 1
+        return view
 
 
 __all__ = ["SegmentStore"]

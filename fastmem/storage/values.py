@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 
 from fastmem._core.hashing import digest
 from fastmem._core.layout import BODY_ALIGNMENT_BYTES, FORMAT, KEY_LIMIT_BYTES, form
+from fastmem._core.mapping import Mapping
 from fastmem._core.tally import Tally
 from fastmem.errors import CorruptRecordError
 from fastmem.storage.descriptors import NO_FILE
@@ -73,6 +74,12 @@ class Sharer(Protocol):
     def note_value_change(self) -> None: ...
 
 
+class Maps(Protocol):
+    """What has value files mapped."""
+
+    def drop(self, number: int) -> None: ...
+
+
 class ValueFiles:
     """The value files of one directory.
 
@@ -93,6 +100,7 @@ class ValueFiles:
         self._owner = 0  # the part of a new number that tells whose it is
         self._counts = itertools.count(int.from_bytes(os.urandom(4), "little"))
         self._sharer: Sharer | None = None
+        self.maps: Maps | None = None  # of views
 
     def _listed(self) -> Iterator[tuple[int, str]]:
         for name in self.directory.names():
@@ -117,6 +125,11 @@ class ValueFiles:
         if self._sharer is not None:
             self._sharer.note_value_change()
 
+    def _unmap(self, number: int) -> None:
+        """No view begins on a file that is gone."""
+        if self.maps is not None:
+            self.maps.drop(number)
+
     def list_anew(self) -> None:
         """Take in what other processes have written and removed. What one of them is about to put
         counts from here on, too.
@@ -126,6 +139,7 @@ class ValueFiles:
         for number in counted:
             if number not in there:
                 self._tally.drop(number)
+                self._unmap(number)
         self._foreign.intersection_update(there)
         for number, name in there.items():
             if not self._tally.knows(number):
@@ -219,24 +233,52 @@ class ValueFiles:
         CorruptRecordError, also for what the device cannot read; FileNotFoundError. Other errors
         (too many open files, say) tell nothing of the value.
         """
-        name = self._name(pointer.number)
-        start = (
-            -(-(_HEAD.size + _CHECK.size + len(key)) // BODY_ALIGNMENT_BYTES) * BODY_ALIGNMENT_BYTES
-        )
+        start = self._start(key)
         try:
-            content = self.directory.read(name, pointer.length, start)
+            content = self.directory.read(self._name(pointer.number), pointer.length, start)
         except OSError as error:
             if error.errno not in UNREADABLE:
                 raise
-            reason = f"value of {pointer.length:,} bytes cannot be read: {error.strerror}"
-            raise CorruptRecordError(reason, self.directory.path / name, start) from error
+            raise self._unreadable(error, pointer, start) from error
         if len(content) != pointer.length or digest(content) != pointer.checksum:
-            raise CorruptRecordError(
-                f"value of {pointer.length:,} bytes does not match its checksum",
-                self.directory.path / name,
-                start,
-            )
+            raise self.damaged(pointer, start)
         return content
+
+    def map(self, key: bytes, pointer: Pointer) -> tuple[Mapping, int]:
+        """Map a value's file up to its end, read-only. Return where in it the value begins.
+
+        Its checksum is not verified. Otherwise raises as `read` does.
+        """
+        name, start = self._name(pointer.number), self._start(key)
+        try:
+            if self.directory.size(name) < start + pointer.length:
+                raise self.damaged(pointer, start)
+            return self.directory.map(name, start + pointer.length, writable=False), start
+        except OSError as error:
+            if error.errno not in UNREADABLE or isinstance(error, CorruptRecordError):
+                raise
+            raise self._unreadable(error, pointer, start) from error
+
+    @staticmethod
+    def _start(key: bytes) -> int:
+        """Where in its file a value begins."""
+        head = _HEAD.size + _CHECK.size + len(key)
+        return -(-head // BODY_ALIGNMENT_BYTES) * BODY_ALIGNMENT_BYTES
+
+    def damaged(self, pointer: Pointer, start: int) -> CorruptRecordError:
+        """The error of a value that is not what was written."""
+        return CorruptRecordError(
+            f"value of {pointer.length:,} bytes does not match its checksum",
+            self.directory.path / self._name(pointer.number),
+            start,
+        )
+
+    def _unreadable(self, error: OSError, pointer: Pointer, start: int) -> CorruptRecordError:
+        return CorruptRecordError(
+            f"value of {pointer.length:,} bytes cannot be read: {error.strerror}",
+            self.directory.path / self._name(pointer.number),
+            start,
+        )
 
     def vouch(self, key: bytes, pointer: bytes) -> bool:
         """True when the file of a packed pointer is there and whole, or cannot be read for now.
@@ -300,6 +342,7 @@ class ValueFiles:
             ):  # perhaps not renamed yet, and not to be unlinked just then
                 self.directory.unlink(f"new.{name}")
             self.directory.unlink(name)
+            self._unmap(number)
             self.unsynced.discard(number)
             self._tally.drop(number)
             self.leaving.pop(number, None)

@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from fastmem._core import scan
 from fastmem.storage.engine import Engine
 from fastmem.storage.opening import StoreFiles
+from fastmem.storage.promotion import promote
 from tests.crash.directories import BUDGET, SEGMENT, copy, linked_bytes
 from tests.demotion import reclaim
 
@@ -90,7 +91,7 @@ class LogMachine(RuleBasedStateMachine):
     def promote(self, key: bytes) -> None:
         found = self.engine.read(key)
         if found is not None and found[0].word >> 47 & 1:
-            self.engine.promote(*found)
+            promote(self.engine, *found)
 
     @rule(forward=st.booleans())
     def reclaim(self, forward: bool) -> None:
