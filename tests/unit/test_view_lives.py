@@ -16,7 +16,7 @@ from fastmem import SegmentStore
 from fastmem._core.mapping import Mapping
 from fastmem._core.windows import window_of
 from fastmem.storage import value_maps
-from tests.crash.directories import engine_of, open_segments
+from tests.crash.directories import open_segments
 from tests.viewed import SEGMENT, anonymous_bytes, churn
 
 SMALL, LARGE = 40_000, 300_000
