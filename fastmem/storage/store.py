@@ -13,8 +13,6 @@ from fastmem.storage.engine import TIMEOUT_S
 from fastmem.storage.keyed import Durability, KeyedStore
 from fastmem.storage.progress import OnProgress
 
-_ABSENT = object()
-
 
 class SegmentStore(KeyedStore):
     """A mapping on disk, read and written through memory: one log in mapped segments.
@@ -83,20 +81,17 @@ class SegmentStore(KeyedStore):
         not become a value (a class that is gone, another serializer's) are a SerializationError,
         counted as "undecodable".
         """
-        value = self._read_through(encode_key(key))
-        if value is _ABSENT:
+        loaded = self._load(encode_key(key))
+        if loaded is not None and type(loaded) is not Record:
+            self._counters.hits += 1
+            return loaded  # an array
+        found = self._follow(loaded)
+        if found is None:
             self._counters.misses += 1
             return default
+        value = self._decode(*found)
         self._counters.hits += 1
         return value
-
-    def _read_through(self, encoded: bytes) -> Any:
-        """The value of a key, or _ABSENT."""
-        record = self._load(encoded)
-        if type(record) is not Record and record is not None:
-            return record  # an array
-        found = self._follow(record)
-        return _ABSENT if found is None else self._decode(*found)
 
     def get_view(self, key: TierKey, default: Any = None) -> Any:
         """Return a read-only memoryview of the bytes of a key's value where they lie, without a
