@@ -64,8 +64,9 @@ class TieredMemorySystem(TieredVerbs):
 
     L2 takes at most `l2_size_mb` (None: four times L1, at least 64, and at least 8 segments of a
     directory that is there) and demotes its oldest entries to L3, which is unbounded unless
-    `l3_size_mb` is given. Both directories belong to one process at a time. Safe to use from any
-    thread; in a forked child it is closed.
+    `l3_size_mb` is given. Any number of processes have both directories open at once, unless one
+    wants ``"cache"``, which is alone with them. Safe to use from any thread, and in a forked child,
+    where ``"cache"`` is closed.
 
     What a method does in L1, and to the entry below it::
 
@@ -105,8 +106,9 @@ class TieredMemorySystem(TieredVerbs):
     object with ``dumps`` and ``loads`` that takes every value; `allow_pickle`, whether objects of
     other than plain types may go through pickle; `secret_key` (16 to 64 bytes), with which records
     are signed, and without whose signature they are misses; `read_only`, which writes not a byte;
-    `sizer`, bytes of a value for L1's budget; `level` of zstd, 1 to 22. `coherent` and `timeout_s`
-    are for directories shared by processes and have no effect yet: one process opens a directory.
+    `sizer`, bytes of a value for L1's budget; `level` of zstd, 1 to 22. `timeout_s` is how long
+    another process, stopped perhaps, may keep what this one waits for. `coherent` has no effect yet:
+    L1 keeps a key that another process has put or deleted until it lets go of it.
     `progress` is called as ``progress(done_bytes, total_bytes)`` while an opening has to read the
     whole log, because there is no index to be trusted: in the thread that opens, between two files,
     from (0, total) to (total, total). What it raises, the constructor raises, and nothing is lost.

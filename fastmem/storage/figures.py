@@ -45,4 +45,7 @@ def _store_figures(engine: Engine) -> dict[str, object]:
         "redone_records": files.redone_records,
         "dropped_records": files.dropped_records,
         "rebuilt": files.rebuilt,
+        "processes": files.processes[0].count(),
+        "lock_waits": engine.log.waits,
+        "lock_steals": engine.log.steals,
     }

@@ -105,6 +105,18 @@ class Processes:
             return False
         return held_byte(self._fd(), 0, PROCESS_SLOTS) is not None  # its own is not another's
 
+    def count(self) -> int:
+        """How many processes have the directory open for writing. One system call each."""
+        if self.procs is None:
+            return 0
+        found, slot = int(self.slot >= 0), -1
+        while slot + 1 < PROCESS_SLOTS:
+            held = held_byte(self._fd(), slot + 1, PROCESS_SLOTS - slot - 1)
+            if held is None:
+                break
+            found, slot = found + 1, held
+        return found
+
     def refuse_lookers(self) -> None:
         """StoreLockedError while readers hold on to what an opening would change."""
         if not self._lock(LOOKING, exclusive=True):
