@@ -107,8 +107,8 @@ class TieredMemorySystem(TieredVerbs):
     other than plain types may go through pickle; `secret_key` (16 to 64 bytes), with which records
     are signed, and without whose signature they are misses; `read_only`, which writes not a byte;
     `sizer`, bytes of a value for L1's budget; `level` of zstd, 1 to 22. `timeout_s` is how long
-    another process, stopped perhaps, may keep what this one waits for. `coherent` has no effect yet:
-    L1 keeps a key that another process has put or deleted until it lets go of it.
+    another process, stopped perhaps, may keep what this one waits for. `coherent` has no effect
+    yet: L1 keeps a key that another process has put or deleted until it lets go of it.
     `progress` is called as ``progress(done_bytes, total_bytes)`` while an opening has to read the
     whole log, because there is no index to be trusted: in the thread that opens, between two files,
     from (0, total) to (total, total). What it raises, the constructor raises, and nothing is lost.

@@ -19,7 +19,8 @@ class Archive(KeyedStore):
 
     Each record is a frame of its own at zstd `level`, so a read costs microseconds. Once it holds
     2 MiB of values of at most 8 KiB a dictionary is trained on them (in a thread) and stored with
-    it; later records compress against it. Safe to use from any thread, and shared by processes as a SegmentStore is.
+    it; later records compress against it. Safe to use from any thread, and
+    shared by processes as a SegmentStore is.
 
     `progress` is called while an opening reads the whole log, as that of SegmentStore.
 

@@ -29,12 +29,12 @@ class SegmentStore(KeyedStore):
     that opens, between two files, from (0, total) to (total, total). What it raises, the
     constructor raises, and nothing is lost.
 
-    Any number of processes (4,096) open one directory at once, and see each other's puts and deletes
-    when these return. Readers take no lock. Writers take one for less than a microsecond each; who
-    died with it is succeeded, and one that is stopped is waited for, up to `timeout_s`, with a
-    StoreTimeoutError and nothing changed at its end. In a forked child the store goes on; what is
-    `read_only` and came while nobody wrote keeps writers out. A directory that is another's, or
-    holds an archive, is refused as it is: DirectoryRefusedError or FormatError, with the path. So
+    Up to 4,096 processes open one directory at once, and see each other's puts and deletes when
+    these return. Readers take no lock. Writers take one while they append; who died with it is
+    succeeded, and one that is stopped is waited for up to `timeout_s`: then it is a
+    StoreTimeoutError, and nothing has changed. In a forked child the store goes on. What was opened
+    `read_only` while nobody wrote keeps writers out. A directory that is another's, or holds an
+    archive, is refused as it is: DirectoryRefusedError or FormatError, with the path. So
     is the L2 of a memory, whose deletes must reach its L3 too, unless with ``read_only=True``.
 
     >>> import tempfile

@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.crash.directories import open_tiers
 from tests.house.tree import ROOT
 
-WORKERS = 8
+OPTIONS = ["--preload", "--bind=127.0.0.1:0", "--workers=8", "--no-control-socket"]
 
 
 def ask(address: str, path: str) -> tuple[int, str]:
@@ -35,9 +35,7 @@ def test_workers_share_what_was_opened_before_they_were_forked(
     said = tmp_path / "said"
     with said.open("w") as log:
         server = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", "--preload", "--bind=127.0.0.1:0"]
-            + [f"--workers={WORKERS}", "--log-level=debug", "--no-control-socket"]
-            + ["tests.processes.prefork_app:app"],
+            [sys.executable, "-m", "gunicorn", *OPTIONS, "tests.processes.prefork_app:app"],
             cwd=ROOT,
             env={**os.environ, "FASTMEM_AT": str(private_tmp)},
             stderr=log,
