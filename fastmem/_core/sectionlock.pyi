@@ -9,7 +9,13 @@ class _Keeper(Protocol):
 
 class SectionLock:
     def share(
-        self, procs: Descriptor, byte: int, timeout_ns: int, keeper: _Keeper, path: str
+        self,
+        procs: Descriptor,
+        byte: int,
+        line: int,
+        timeout_ns: int,
+        keeper: _Keeper,
+        path: str,
     ) -> None: ...
     def unshare(self) -> None: ...
     def renew(self) -> None: ...

@@ -31,6 +31,7 @@ cdef class SectionLock:
     cdef object keeper
     cdef Descriptor procs
     cdef int64_t byte
+    cdef int64_t line
     cdef int64_t timeout_ns
     cdef str path
     cdef int depth
@@ -41,16 +42,18 @@ cdef class SectionLock:
         self.inner = threading.RLock()
 
     def share(
-        self, Descriptor procs not None, int64_t byte, int64_t timeout_ns, keeper not None,
-        str path not None,
+        self, Descriptor procs not None, int64_t byte, int64_t line, int64_t timeout_ns,
+        keeper not None, str path not None,
     ):
-        """Keep other processes out by a byte of `procs` from now on.
+        """Keep other processes out by a byte of `procs` from now on; who is next in line for it has
+        the byte `line`.
 
         ``keeper.enter_section()`` is called when they are out, and ``keeper.leave_section()``
         before they may come in again; neither for who is in already. For ``keeper.rejoin()`` see
         `renew`.
         """
-        self.procs, self.byte, self.timeout_ns = procs, byte, timeout_ns
+        self.procs, self.timeout_ns = procs, timeout_ns
+        self.byte, self.line = byte, line
         self.keeper, self.path = keeper, path
         self.orphaned = False
 
@@ -106,15 +109,26 @@ cdef class SectionLock:
         self.release()
 
     cdef bint exclude(self, bint blocking) except -1:
+        """Keep other processes out: in two steps, so that who gives the lock back and wants it again
+        comes after the one who waits for it.
+        """
         cdef Descriptor procs = self.procs
-        cdef int64_t until = 0
+        cdef int64_t until = boot_now_ns() + self.timeout_ns if blocking else 0
+        if not self.take_byte(procs, self.line, until):
+            return False
+        try:
+            self.held = self.take_byte(procs, self.byte, until)
+        finally:
+            fm_lock_bytes(procs.fd, self.line, 1, F_UNLCK)
+        return self.held
+
+    cdef bint take_byte(self, Descriptor procs, int64_t byte, int64_t until) except -1:
+        """Lock a byte; False when it is not free and `until` is 0."""
         cdef long nap = FIRST_NAP_NS
-        while fm_lock_bytes(procs.fd, self.byte, 1, F_WRLCK):
-            if not blocking:
-                return False
+        while fm_lock_bytes(procs.fd, byte, 1, F_WRLCK):
             if until == 0:
-                until = boot_now_ns() + self.timeout_ns
-            elif boot_now_ns() > until:
+                return False
+            if boot_now_ns() > until:
                 raise StoreTimeoutError(
                     f"another process has been at work on its files for "
                     f"{self.timeout_ns / 1e9:.3g} s; is it stopped?",
@@ -124,7 +138,6 @@ cdef class SectionLock:
                 fm_nap(nap)
             nap = min(2 * nap, LONGEST_NAP_NS)
             PyErr_CheckSignals()
-        self.held = True
         return True
 
     cdef int let_go(self) except -1:

@@ -6,7 +6,7 @@ from fastmem._core.log import COLD, WARM, Log
 from fastmem._core.sectionlock import SectionLock
 from fastmem._core.turns import wait_for_lock
 from fastmem.storage.opening import StoreFiles
-from fastmem.storage.processes import SECTION
+from fastmem.storage.processes import NEXT, SECTION
 from fastmem.storage.section import Section
 from fastmem.storage.syncing import Syncer
 from fastmem.storage.viewing import Views
@@ -31,7 +31,7 @@ class Membership:
         first = self.files.processes[0]
         if first.slot >= 0 and first.procs is not None:
             path = str(self.files.directory.path)
-            self.lock.share(first.procs, SECTION, self._timeout_ns, self, path)
+            self.lock.share(first.procs, SECTION, NEXT, self._timeout_ns, self, path)
 
     def enter_section(self) -> None:
         self.files.enter_section()

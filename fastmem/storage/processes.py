@@ -7,6 +7,7 @@
     ALONE       shared by all that have it open; the lock of one who wants no other beside him
     SECTION     who is at work on the files: see section.py
     LOOKING     shared by readers that came while nobody wrote, and hold on to what they found
+    NEXT        who is next in line for SECTION
 
 The locks belong to the open file, not to the process: two stores of one process are two, and a
 forked child has its parent's until it closes the file.
@@ -28,11 +29,12 @@ from fastmem.errors import StoreLockedError, StoreTimeoutError, TooManyProcesses
 from fastmem.storage.files import LOCK_FILE, Directory
 from fastmem.storage.values import INCARNATION_MASK
 
-__all__ = ["PROCESSES_FILE_BYTES", "SECTION", "Processes"]
+__all__ = ["NEXT", "PROCESSES_FILE_BYTES", "SECTION", "Processes"]
 
 PROCESSES_MAGIC = b"FMPROCS\0"
 PROCESS_SLOTS = 4096
-OPENING, ALONE, SECTION, LOOKING = range(PROCESS_SLOTS, PROCESS_SLOTS + 4)
+OPENING, ALONE, SECTION, LOOKING, NEXT = range(PROCESS_SLOTS, PROCESS_SLOTS + 5)
+_LOCKED_BYTES = PROCESS_SLOTS + 5
 PROCESSES_FILE_BYTES = -(-PROCESSES_BYTES // PAGE_BYTES) * PAGE_BYTES
 _HEAD = struct.Struct(form("processes", "magic", "format"))
 _LINE_BYTES = 64
@@ -189,6 +191,6 @@ class Processes:
             self.mapping.close()  # again, after an interrupt right here: then it is closed already
             self.mapping = None
         if self.procs is not None and not forked:
-            unlock_bytes(self._fd(), 0, PROCESS_SLOTS + 4)
+            unlock_bytes(self._fd(), 0, _LOCKED_BYTES)
         self.procs = None
         self.slot = -1
