@@ -12,7 +12,7 @@ CORE = Path("fastmem/_core")
 LINUX_ONLY = {
     *("descriptor", "mapping", "ofd", "sectionlock", "lease", "logfiles", "reading", "chores"),
     *("log", "turns", "moves", "scan", "shadowing", "recovery", "rebuild", "appending"),
-    *("damage", "writeback", "guards", "tiered", "windows", "viewing"),
+    *("damage", "coherence", "writeback", "guards", "tiered", "windows", "viewing"),
 }
 
 extensions = [

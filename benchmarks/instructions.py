@@ -10,6 +10,7 @@ is the same for everybody. Needs ``valgrind`` and takes a few minutes.
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import shutil
@@ -41,6 +42,16 @@ def _found(entries: str, name: str) -> Any:
     return next(p for p in (peers.DICT, *peers.L1_PEERS) if p.name == name).make(int(entries))
 
 
+def _memory(*, shared: bool, **keywords: Any) -> Any:
+    place = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, place)
+    memory = peers.ours("TieredMemorySystem")(
+        64, f"{place}/l2", f"{place}/l3", l2_size_mb=16, **keywords
+    )
+    memory._engine.files.super.set("joined", int(shared))
+    return memory
+
+
 # name -> (the cache, the statement that fills it, the statement that is counted)
 CONTENDERS: Final[Mapping[str, tuple[Any, str, str]]] = {
     EMPTY: (dict, "c[k] = 7", "pass"),
@@ -53,6 +64,15 @@ CONTENDERS: Final[Mapping[str, tuple[Any, str, str]]] = {
     "fastmem s3fifo get(k)": (lambda: _l1(policy="s3fifo"), "c[k] = 7", "get(k)"),
     "fastmem s3fifo c[k]": (lambda: _l1(policy="s3fifo"), "c[k] = 7", "c[k]"),
     "fastmem s3fifo put over": (lambda: _l1(policy="s3fifo"), "c[k] = 7", "c[k] = 7"),
+    "memory get(k), alone": (lambda: _memory(shared=False), "c[k] = 7", "get(k)"),
+    "memory c[k], alone": (lambda: _memory(shared=False), "c[k] = 7", "c[k]"),
+    "memory get(k), shared": (lambda: _memory(shared=True), "c[k] = 7", "get(k)"),
+    "memory get(k), coherent": (
+        lambda: _memory(shared=True, coherent=True),
+        "c[k] = 7",
+        "get(k)",
+    ),
+    "memory c[k], coherent": (lambda: _memory(shared=True, coherent=True), "c[k] = 7", "c[k]"),
     "cachebox LRU get(k)": (lambda: _found("1000", "cachebox LRU"), "c[k] = 7", "get(k)"),
     "cachebox LRU c[k]": (lambda: _found("1000", "cachebox LRU"), "c[k] = 7", "c[k]"),
     "cachebox LRU put over": (lambda: _found("1000", "cachebox LRU"), "c[k] = 7", "c[k] = 7"),

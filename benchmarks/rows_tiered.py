@@ -15,6 +15,7 @@ from benchmarks.timing import Absent, Job
 
 SERIALISED: Final = "serialise + store put"
 BARE: Final = "SegmentStore.get"
+ALONE: Final = "alone, not coherent"
 
 
 def _open(scene: Scene, peer: Peer) -> Loaded:
@@ -47,25 +48,38 @@ def _build_put(scene: Scene) -> Field:
     return jobs
 
 
+def _build_coherent(scene: Scene) -> Field:
+    """Beside a memory that is alone: what the comparison costs."""
+    jobs = contenders((TIERED,), lambda peer: _coherent_job(scene, peer))
+    alone = contenders((TIERED,), lambda peer: _hot_job(scene, peer, _open(scene, peer).store))
+    return jobs | {ALONE: alone[OURS]}
+
+
+def _coherent_job(scene: Scene, peer: Peer) -> Job:
+    memory = _open(scene, tiered_peer(OURS, coherent=True)).store
+    memory._engine.files.super.set("joined", 1)  # as if others had the directories open
+    return _hot_job(scene, peer, memory)
+
+
 def _build_hot(scene: Scene) -> Field:
+    jobs = contenders((TIERED,), lambda peer: _hot_job(scene, peer, _open(scene, peer).store))
+    jobs[DICT.name] = _hot_job(scene, DICT, {})
+    return jobs
+
+
+def _hot_job(scene: Scene, peer: Peer, cache: Any) -> Job:
     keys = workloads.user_keys(1000)
     chosen = workloads.take(keys, workloads.hot(scene.scale.operations, len(keys)))
+    for key in keys:
+        cache[key] = 7
+    names = {**peer.names(cache), "c": cache}
+    loop, empty = timing.compile_loop("get(k)", names), timing.compile_loop("pass", names)
 
-    def job(peer: Peer, cache: Any) -> Job:
-        for key in keys:
-            cache[key] = 7
-        names = {**peer.names(cache), "c": cache}
-        loop, empty = timing.compile_loop("get(k)", names), timing.compile_loop("pass", names)
+    def hot() -> float:
+        loop(chosen)
+        return timing.net_ns(loop, empty, chosen)
 
-        def hot() -> float:
-            loop(chosen)
-            return timing.net_ns(loop, empty, chosen)
-
-        return hot
-
-    jobs = contenders((TIERED,), lambda peer: job(peer, _open(scene, peer).store))
-    jobs[DICT.name] = job(DICT, {})
-    return jobs
+    return hot
 
 
 def _build_from_l2(scene: Scene) -> Field:
@@ -119,6 +133,15 @@ ROWS: Final = (
         _build_hot,
         DICT.name,
         (Bar(1.15, DICT.name),),
+    ),
+    Row(
+        "tiered.get.coherent",
+        "the same in a shared directory, coherent",
+        "ns",
+        "tiered.coherent",
+        _build_coherent,
+        ALONE,
+        (Bar(1.25, ALONE),),
     ),
     Row(
         "tiered.get.l2",

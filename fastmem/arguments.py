@@ -37,6 +37,11 @@ def positive(name: str, value: object) -> float:
     return number
 
 
+def bound_ns(seconds: float) -> int:
+    """The nanoseconds of a bound, from one to 146 years."""
+    return min(max(int(seconds * 1e9), 1), 1 << 62)
+
+
 def mebibytes(name: str, value: object, least_bytes: int = 1) -> int:
     """The bytes of a size in MiB, which may be a fraction."""
     size = positive(name, value)

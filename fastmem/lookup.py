@@ -56,6 +56,8 @@ class TieredLookup(TieredL1):
                 return held, None
             found = self._engine.read(encoded, mark=mark)
             if found is not None or raised == self._raised:
+                if self._engine.files.was_shared:
+                    self._held(key)  # what another thread has loaded since may be older: drop it
                 return None, found
 
     def _in_limbo(self, key: object) -> Held | None:
@@ -245,6 +247,7 @@ class TieredLookup(TieredL1):
         l1 = super().stats()
         l1["promotions"] = 0
         l1["demotions"] = self._demoted
+        l1["invalidations"] = self._invalidations
         l1["expirations"] += self._expired_in_limbo
         l1["evictions"] = {"spill_failed": self._spill_failed + self._unspilled}
         return {"l1": l1, "l2": self._engine.stats(WARM), "l3": self._engine.stats(COLD)}

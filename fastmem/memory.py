@@ -31,7 +31,7 @@ from fastmem._core.keys import encode_key
 from fastmem._core.l1 import MISSING
 from fastmem._core.layout import TIER_BIT
 from fastmem._core.tiered import CAUSE_CLEARED, CAUSE_SIZE
-from fastmem.arguments import MIB, directory, flag, mebibytes, positive
+from fastmem.arguments import MIB, bound_ns, directory, flag, mebibytes, positive
 from fastmem.codecs import ValueCodec
 from fastmem.conditional import TieredVerbs
 from fastmem.entries import TierKey
@@ -106,14 +106,19 @@ class TieredMemorySystem(TieredVerbs):
     object with ``dumps`` and ``loads`` that takes every value; `allow_pickle`, whether objects of
     other than plain types may go through pickle; `secret_key` (16 to 64 bytes), with which records
     are signed, and without whose signature they are misses; `read_only`, which writes not a byte;
-    `sizer`, bytes of a value for L1's budget; `level` of zstd, 1 to 22. `timeout_s` is how long
-    another process, stopped perhaps, may keep what this one waits for. `coherent` has no effect
-    yet: L1 keeps a key that another process has put or deleted until it lets go of it.
+    `sizer`, bytes of a value for L1's budget; `level` of zstd, 1 to 22.
     `progress` is called as ``progress(done_bytes, total_bytes)`` while an opening has to read the
     whole log, because there is no index to be trusted: in the thread that opens, between two files,
     from (0, total) to (total, total). What it raises, the constructor raises, and nothing is lost.
 
-    The constructor raises StoreLockedError (another process has a directory), DirectoryRefusedError
+    What another process puts or deletes in the directories is found below at once. With `coherent`
+    no hit in L1 returns what was replaced or deleted elsewhere once that operation has returned,
+    for some nanoseconds a hit; without, a hit may be up to `max_stale_s` (and a tick of the clock)
+    old. All that is not a hit (peek, in, entry, add, incr, compare_and_set, pop, ...) is exact in
+    either case, and so is what a memoized function stores. Listeners hear of this process's changes
+    only. `timeout_s` is how long a change waits for other processes.
+
+    The constructor raises StoreLockedError (another process has a directory for itself, or has one of the two), DirectoryRefusedError
     (its owner, mode, links or file system; L2 and L3 swapped; not the secret_key it was made with),
     FormatError (newer, or a file that bears one of our names and is somebody else's:
     ``l2_path=".git"``), StoreNotFoundError (`read_only`, and no store is there), TypeError,
@@ -141,6 +146,7 @@ class TieredMemorySystem(TieredVerbs):
         policy: Literal["lru", "s3fifo"] = "lru",
         durability: Durability = "process",
         coherent: bool = False,
+        max_stale_s: float = 1.0,
         serializer: Literal["auto"] | Serializer = "auto",
         allow_pickle: bool = True,
         secret_key: bytes | None = None,
@@ -159,6 +165,7 @@ class TieredMemorySystem(TieredVerbs):
             warm_bytes = mebibytes("l2_size_mb", l2_size_mb, LEAST_BUDGET_BYTES)
         if l3_size_mb is not None:
             cold_bytes = mebibytes("l3_size_mb", l3_size_mb, LEAST_BUDGET_BYTES)
+        self.max_stale_s = positive("max_stale_s", max_stale_s)
         self.coherent, self.timeout_s = flag("coherent", coherent), positive("timeout_s", timeout_s)
         super().__init__(l1_bytes, policy=policy, sizer=sizer)
         self._codec = ValueCodec(serializer, allow_pickle=allow_pickle)
@@ -181,7 +188,10 @@ class TieredMemorySystem(TieredVerbs):
         self._expired_in_limbo = 0
         self._spilling = {}
         self._engine.dropped_keys = []
-        self._join(self._engine.log)
+        stale_ns = 0 if coherent else bound_ns(self.max_stale_s)
+        self._join(self._engine.log, None if self._write_back else stale_ns)
+        if self._engine.files.attached:
+            self._expect_others()
         _memories[id(self)] = self
 
     # -- writing -----------------------------------------------------------------------------
@@ -277,10 +287,11 @@ class TieredMemorySystem(TieredVerbs):
             size_bytes,
             engine.contents.deadline_of(record),
             put_ns,
-            encoded,
-            record.word,
+            record,
         ):
             counters.promotions += 1
+        elif engine.files.was_shared:
+            self._held(key)  # what another thread has loaded since may be older: drop it
         if record.word & TIER_BIT and record.read_before:
             promote(engine, record, content)
         if engine.dropped_keys:
@@ -321,6 +332,7 @@ class TieredMemorySystem(TieredVerbs):
                 raise
         self._engine.close()
         super().close()
+        self._part()
         _memories.pop(id(self), None)
 
     def __del__(self) -> None:
@@ -358,6 +370,8 @@ def _after_fork() -> None:
         if memory._log.closed:
             memory._abandon()
             del _memories[id(memory)]
+        else:
+            memory._expect_others()  # the parent, to begin with
 
 
 os.register_at_fork(after_in_child=_after_fork)

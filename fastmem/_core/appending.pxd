@@ -14,9 +14,12 @@ ctypedef struct draft_t:  # what a step is about
     uint64_t digest       # of the key
     bint conditional      # only while `expected` is the key's word; 0: it has no live record
     uint64_t expected
-    bint moved            # by `put_cold`: the expected record's value, and so its version
+    bint moved            # the expected record's value: by `put_cold`, its version too
+    bint stamped          # only while the key's home bucket is `home`, at `stamp`
     uint64_t passed       # by `remove`: the tier's head goes there
     cursor_t cursor       # where the step found the key
+    uint64_t home
+    uint64_t stamp        # see stamp_of. Once DONE, what the step has made of both
     uint64_t word         # what its slot leads to, once DONE
 
 # A step returns DONE, or says why nothing has changed. `change` runs it under the lock.

@@ -8,7 +8,8 @@ from libc.stdint cimport uint64_t
 from libc.string cimport memcpy, memset
 from fastmem._core.hashing cimport xxh3
 from fastmem._core.index cimport (
-    home_of, insert_word, replace_word, split_some, tag_of, wants_growth,
+    change_word, home_of, insert_word, is_at, raise_version, split_some, stamp_of, tag_of,
+    wants_growth,
 )
 from fastmem._core.layout cimport (
     FM_COLD, FM_HEADER_UNITS, FM_POINTER, FM_SEAL, FM_SHADOWS_L3, FM_TIER_BIT,
@@ -72,6 +73,8 @@ cdef int erase(log_t* log, draft_t* draft) noexcept nogil:
     cdef uint64_t old = find_key(log, draft, &older)
     if log.unmapped:
         return NEED_MAPPING
+    if old == 0 and not draft.conditional:
+        raise_version(&log.index, draft.digest)
     if old == 0 or expired(log, older.record) or draft.conditional and old != draft.expected:
         return STALE
     return supersede(log, &log.tier[WARM], draft, old, &older)
@@ -112,6 +115,8 @@ cdef uint64_t find_key(log_t* log, draft_t* draft, place_t* older) noexcept nogi
 
 cdef inline bint is_stale(log_t* log, draft_t* draft, uint64_t old, place_t* older) noexcept nogil:
     """Whether a put may not go on that finds `old`, 0 for none, in the key's slot."""
+    if draft.stamped and not is_at(&log.index, draft.digest, draft.home, draft.stamp):
+        return True
     if not draft.conditional or old == draft.expected:
         return False
     return draft.expected != 0 or not expired(log, older.record)
@@ -153,7 +158,7 @@ cdef inline int supersede(
     if draft.head.kind != FM_TOMBSTONE:
         draft.word = tag_of(&log.index, draft.digest) | tier.bit | room.at
     if old:
-        replace_word(&log.index, &draft.cursor, old, draft.word)
+        change_word(&log.index, &draft.cursor, old, draft.word, draft.moved)
         note_freed(log, old, older)
     elif draft.word and not insert_word(
         &log.index, home_of(&log.index, draft.digest), draft.word
@@ -164,6 +169,7 @@ cdef inline int supersede(
         # Its version is taken before the cold tail passes it: no other record may get it.
         fm_store_release(versions, versions[0] + 1)
     advance(log, tier, record_units(room.record, room.at))
+    draft.stamp = stamp_of(&log.index, draft.digest, &draft.home)
     return DONE
 
 

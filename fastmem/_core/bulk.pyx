@@ -5,8 +5,9 @@ from collections.abc import Mapping
 
 from libc.stdint cimport int64_t, uint32_t
 
+from fastmem._core.cache cimport used
 from fastmem._core.clock cimport deadline_after, ttl_ns
-from fastmem._core.entries cimport lookup_live, mark_use
+from fastmem._core.entries cimport lookup_live
 from fastmem._core.table cimport CAUSE_DELETED, Displaced
 
 from fastmem._core.cache import MISSING
@@ -59,9 +60,7 @@ cdef class BulkVerbs(RemovalVerbs):
         for key in keys_of(keys):
             index = lookup_live(self, key)
             if index:
-                self.hits += 1
-                mark_use(&self.table, index)
-                value = <object>self.table.entries[index].value
+                value = <object>used(self, index)
             else:
                 value = self.miss(key)
                 if value is MISS:

@@ -1,8 +1,9 @@
 """What every verb of a cache is made of: a miss that asks further down, and a store."""
 
-from libc.stdint cimport int64_t, uint64_t
+from cpython.object cimport PyObject
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from fastmem._core.entries cimport Entries
+from fastmem._core.entries cimport Entries, mark_use
 
 
 cdef class Cache(Entries):
@@ -16,3 +17,10 @@ cdef class Cache(Entries):
     cdef object miss(self, object key)
     # A put: measures, installs, releases. `ttl` in nanoseconds, 0 for ever.
     cdef int store(self, object key, object value, int64_t ttl) except -1
+
+
+cdef inline PyObject* used(Cache self, uint32_t index) noexcept:
+    """The value of the live entry at `index`, borrowed: a hit."""
+    self.hits += 1
+    mark_use(&self.table, index)
+    return self.table.entries[index].value

@@ -16,11 +16,12 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from fastmem._core.key_types cimport require_exact
-from fastmem._core.leases cimport Leases
+from fastmem._core.leases cimport Lease, Leases
 from fastmem._core.slots cimport Slot
+from fastmem._core.stamps cimport Stamps, stamp_holds
 from fastmem._core.table cimport (
-    HIT_SHIFT, Displaced, Entry, Table, first_slot, fragment_of, is_exact, is_expired, key_hash,
-    same_key, table_use,
+    HIT_SHIFT, Displaced, Entry, Table, first_slot, fragment_of, hash_at_hand, is_exact, is_expired,
+    key_hash, same_key, table_use,
 )
 
 cdef extern from "Python.h":
@@ -48,6 +49,10 @@ cdef class Entries:
     cdef bint strict_keys
     cdef bint closed_
     cdef Leases leases             # None until something is loaded under a lease
+    # Not 0: others may change what the entries are copies of, and every hit asks `is_fresh`. Leads
+    # to a 0 in a cache that holds no copies.
+    cdef const uint64_t* shared
+    cdef Stamps stamps
     # Bit set of 1 << CAUSE_*: what leaves for one of these is shown to on_victims.
     cdef uint32_t watched
 
@@ -99,6 +104,16 @@ cdef class Entries:
     # threads (if it lets them run) find a victim neither here nor below.
     cdef int on_victims(self, Displaced* out) except -1
 
+    # --- hooks of copies, asked while `shared` is not 0
+    # Whether a hit may return the live entry as it is. Quick: False may also mean that only a
+    # longer look can tell.
+    cdef bint is_fresh(self, uint32_t index) noexcept
+    # After that look: removes the entry and returns True when it is no longer what it was made of.
+    # Runs user code only if it does.
+    cdef bint drop_outdated(self, uint32_t index) except -1
+    # ATOMIC. A lease was granted.
+    cdef void note_lease(self, Lease lease) noexcept
+
     # --- shared by the public methods
     # ValueTooLargeError, or ClosedError.
     cdef int require_room(self, int64_t size_bytes) except -1
@@ -112,6 +127,15 @@ cdef class Entries:
     cdef int expire_at(self, uint32_t index) except -1
     # Removes everything and gives memory back.
     cdef int empty(self) except -1
+
+
+cdef inline const Slot* slot_at_hand(const Table* t, PyObject* key, uint32_t* fragment) noexcept:
+    """Where an exact str whose hash is known has its entry, if anywhere; NULL for other keys."""
+    cdef Py_hash_t hash = hash_at_hand(key)
+    if hash == -1:
+        return NULL
+    fragment[0] = fragment_of(t.seed, hash)
+    return first_slot(t, fragment[0])
 
 
 cdef inline uint32_t lookup_from(
@@ -138,10 +162,12 @@ cdef inline uint32_t lookup(Entries self, object key, uint32_t* fragment) except
 
 
 cdef inline uint32_t lookup_live(Entries self, object key) except? 4294967295:
-    """The live entry of a key, or 0; an expired one leaves."""
+    """The live entry of a key, or 0; one that is expired or outdated leaves."""
     cdef uint32_t fragment, index = lookup(self, key, &fragment)
     if index and is_expired(self.table.entries + index):
         self.expire_at(index)
+        return 0
+    if index and self.shared[0] and not self.is_fresh(index) and self.drop_outdated(index):
         return 0
     return index
 
@@ -152,6 +178,11 @@ cdef inline uint32_t lookup_live(Entries self, object key) except? 4294967295:
 cdef inline void void_lease(Entries self, uint32_t fragment) noexcept:
     if self.leases is not None:
         self.leases.void(fragment)
+
+
+# What most hits need of `is_fresh`: False where that has more to tell.
+cdef inline bint is_exact_copy(Entries self, uint32_t index) noexcept:
+    return index < self.stamps.exact and stamp_holds(&self.stamps, index)
 
 
 cdef inline void mark_use(Table* t, uint32_t index) noexcept:

@@ -34,6 +34,8 @@ cdef extern from "Python.h":
 cdef enum:
     LOOKUP_TRIES = 1000
 
+cdef uint64_t NOBODY = 0
+
 
 cdef inline uint32_t cause_of_replacing(const Entry* entry) noexcept:
     return CAUSE_EXPIRED if is_expired(entry) else CAUSE_REPLACED
@@ -46,6 +48,7 @@ cdef class Entries:
     def __cinit__(self):
         table_init(&self.table, <uint64_t>int.from_bytes(os.urandom(8), "little"))
         self.overhead = ENTRY_OVERHEAD
+        self.shared = &NOBODY
 
     def __dealloc__(self):
         cdef Displaced out = [0, 0, 0]
@@ -210,6 +213,15 @@ cdef class Entries:
 
     cdef int on_victims(self, Displaced* out) except -1:
         return 0
+
+    cdef bint is_fresh(self, uint32_t index) noexcept:
+        return True
+
+    cdef bint drop_outdated(self, uint32_t index) except -1:
+        return False
+
+    cdef void note_lease(self, Lease lease) noexcept:
+        pass
 
     cdef int require_open(self) except -1:
         if self.closed_:

@@ -32,6 +32,8 @@ cdef class Guarded(WriteBack):
         if index:
             if is_expired(self.entry_at(index)):
                 return MISS
+            if self.shared[0] and self.is_outdated(index):
+                return BELOW if self._log.standing(encoded) else MISS
             return <object>self.entry_at(index).value
         if key in self._limbo:
             deadline_ns = self._limbo_deadline[key]

@@ -12,6 +12,9 @@ cdef enum:
     FILL = 5           # mean entries a bucket before the table doubles
     SPLITS_A_PUT = 8   # buckets split in one lock hold while doubling
 
+cdef enum:
+    NO_STAMP = 0xFFFFFFFFFFFFFFFF  # odd, and so the version of no bucket that is at rest
+
 ctypedef struct index_t:
     fm_index* head
     fm_bucket* buckets
@@ -70,6 +73,30 @@ cdef inline uint64_t home_in(uint64_t directory, uint64_t digest) noexcept nogil
     return home
 
 
+cdef inline uint64_t stamp_of(
+    const index_t* index, uint64_t digest, uint64_t* home
+) noexcept nogil:
+    """The version of the key's home bucket, taken before a look at its slots. While the bucket has
+    it, no key of the chain gets, or loses, a value. NO_STAMP where a change is under way.
+    """
+    cdef uint64_t version
+    home[0] = home_of(index, digest)
+    version = fm_load_acquire(&index.buckets[home[0]].version)
+    # A split has the directory lead elsewhere, and then raises this version: read after that, it
+    # would tell nothing of the bucket that the key is in.
+    if version & 1 or home_of(index, digest) != home[0]:
+        return NO_STAMP
+    return version
+
+
+cdef inline bint is_at(
+    const index_t* index, uint64_t digest, uint64_t home, uint64_t stamp
+) noexcept nogil:
+    """Whether `stamp_of` would still say the same, and not that a change is under way."""
+    cdef uint64_t now = 0
+    return stamp != NO_STAMP and stamp_of(index, digest, &now) == stamp and now == home
+
+
 cdef inline void first_slot(const index_t* index, uint64_t home, cursor_t* cursor) noexcept nogil:
     cursor.home = home
     cursor.bucket = &index.buckets[home]
@@ -105,12 +132,16 @@ cdef inline bint next_slot(
 cdef bint next_entry(const index_t* index, cursor_t* cursor, uint64_t* word) noexcept nogil
 cdef void store_slot(
     index_t* index, const cursor_t* cursor, uint64_t word, uint64_t warm, uint64_t cold,
-    uint64_t overflow_next
+    uint64_t overflow_next, bint moved
 ) noexcept nogil
 cdef bint insert_word(index_t* index, uint64_t home, uint64_t word) noexcept nogil
 cdef void replace_word(
     index_t* index, const cursor_t* cursor, uint64_t old, uint64_t word
 ) noexcept nogil
+cdef void change_word(
+    index_t* index, const cursor_t* cursor, uint64_t old, uint64_t word, bint moved
+) noexcept nogil
+cdef void raise_version(index_t* index, uint64_t digest) noexcept nogil
 cdef bint wants_growth(const index_t* index) noexcept nogil
 cdef int split_some(index_t* index) noexcept nogil
 cdef bint index_sound(const index_t* index) noexcept nogil

@@ -4,6 +4,11 @@ One slot store is the unit of change. What belongs to it (the counts, the overfl
 written to the redo line first, so that a death between two stores is finished, not guessed:
 `recover_index` stores the same words again.
 
+A bucket's version rises with every change of a value: odd first, even afterwards. Whoever holds a
+copy of a value knows by it that nobody has put or deleted the key since. A record that moves has
+the same value at another address; the version stays, and copies made of the old bytes, which are
+never overwritten, stay right.
+
 The table doubles bucket by bucket (linear hashing, Litwin 1980): a split looks at one tag bit of
 each slot and reads no record. Sixteen tag bits allow sixteen doublings.
 """
@@ -14,6 +19,8 @@ from fastmem._core.layout cimport (
     fm_load_relaxed, fm_store_relaxed, fm_store_release,
 )
 from fastmem._core.needs cimport CHORE_BUCKETS, CHORE_OVERFLOW
+
+cdef uint64_t MOVED = 1ULL << 63  # in `redo_home`: the home's version stays
 
 
 cdef uint64_t bucket_count(const index_t* index) noexcept nogil:
@@ -37,14 +44,14 @@ cdef bint next_entry(const index_t* index, cursor_t* cursor, uint64_t* word) noe
 
 cdef void store_slot(
     index_t* index, const cursor_t* cursor, uint64_t word, uint64_t warm, uint64_t cold,
-    uint64_t overflow_next
+    uint64_t overflow_next, bint moved
 ) noexcept nogil:
     """Store `word` in the cursor's slot and set the counts, atomically across a death."""
     cdef fm_index* head = index.head
     cdef fm_bucket* home = &index.buckets[cursor.home]
     head.redo_slot = 1 + cursor.bucket_id * 8 + <uint64_t>cursor.slot
     head.redo_word = word
-    head.redo_home = cursor.home
+    head.redo_home = cursor.home | (MOVED if moved else 0)
     head.redo_warm = warm
     head.redo_cold = cold
     head.redo_overflow = overflow_next
@@ -56,13 +63,16 @@ cdef inline void apply_redo(index_t* index, fm_bucket* home, uint64_t* slot) noe
     """The stores of one armed redo line; running them twice ends in the same state."""
     cdef fm_index* head = index.head
     cdef uint64_t version = fm_load_relaxed(&home.version)
-    fm_store_release(&home.version, version | 1)
+    cdef bint moved = head.redo_home & MOVED != 0
+    if not moved:
+        fm_store_release(&home.version, version | 1)
     # First: if the slot is to hold a link, a reader that meets it follows none beyond this bound.
     fm_store_relaxed(&head.overflow_next, head.redo_overflow)
     fm_store_release(slot, head.redo_word)
     head.warm_entries = head.redo_warm
     head.cold_entries = head.redo_cold
-    fm_store_release(&home.version, (version | 1) + 1)
+    if not moved:
+        fm_store_release(&home.version, (version | 1) + 1)
     fm_store_release(&head.redo_armed, 0)
 
 
@@ -70,6 +80,22 @@ cdef void replace_word(
     index_t* index, const cursor_t* cursor, uint64_t old, uint64_t word
 ) noexcept nogil:
     """Change a slot that holds an entry (`old`) to `word`; 0 removes the entry."""
+    change_word(index, cursor, old, word, False)
+
+
+cdef void raise_version(index_t* index, uint64_t digest) noexcept nogil:
+    """Tell of a change that finds nothing to change: what is being loaded for the key is void.
+
+    One store: there are no others that it would have to enclose.
+    """
+    cdef fm_bucket* home = &index.buckets[home_of(index, digest)]
+    fm_store_release(&home.version, (fm_load_relaxed(&home.version) | 1) + 1)
+
+
+cdef void change_word(
+    index_t* index, const cursor_t* cursor, uint64_t old, uint64_t word, bint moved
+) noexcept nogil:
+    """As replace_word; `moved`: by the word of another record of the same value."""
     cdef uint64_t warm = index.head.warm_entries
     cdef uint64_t cold = index.head.cold_entries
     if old & FM_TIER_BIT:
@@ -80,7 +106,7 @@ cdef void replace_word(
         cold += 1
     elif word:
         warm += 1
-    store_slot(index, cursor, word, warm, cold, index.head.overflow_next)
+    store_slot(index, cursor, word, warm, cold, index.head.overflow_next, moved)
 
 
 cdef bint insert_word(index_t* index, uint64_t home, uint64_t word) noexcept nogil:
@@ -96,7 +122,7 @@ cdef bint insert_word(index_t* index, uint64_t home, uint64_t word) noexcept nog
     while next_slot(index, &cursor, &seen):
         last = cursor
         if seen == 0:
-            store_slot(index, &cursor, word, warm, cold, index.head.overflow_next)
+            store_slot(index, &cursor, word, warm, cold, index.head.overflow_next, False)
             return True
     # The chain is full: its last slot becomes a link to a fresh bucket that takes over its word.
     fresh = index.head.overflow_next
@@ -108,7 +134,7 @@ cdef bint insert_word(index_t* index, uint64_t home, uint64_t word) noexcept nog
     seen = last.bucket.slot[LAST_SLOT]
     spill.slot[0] = 0 if seen & FM_LINK_BIT else seen  # a damaged link leads nowhere: drop it
     spill.slot[1] = word
-    store_slot(index, &last, FM_LINK_BIT | fresh, warm, cold, fresh + 1)
+    store_slot(index, &last, FM_LINK_BIT | fresh, warm, cold, fresh + 1, False)
     return True
 
 
@@ -219,13 +245,15 @@ cdef bint recover_index(index_t* index) noexcept nogil:
     cdef uint64_t split = split_of(index)
     cdef uint64_t position
     cdef uint64_t bucket_id
+    cdef uint64_t home
     cdef fm_bucket* bucket
     if not index_sound(index):
         return False
     if head.redo_armed:
         position = head.redo_slot - 1
         bucket_id = position // 8
-        if head.redo_home >= bucket_count(index) or position % 8 >= SLOTS:
+        home = head.redo_home & ~MOVED
+        if home >= bucket_count(index) or position % 8 >= SLOTS:
             return False
         if head.redo_overflow == 0 or head.redo_overflow > index.overflow_room:
             return False
@@ -238,7 +266,7 @@ cdef bint recover_index(index_t* index) noexcept nogil:
             if bucket_id >= bucket_count(index):
                 return False
             bucket = &index.buckets[bucket_id]
-        apply_redo(index, &index.buckets[head.redo_home], &bucket.slot[position % 8])
+        apply_redo(index, &index.buckets[home], &bucket.slot[position % 8])
     if split:
         drop_moved(index, split - 1, 1ULL << (FM_TAG_SHIFT + level - head.initial_level))
     elif level > head.initial_level:

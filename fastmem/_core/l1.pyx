@@ -6,12 +6,13 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int64_t, uint32_t
 
-from fastmem._core.clock cimport coarse_now_ns, deadline_after, ttl_ns
-from fastmem._core.entries cimport lookup, lookup_from, mark_use
+from fastmem._core.cache cimport used
+from fastmem._core.clock cimport deadline_after, ttl_ns
+from fastmem._core.entries cimport is_exact_copy, lookup, lookup_from, slot_at_hand
 from fastmem._core.slots cimport Slot
 from fastmem._core.table cimport (
     CAUSE_EXPIRED, CAUSE_SIZE, ENTRY_OVERHEAD, GHOST_OVERHEAD, LRU, S3FIFO, Entry, Table,
-    first_slot, fragment_of, hash_at_hand, is_expired, new_reference, table_choose, table_use,
+    is_expired, new_reference, table_choose, table_use,
 )
 
 from fastmem._core.cache import MISSING
@@ -30,7 +31,7 @@ cdef extern from "Python.h":
 # They return NULL with an exception set, which the caller passes on as it is.
 ctypedef PyObject* (*fastcall)(PyObject*, PyObject**, Py_ssize_t, PyObject*) noexcept
 ctypedef PyObject* (*rest)(PyObject*, PyObject**, Py_ssize_t, uint32_t, const Slot*) noexcept
-ctypedef PyObject* (*timed)(PyObject*, PyObject**, Py_ssize_t, uint32_t) noexcept
+ctypedef PyObject* (*checked)(PyObject*, PyObject**, Py_ssize_t, uint32_t) noexcept
 
 POLICIES = ("lru", "s3fifo")
 
@@ -50,22 +51,9 @@ cdef PyObject* hit_from(
     if is_expired(self.table.entries + index):
         self.expire_at(index)
         return NULL
-    return used(self, index)
-
-
-cdef inline PyObject* used(L1Cache self, uint32_t index) noexcept:
-    self.hits += 1
-    mark_use(&self.table, index)
-    return self.table.entries[index].value
-
-
-cdef inline const Slot* slot_at_hand(const Table* t, PyObject* key, uint32_t* fragment) noexcept:
-    """Where an exact str whose hash is known has its entry, if anywhere; NULL for other keys."""
-    cdef Py_hash_t hash = hash_at_hand(key)
-    if hash == -1:
+    if self.shared[0] and not self.is_fresh(index) and self.drop_outdated(index):
         return NULL
-    fragment[0] = fragment_of(t.seed, hash)
-    return first_slot(t, fragment[0])
+    return used(self, index)
 
 
 cdef inline PyObject* hit(L1Cache self, PyObject* key) except? NULL:
@@ -76,7 +64,8 @@ cdef inline PyObject* hit(L1Cache self, PyObject* key) except? NULL:
     if slot != NULL:
         entry = self.table.entries + slot.entry
         if slot.fragment == fragment and entry.key == key and not is_expired(entry):
-            return used(self, slot.entry)
+            if not self.shared[0] or self.is_fresh(slot.entry):
+                return used(self, slot.entry)
     return hit_from(self, <object>key, fragment, slot)
 
 
@@ -249,15 +238,25 @@ cdef PyObject* get_rest(
     return <PyObject*>found
 
 
-cdef PyObject* get_timed(
-    PyObject* self, PyObject** arguments, Py_ssize_t count, uint32_t index
+cdef PyObject* get_checked(
+    L1Cache self, PyObject** arguments, Py_ssize_t count, uint32_t index
 ) noexcept:
-    """Few arguments: what is needed after the call to the clock has to be saved across it."""
-    cdef Table* t = &(<L1Cache><void*>self).table
+    """Few arguments: what is needed after the calls has to be saved across them."""
     cdef PyObject* value
-    if coarse_now_ns() >= t.entries[index].deadline_ns:
-        return finish(self, arguments, count, 0, NULL)
-    value = used(<L1Cache><void*>self, index)
+    if is_expired(self.table.entries + index) or self.shared[0] and not self.is_fresh(index):
+        return finish(<PyObject*>self, arguments, count, 0, NULL)
+    value = used(self, index)
+    new_reference(value)
+    return value
+
+
+cdef PyObject* get_copy(
+    L1Cache self, PyObject** arguments, Py_ssize_t count, uint32_t index
+) noexcept:
+    cdef PyObject* value
+    if not is_exact_copy(self, index):
+        return check(<PyObject*>self, arguments, count, index)
+    value = used(self, index)
     new_reference(value)
     return value
 
@@ -265,14 +264,15 @@ cdef PyObject* get_timed(
 # Called through variables, or the compiler would take them in and `get_positional` would save
 # registers that it does not use.
 cdef rest finish = <rest>get_rest
-cdef timed check_time = get_timed
+cdef checked check = <checked>get_checked
+cdef checked compare = <checked>get_copy
 
 
 cdef PyObject* get_positional(
     PyObject* self, PyObject** arguments, Py_ssize_t count, PyObject* names
 ) noexcept:
-    """`get(key)` and `get(key, default)`. What most hits are, the very str that was stored and no
-    deadline, takes no call and counts no reference but the value's; else the rest is another's.
+    """`get(key)` and `get(key, default)`. What most hits are, the very str that was stored, no
+    deadline, not shared, takes no call and counts no reference but the value's; else others go on.
     """
     cdef const Table* t = &(<L1Cache><void*>self).table
     cdef const Slot* slot
@@ -288,8 +288,8 @@ cdef PyObject* get_positional(
     entry = t.entries + slot.entry
     if slot.fragment != fragment or entry.key != arguments[0]:
         return finish(self, arguments, count, fragment, slot)
-    if entry.deadline_ns:
-        return check_time(self, arguments, count, slot.entry)
+    if entry.deadline_ns | <int64_t>(<L1Cache><void*>self).shared[0]:
+        return (check if entry.deadline_ns else compare)(self, arguments, count, slot.entry)
     value = used(<L1Cache><void*>self, slot.entry)
     new_reference(value)
     return value

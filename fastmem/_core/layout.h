@@ -144,7 +144,7 @@ typedef struct {       /* first page of the index */
     uint64_t redo_armed;    /* one slot store and what belongs to it, redone after a death */
     uint64_t redo_slot;     /* 1 + bucket * 8 + slot; overflow buckets count from 2^40 */
     uint64_t redo_word;
-    uint64_t redo_home;
+    uint64_t redo_home;     /* bit 63: the record only moves, and the home's version stays */
     uint64_t redo_warm;
     uint64_t redo_cold;
     uint64_t redo_overflow;

@@ -21,6 +21,8 @@ cdef class Lease:
     cdef readonly object key
     cdef readonly bint held        # granted, and neither void nor ended
     cdef uint32_t fragment
+    cdef uint64_t bucket           # of a memory: the home of the key, and its version when it was
+    cdef uint64_t stamp            # granted
     cdef Lease next                # of the chain
     cdef Leases home
 

@@ -11,8 +11,9 @@ from collections.abc import Coroutine
 from libc.math cimport log
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from fastmem._core.cache cimport used
 from fastmem._core.clock cimport boot_now_ns, coarse_now_ns, ttl_ns
-from fastmem._core.entries cimport lookup_live, mark_use
+from fastmem._core.entries cimport lookup_live
 from fastmem._core.flights cimport ABANDONED, FAILED, LANDED
 from fastmem._core.kept cimport given
 from fastmem._core.leases cimport Leases
@@ -70,9 +71,7 @@ cdef class Loader:
         if index:
             entry = cache.table.entries + index
             deadline = entry.deadline_ns
-            value = <object>entry.value
-            cache.hits += 1
-            mark_use(&cache.table, index)
+            value = <object>used(cache, index)
         else:
             value = cache.miss(key)
             if value is MISS:
@@ -117,6 +116,8 @@ cdef class Loader:
                 cache.leases = leases
         while True:
             flight = cache.leases.enter(fresh, fragment)
+            if flight is fresh:
+                cache.note_lease(flight)
             if flight is fresh or not flight.is_stalled():
                 return flight
             flight.end()
@@ -134,6 +135,7 @@ cdef class Loader:
             if flight.loop is not None and flight.loop is running_loop():
                 # The task that loads it cannot go on before this thread does.
                 self.cache.leases.grant(fresh, flight.fragment)
+                self.cache.note_lease(fresh)
                 fresh.claim(None)
                 return self.lead(fresh, args, kwargs)
             flight.wait()

@@ -10,7 +10,7 @@ cdef class Log(LogChores):
 
     cdef int take(self, step_t step, draft_t* draft) except -1
     cdef uint64_t standing(self, bytes key) except? 1
-    cdef int erase(self, bytes key) except -1
+    cdef int erase(self, bytes key, object expected) except -1
     cdef int ready_to_erase(self, bytes key) except -1
     cdef int aim(self, draft_t* draft, bytes key, uint64_t expected) except -1
     cdef int fill(self, draft_t* draft, bytes key, Draft record, expected) except -1

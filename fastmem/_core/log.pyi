@@ -21,7 +21,9 @@ class LogNeeds(Exception):
 
 class Log(LogChores):
     need: int
-    def put(self, key: bytes, record: Draft, expected: int | None = None) -> bool: ...
+    def put(
+        self, key: bytes, record: Draft, expected: int | None = None, moved: bool = False
+    ) -> bool: ...
     def put_cold(
         self, key: bytes, record: Draft, expected: int | None = None, moved: bool = False
     ) -> bool: ...

@@ -68,16 +68,18 @@ cdef class Log(LogChores):
             raise LogNeeds(outcome)
         return outcome
 
-    def put(self, bytes key not None, Draft record not None, expected=None):
+    def put(self, bytes key not None, Draft record not None, expected=None, bint moved=False):
         """Append a warm record and point the index at it. True when done.
 
         False, and nothing has changed, when `expected` is given and is not the key's word any
         more; 0 is that of a key which is absent or expired. A tombstone clears the key's slot.
+        `moved`: it is the expected record's value, and copies of that stay what they are.
         O(1): one memcpy, two hashes. Raises LogNeeds. Here as in the other steps: what is done
         needs no memory any more, not even for a number that tells of it.
         """
         cdef draft_t draft
         self.fill(&draft, key, record, expected)
+        draft.moved = moved
         return self.take(appending.put_warm, &draft) == needs.DONE
 
     def put_cold(
@@ -126,10 +128,12 @@ cdef class Log(LogChores):
         self.fill_tombstone(&draft, key, 0, None)
         return self.take(appending.make_ready, &draft)
 
-    cdef int erase(self, bytes key) except -1:
-        """Append a tombstone and clear the key's slot. 1 = deleted, 0 = it was not there."""
+    cdef int erase(self, bytes key, object expected) except -1:
+        """Append a tombstone and clear the key's slot. 1 = deleted, 0 = it was not there, or
+        `expected`, unless None, is not its word.
+        """
         cdef draft_t draft
-        self.fill_tombstone(&draft, key, 0, None)
+        self.fill_tombstone(&draft, key, 0, expected)
         return self.take(appending.erase, &draft) == needs.DONE
 
     def delete(self, bytes key not None, expected=None):
@@ -210,7 +214,7 @@ cdef class Log(LogChores):
             raise ValueError(f"body of {length} bytes, inline limit {FM_INLINE_LIMIT}")
         self.aim(draft, key, 0 if expected is None else expected)
         draft.conditional = expected is not None
-        draft.moved = False
+        draft.moved = draft.stamped = False
         draft.body = PyBytes_AS_STRING(record.body)
         draft.head.bcheck = xxh3(draft.body, PyBytes_GET_SIZE(record.body))
         draft.head.deadline_ns = record.deadline_ns

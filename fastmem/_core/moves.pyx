@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 from fastmem._core.appending cimport advance, find_key, tail_room, write_next
-from fastmem._core.index cimport cursor_t, replace_word
+from fastmem._core.index cimport change_word, cursor_t, replace_word
 from fastmem._core.layout cimport (
     FM_HEADER_UNITS, FM_TAG_MASK, FM_TIER_BIT, fm_load_acquire, fm_store_release,
 )
@@ -28,7 +28,7 @@ cdef int forward(log_t* log, draft_t* draft) noexcept nogil:
     if need:
         return need
     draft.word = (old & FM_TAG_MASK) | room.at
-    replace_word(&log.index, &draft.cursor, old, draft.word)
+    change_word(&log.index, &draft.cursor, old, draft.word, True)
     advance(log, &log.tier[WARM], record_units(room.record, room.at))
     return DONE
 

@@ -11,6 +11,8 @@ cdef class Record:
     cdef readonly Window window
     cdef readonly uint64_t word
     cdef readonly uint64_t version
+    cdef readonly uint64_t home    # the bucket that led to it, and
+    cdef readonly uint64_t stamp   # its version before: see stamp_of
     cdef readonly int64_t deadline_ns
     cdef readonly uint64_t written_ms
     cdef readonly uint32_t dictionary
@@ -30,6 +32,7 @@ cdef class LogReader(LogFiles):
     cdef Record sound_record(self, bytes key, uint64_t digest)
     cdef int note_corrupt(self, uint64_t word) except -1
     cdef bint holds(self, bytes key, uint64_t word) except -1
+    cdef bint is_at(self, Record record) except -1
     cdef void touch(self, bytes key) noexcept
 
 cdef Record read_record(uint64_t word, const place_t* place, bint with_body)

@@ -7,6 +7,8 @@ class Record:
     window: Window | None
     word: int
     version: int
+    home: int
+    stamp: int
     deadline_ns: int
     written_ms: int
     dictionary: int

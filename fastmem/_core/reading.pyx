@@ -4,9 +4,9 @@ cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint64_t
 from fastmem._core.hashing cimport xxh3
-from fastmem._core.index cimport bucket_count, cursor_t
+from fastmem._core.index cimport bucket_count, cursor_t, stamp_of
 from fastmem._core.layout cimport (
-    FM_COLD, FM_POINTER, FM_TIER_BIT, fm_record,
+    FM_COLD, FM_POINTER, FM_TIER_BIT, fm_load_acquire, fm_record,
 )
 from fastmem._core.lookup cimport (
     digest_of, find_live, find_word, mark_touched, take_touched,
@@ -115,8 +115,9 @@ cdef class LogReader(LogFiles):
     cdef Record sound_record(self, bytes key, uint64_t digest):
         """The key's record, None when it is absent, expired or, which is noted, damaged."""
         cdef place_t place
-        cdef uint64_t word
+        cdef uint64_t word, stamp, home = 0
         cdef Record record
+        stamp = stamp_of(&self.state.index, digest, &home)  # before the slot
         word = self.live_word(
             PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key), digest, &place
         )
@@ -126,6 +127,8 @@ cdef class LogReader(LogFiles):
         if record.body is None:
             self.note_corrupt(word)
             return None
+        record.home = home
+        record.stamp = stamp
         return record
 
     cdef bint holds(self, bytes key, uint64_t word) except -1:
@@ -136,6 +139,11 @@ cdef class LogReader(LogFiles):
             &self.state,
             digest_of(&self.state, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key)), word, &cursor,
         )
+
+    cdef bint is_at(self, Record record) except -1:
+        """True while the record's bucket has the version that it had before the record was read."""
+        self.require_open()
+        return record.stamp == fm_load_acquire(&self.state.index.buckets[record.home].version)
 
     cdef void touch(self, bytes key) noexcept:
         """Mark a key of the warm tier as used lately, so that reclaim moves it forward rather than

@@ -4,6 +4,7 @@ from typing import Any, Final
 from fastmem._core.drafts import Draft
 from fastmem._core.guards import Guarded
 from fastmem._core.leases import Lease
+from fastmem._core.reading import Record
 
 CAUSE_CLEARED: Final[int]
 CAUSE_DELETED: Final[int]
@@ -30,8 +31,7 @@ class TieredL1(Guarded):
         size_bytes: int,
         deadline_ns: int,
         put_ns: int,
-        encoded: bytes,
-        word: int,
+        record: Record,
     ) -> bool: ...
     def _put_dirty(
         self,

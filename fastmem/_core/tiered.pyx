@@ -3,11 +3,13 @@
 cimport cython
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from fastmem._core.appending cimport draft_t
 from fastmem._core.clock cimport coarse_now_ns
 from fastmem._core.drafts cimport Draft
 from fastmem._core.entries cimport lookup, void_lease
 from fastmem._core.guards cimport Guarded, is_kept
 from fastmem._core.l1 cimport L1Cache
+from fastmem._core.reading cimport Record
 from fastmem._core.sizing cimport size_and_form, size_of
 from fastmem._core.table cimport (
     CAUSE_CLEARED, CAUSE_DELETED, CAUSE_EXPIRED, CAUSE_REPLACED, CAUSE_SIZE, DIRTY, HIT_SHIFT,
@@ -52,7 +54,8 @@ cdef class TieredL1(Guarded):
         True when done; only while `allows` says so of `guard`. Raises LogNeeds, and nothing has
         changed.
         """
-        cdef uint64_t word
+        cdef draft_t draft
+        cdef bint done
         cdef uint32_t event, cause = CAUSE_REPLACED
         # Looked up first: a tuple key may be a RecursionError, which must come before any change.
         cdef uint32_t index = self.find(key)
@@ -63,41 +66,50 @@ cdef class TieredL1(Guarded):
         try:
             if event and not is_kept(guard, value):
                 old = self.old_value(index, key, encoded, &cause)
-            word = self.append_record(encoded, cold, record)
+            done = self.append_record(encoded, cold, record, guard, &draft)
         except BaseException:
             self.drop_event(event)
             raise
+        if not done:
+            self.drop_event(event)
+            if type(guard) is tuple:
+                self.let_go(index)
+            return False
         self.end_event(event, key, old, cause)
         _superseded = self.limbo_take(key)
-        self.hold(key, value, size_bytes, deadline_ns, 0, word)
+        self.hold(key, value, size_bytes, deadline_ns, 0, draft.word, draft.home, draft.stamp)
         return True
 
     def _admit(
         self, key, value, int64_t size_bytes, int64_t deadline_ns, int64_t put_ns,
-        bytes encoded not None, uint64_t word,
+        Record record not None,
     ):
-        """ATOMIC. Hold a loaded value, put at `put_ns`, while `word` is still the key's record.
-
-        True when L1 holds it now.
+        """ATOMIC. Hold a loaded value, put at `put_ns`, unless its key was changed since the record
+        was read. True when L1 holds it now.
         """
-        if not self._log.holds(encoded, word):
+        if not self._log.is_at(record):
             return False
-        return self.hold(key, value, size_bytes, deadline_ns, put_ns, word)
+        return self.hold(
+            key, value, size_bytes, deadline_ns, put_ns, record.word, record.home, record.stamp
+        )
 
     cdef bint hold(
         self, object key, object value, int64_t size_bytes, int64_t deadline_ns, int64_t put_ns,
-        uint64_t word,
+        uint64_t word, uint64_t home, uint64_t stamp,
     ) except -1:
         """Install a clean entry, or make sure that L1 holds no older one. True when installed."""
         cdef Displaced out = [0, 0, 0]
         cdef bint installed = False
+        cdef uint32_t index
         if size_bytes > self.budget:
             self.discard(key, CAUSE_REPLACED, &out)
         else:
             try:
                 self.install(key, value, size_bytes, deadline_ns, word, 0, &out)
+                index = self.find(key)
+                self.note_stamp(index, home, stamp)
                 if put_ns:
-                    self.entry_at(self.find(key)).put_ns = put_ns
+                    self.entry_at(index).put_ns = put_ns
                 installed = True
             except MemoryError:
                 self.discard(key, CAUSE_REPLACED, &out)
@@ -137,7 +149,7 @@ cdef class TieredL1(Guarded):
         _superseded = self.limbo_take(key)
         try:
             if below:
-                self._log.erase(encoded)
+                self._log.erase(encoded, None)
         finally:
             self.release(&out)
         return True
@@ -157,7 +169,7 @@ cdef class TieredL1(Guarded):
         cdef uint32_t index = lookup(self, key, &fragment)
         cdef Entry* entry
         cdef int64_t deadline_ns
-        cdef bint there
+        cdef bint there, bound = value is not MISS and self.shared[0]
         if value is not MISS and not self.is_current(index, key, encoded, value, word):
             return -1
         event = self.take_event()
@@ -165,10 +177,15 @@ cdef class TieredL1(Guarded):
         try:
             if event:
                 old = self.old_value(index, key, encoded, &cause)
-            there = self._log.erase(encoded) == 1  # or LogNeeds, before any change
+            # Or LogNeeds, before any change.
+            there = self._log.erase(encoded, word if bound else None) == 1
         except BaseException:
             self.drop_event(event)
             raise
+        if bound and not there:
+            self.drop_event(event)
+            self.let_go(index)
+            return -1
         self.end_event(event, key, old, cause)
         void_lease(self, fragment)
         if index:
@@ -181,6 +198,15 @@ cdef class TieredL1(Guarded):
         _erased = self.limbo_take(key)
         self.release(&out)
         return there
+
+    cdef int let_go(self, uint32_t index) except -1:
+        """Drop the entry on which a change was to be based that another process came before."""
+        cdef Displaced out = [0, 0, 0]
+        if index:
+            self._invalidations += 1
+            self.discard_at(index, CAUSE_REPLACED, &out)
+            self.release(&out)
+        return 0
 
     def _forget(self, key, bytes encoded not None):
         """ATOMIC. Drop what L1 holds of a key that the last tier evicted, unless it has come back.
@@ -214,12 +240,16 @@ cdef class TieredL1(Guarded):
         cdef Displaced kept = [0, 0, 0]
         self.closed_ = True
         self.discard_all(&kept)
+        self._part()
 
     def _held(self, key):
-        """(value, put_ns, deadline_ns, hits, version, dirty) of a live L1 entry; None."""
+        """(value, put_ns, deadline_ns, hits, word, dirty) of a live L1 entry; None.
+
+        It is what the log has at this moment, whatever the bound of a hit.
+        """
         cdef uint32_t index = self.find_live(key)
         cdef Entry* entry
-        if index == 0:
+        if index == 0 or self.shared[0] and self.drop_outdated(index):
             return None
         entry = self.entry_at(index)
         return (

@@ -11,13 +11,12 @@ at most one of L1 (dirty), limbo and below.
 
 from libc.stdint cimport int64_t, uint64_t
 
+from fastmem._core.appending cimport draft_t
+from fastmem._core.coherence cimport Coherent
 from fastmem._core.drafts cimport Draft
-from fastmem._core.l1 cimport L1Cache
-from fastmem._core.log cimport Log
 
 
-cdef class WriteBack(L1Cache):
-    cdef readonly Log _log
+cdef class WriteBack(Coherent):
     cdef readonly dict _limbo           # key -> value of dirty victims
     cdef readonly dict _limbo_deadline  # key -> deadline_ns
     cdef readonly uint64_t _demoted     # victims that a lower tier has: clean, or written since
@@ -30,9 +29,12 @@ cdef class WriteBack(L1Cache):
 
     cdef int note_use(self, object key) except -1
     cdef bint send_to_limbo(self, object key, object value, int64_t deadline_ns) except -1
-    # ATOMIC. As Log.put, or Log.put_cold, of the record; returns its word, 0 where that returns
-    # False. Raises LogNeeds, and nothing has changed.
-    cdef uint64_t append_record(self, bytes encoded, bint cold, Draft record) except? 1
+    # ATOMIC. As Log.put, or Log.put_cold, of the record; `draft` tells what came of it. With a
+    # guard (see `allows`) only if, other processes included, it still holds. Raises LogNeeds, and
+    # nothing has changed.
+    cdef bint append_record(
+        self, bytes encoded, bint cold, Draft record, object guard, draft_t* draft
+    ) except -1
     # Takes a key out of limbo. The caller keeps the value, whose ``__del__`` may run any code,
     # until everything is whole.
     cdef object limbo_take(self, object key)

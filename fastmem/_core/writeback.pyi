@@ -1,18 +1,17 @@
 from collections.abc import Hashable
 from typing import Any
 
+from fastmem._core.coherence import Coherent
 from fastmem._core.drafts import Draft
-from fastmem._core.l1 import L1Cache
 from fastmem._core.log import Log
 
-class WriteBack(L1Cache[Any, Any]):
-    _log: Log
+class WriteBack(Coherent):
     _limbo: dict[Any, Any]
     _limbo_deadline: dict[Any, int]
     _demoted: int
     _unspilled: int
     _raised: int
-    def _join(self, log: Log) -> None: ...
+    def _join(self, log: Log, max_stale_ns: int | None) -> None: ...
     def _write_victim(
         self,
         key: Hashable,

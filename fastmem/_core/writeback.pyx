@@ -1,10 +1,11 @@
 """`WriteBack`: L1 over a log, with what no lower tier holds yet. See writeback.pxd."""
 
 cimport cython
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t
 
 from fastmem._core cimport appending, needs
 from fastmem._core.appending cimport draft_t
+from fastmem._core.coherence cimport Coherent
 from fastmem._core.drafts cimport Draft
 from fastmem._core.keys cimport encode
 from fastmem._core.l1 cimport L1Cache
@@ -21,12 +22,16 @@ cdef object MISS = MISSING
 
 
 @cython.auto_pickle(False)  # L1Cache refuses it
-cdef class WriteBack(L1Cache):
+cdef class WriteBack(Coherent):
     """Dirty entries, and victims on their way down."""
 
-    def _join(self, Log log not None):
-        """Give the cache its log; once, before first use."""
+    def _join(self, Log log not None, max_stale_ns):
+        """Give the cache its log; once, before first use. `max_stale_ns`: see coherence.pxd; None
+        when nobody else has it open.
+        """
         self._log = log
+        if max_stale_ns is not None:
+            self.follow(log, max_stale_ns)
         self._limbo = {}
         self._limbo_deadline = {}
         self.strict_keys = True
@@ -99,16 +104,15 @@ cdef class WriteBack(L1Cache):
             return False
         return True
 
-    cdef uint64_t append_record(self, bytes encoded, bint cold, Draft record) except? 1:
-        cdef draft_t draft
-        cdef int outcome
-        self._log.fill(&draft, encoded, record, None)
+    cdef bint append_record(
+        self, bytes encoded, bint cold, Draft record, object guard, draft_t* draft
+    ) except -1:
+        self._log.fill(draft, encoded, record, None)
+        self.bind(draft, guard)
         if cold:
             draft.head.flags |= FM_COLD
-            outcome = self._log.take(appending.put_cold, &draft)
-        else:
-            outcome = self._log.take(appending.put_warm, &draft)
-        return draft.word if outcome == needs.DONE else 0
+            return self._log.take(appending.put_cold, draft) == needs.DONE
+        return self._log.take(appending.put_warm, draft) == needs.DONE
 
     def _write_victim(
         self, key, value, int64_t deadline_ns, bytes encoded not None, bint cold,
@@ -118,9 +122,10 @@ cdef class WriteBack(L1Cache):
 
         True when done, False when it was superseded. Raises LogNeeds.
         """
+        cdef draft_t draft
         if self._limbo.get(key, MISS) is not value or self._limbo_deadline[key] != deadline_ns:
             return False
-        self.append_record(encoded, cold, record)
+        self.append_record(encoded, cold, record, None, &draft)
         self._demoted += 1
         _written = self.limbo_take(key)
         return True
@@ -139,16 +144,17 @@ cdef class WriteBack(L1Cache):
 
         Return as `_write_victim` does.
         """
-        cdef uint64_t word
+        cdef draft_t draft
         cdef uint32_t index = self.find(key)
         cdef Entry* entry = self.entry_at(index)
         if index == 0 or not entry.meta & DIRTY or <object>entry.value is not value:
             return False
         if entry.deadline_ns != deadline_ns:
             return False
-        word = self.append_record(encoded, cold, record)
+        self.append_record(encoded, cold, record, None, &draft)
         entry = self.entry_at(index)
-        entry.version = word
+        entry.version = draft.word
+        self.note_stamp(index, draft.home, draft.stamp)
         entry.meta &= ~<uint32_t>DIRTY
         return True
 

@@ -32,7 +32,7 @@ def promote(engine: Engine, record: Record, content: bytes) -> None:
         record.mac_key,
     )
     try:
-        done = engine.provided(engine.log.put, record.key, draft, record.word)
+        done = engine.provided(engine.log.put, record.key, draft, record.word, True)
         # A read promises nothing, so it does not wait for the device.
         if done and (engine.log.chores or engine.log.freed):
             engine.room.do_chores()

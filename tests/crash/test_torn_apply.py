@@ -62,9 +62,12 @@ def stores(before: Path, after: Path, tail_at: int, segment: str) -> Iterator[Pa
     yield f"{folder}/index", REDO + 8, redo[:24]
     yield f"{folder}/index", REDO + 8, redo
     yield f"{folder}/index", REDO, struct.pack("<Q", 1)
+    moved, home = home >> 63, home & (1 << 63) - 1
     home_at = 4096 + 64 * home
     version = u64(old_index, home_at)
-    yield f"{folder}/index", home_at, struct.pack("<Q", version | 1)
+    assert u64(index, home_at) == version + (0 if moved else 2)
+    if not moved:
+        yield f"{folder}/index", home_at, struct.pack("<Q", version | 1)
     bucket, position = divmod(slot - 1, 8)
     if bucket >= OVERFLOW_ID:
         name, slot_at = f"{folder}/overflow", 64 * (bucket - OVERFLOW_ID) + 8 + 8 * position
@@ -74,7 +77,8 @@ def stores(before: Path, after: Path, tail_at: int, segment: str) -> Iterator[Pa
     yield name, slot_at, struct.pack("<Q", new_word)
     for field in (WARM, COLD):
         yield f"{folder}/index", field, index[field : field + 8]
-    yield f"{folder}/index", home_at, struct.pack("<Q", (version | 1) + 1)
+    if not moved:
+        yield f"{folder}/index", home_at, struct.pack("<Q", version + 2)
     yield f"{folder}/index", REDO, struct.pack("<Q", 0)
     if tail_at == COLD_TAIL_AT:  # the version that the record takes, if it takes one
         version = word(after / folder / "super", TAIL_AT)

@@ -48,8 +48,8 @@ def test_the_constructor() -> None:
     assert named.pop("level") == 3
     assert named == {
         "l2_size_mb": None, "l3_size_mb": None, "policy": "lru", "durability": "process",
-        "coherent": False, "serializer": "auto", "allow_pickle": True, "secret_key": None,
-        "read_only": False, "sizer": None, "progress": None,
+        "coherent": False, "max_stale_s": 1.0, "serializer": "auto", "allow_pickle": True,
+        "secret_key": None, "read_only": False, "sizer": None, "progress": None,
     }  # fmt: skip
 
 
