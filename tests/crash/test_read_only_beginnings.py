@@ -13,7 +13,7 @@ from fastmem import SegmentStore, StoreNotFoundError
 from fastmem.storage.files import Directory
 from tests.crash.directories import contents, open_archive, open_segments, open_tiers
 
-STEPS = ("__init__", "lock", "open", "write", "rename", "publish", "create", "sync")
+STEPS = ("__init__", "open", "write", "rename", "publish", "create", "extend", "sync")
 
 
 @pytest.mark.parametrize("opener", [open_segments, open_archive, open_tiers])
