@@ -121,9 +121,10 @@ class TieredMemorySystem(TieredVerbs):
     The constructor raises StoreLockedError (another process has the directories for itself, or one
     of them without the other), DirectoryRefusedError (its owner, mode, links or file system; L2 and
     L3 swapped; not the secret_key it was made with), FormatError (newer, or a file that bears one
-    of our names and is somebody else's: ``l2_path=".git"``), StoreNotFoundError (`read_only`, and no store is there), TypeError,
-    ValueError (such as a budget under 16 MiB, or too small for the segments that are there) and
-    OSError. Whatever was stored is then as it was; empty directories may have been made.
+    of our names and is somebody else's: ``l2_path=".git"``), StoreNotFoundError (`read_only`, and
+    no store is there), TypeError, ValueError (such as a budget under 16 MiB, or too small for the
+    segments that are there) and OSError. Whatever was stored is then as it was; empty directories
+    may have been made.
 
     A memory that is forgotten, or open when the interpreter ends, is closed.
 

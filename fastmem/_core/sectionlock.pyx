@@ -109,8 +109,8 @@ cdef class SectionLock:
         self.release()
 
     cdef bint exclude(self, bint blocking) except -1:
-        """Keep other processes out: in two steps, so that who gives the lock back and wants it again
-        comes after the one who waits for it.
+        """Keep other processes out: in two steps, so that who gives the lock back and wants it
+        again comes after the one who waits for it.
         """
         cdef Descriptor procs = self.procs
         cdef int64_t until = boot_now_ns() + self.timeout_ns if blocking else 0
