@@ -42,7 +42,7 @@ def wait_for_lock(Log log not None, int64_t timeout_ns):
         if dead:
             return succeed(log, dead)
         holder = fm_load_acquire(lease.word)
-        if holder != first:
+        if holder == 0 or holder != first:
             return 0
         if boot_now_ns() > until:
             raise StoreTimeoutError(

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from fastmem import StoreTimeoutError
+from fastmem._core.turns import wait_for_lock
 from tests.crash.directories import engine_of, open_segments
 from tests.processes.writers import writing
 
@@ -41,6 +42,11 @@ def test_a_stopped_holder_delays_writers_and_no_reader(private_tmp: Path) -> Non
             assert engine_of(store).log.waits >= 2
             assert engine_of(store).log.steals == 0
         store.check()
+
+
+def test_a_lock_that_was_freed_meanwhile_is_not_waited_for(private_tmp: Path) -> None:
+    with open_segments(private_tmp) as store:
+        assert wait_for_lock(engine_of(store).log, 100_000_000) == 0
 
 
 def test_a_killed_holder_is_succeeded(private_tmp: Path) -> None:
