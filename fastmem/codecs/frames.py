@@ -74,6 +74,8 @@ class FrameCompressor:
         self.level = whole("level", level, 1, zstandard.MAX_COMPRESSION_LEVEL)
         self._lock = threading.Lock()  # held only while a dictionary is added
         self._codings = {NO_DICTIONARY: self._coding(b"", None)}
+        # Asked for a dictionary that a frame needs and that is not here: to add it, if it can.
+        self.find_missing: Callable[[int], None] | None = None
 
     @property
     def dictionary_ids(self) -> tuple[int, ...]:
@@ -142,6 +144,9 @@ class FrameCompressor:
         or when it declares more than ``size_limit`` bytes (found before anything is allocated).
         """
         coding = self._codings.get(dictionary_id)
+        if coding is None and self.find_missing is not None:
+            self.find_missing(dictionary_id)
+            coding = self._codings.get(dictionary_id)
         if coding is None:
             raise SerializationError(
                 f"compressed with dictionary {dictionary_id}, which is missing"

@@ -45,6 +45,7 @@ class ColdWriter:
             directory,
             frames,
             self._small_values,
+            engine.lock,
             empty=not engine.log.cold_entries,
             read_only=engine.read_only,
         )

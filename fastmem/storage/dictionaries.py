@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 from fastmem._core.hashing import digest
 from fastmem._core.layout import FORMAT, form
+from fastmem._core.sectionlock import SectionLock
 from fastmem.codecs import FrameCompressor, train_dictionary
 from fastmem.errors import ClosedError, CorruptRecordError
 from fastmem.storage.files import Directory
@@ -43,6 +44,7 @@ class Dictionaries:
         directory: Directory,
         frames: FrameCompressor,
         stored: Callable[[], Iterator[bytes]],
+        section: SectionLock,
         *,
         empty: bool,
         read_only: bool,
@@ -50,6 +52,8 @@ class Dictionaries:
         self._directory = directory
         self._frames = frames
         self._stored = stored
+        self._section = section
+        self._loading = threading.RLock()
         self._new_bytes = 0  # of small values, since the archive was last looked at
         self._wanted_bytes = TRAINING_BYTES if empty else 0  # so many are worth a look
         self._attempts = 0
@@ -59,11 +63,22 @@ class Dictionaries:
         self.linked_bytes = 0
         self._last = 0
         self.current = 0
-        for name in sorted(directory.names()):
-            match = _NAME.fullmatch(name)
-            if match:
-                self._load(name, int(match[1]))
+        self.look_for_others()
         self._wants = not read_only and self.current == 0
+        frames.find_missing = self._find_missing
+
+    def look_for_others(self) -> None:
+        """Load those that are stored and not known yet, which other processes have trained."""
+        with self._loading:
+            names = (_NAME.fullmatch(name) for name in self._directory.names())
+            for number in sorted(int(match[1]) for match in names if match):
+                if number > self._last:
+                    self._load(f"dict.{number}", number)
+
+    def _find_missing(self, number: int) -> None:
+        """Called for a frame that names one which is not loaded."""
+        if number > self._last:  # else it is known to be damaged, or gone
+            self.look_for_others()
 
     def _load(self, name: str, number: int) -> None:
         self._last = max(self._last, number)
@@ -134,15 +149,21 @@ class Dictionaries:
             if body is None:
                 self._again_after(TRAINING_BYTES << min(self._attempts, 30))
                 return
-            number = self._last + 1  # above a damaged one too: frames still name that
-            head = _HEAD.pack(DICTIONARY_MAGIC, FORMAT, number, len(body), digest(body))
-            self._directory.write(f"dict.{number}", [head, body], sync=True)
-            self.linked_bytes += self._directory.allocated_bytes(f"dict.{number}")
-            self._frames.add_dictionary(number, body)
-            self.current = self._last = number
+            with self._section:  # another process may have trained one, too
+                self.look_for_others()
+                if self.current == 0:
+                    self._store(body)
         except (OSError, MemoryError, ClosedError) as error:
             log_to.warning("no dictionary for %s: %s", self._directory.path, error)
             self._again_after(TRAINING_BYTES << min(self._attempts, 30))
+
+    def _store(self, body: bytes) -> None:
+        number = self._last + 1  # above a damaged one too: frames still name that
+        head = _HEAD.pack(DICTIONARY_MAGIC, FORMAT, number, len(body), digest(body))
+        self._directory.write(f"dict.{number}", [head, body], sync=True)
+        self.linked_bytes += self._directory.allocated_bytes(f"dict.{number}")
+        self._frames.add_dictionary(number, body)
+        self.current = self._last = number
 
     def _gather(self) -> tuple[list[bytes], int]:
         """Enough of the values that the archive holds, or all of them; and their bytes."""
@@ -157,6 +178,7 @@ class Dictionaries:
 
     def check(self) -> list[str]:
         """Return what is wrong with the numbers and the count of bytes, as sentences."""
+        self.look_for_others()
         problems = []
         there = {
             int(match[1]): self._directory.allocated_bytes(name)

@@ -323,6 +323,8 @@ class Engine(Membership):
         if self.log.orphaned:
             self.abandon()
             return
+        if self.cold is not None and not self.section.depth:
+            self.cold.close()  # first: what trains a dictionary goes to work on files itself
         try:
             with self.lock:
                 self._close()
@@ -336,8 +338,6 @@ class Engine(Membership):
         if self.files.closed:
             return
         self.section.refuse_nested("close")
-        if self.cold is not None:
-            self.cold.close()
         # A closed log: this is a second call, after an interrupt in the first.
         clean = not self.log.closed and (self.read_only or self.large.finish())
         if not self.read_only and not self.log.closed:
