@@ -117,6 +117,7 @@ cdef class LogReader(LogFiles):
         cdef place_t place
         cdef uint64_t word, stamp, home = 0
         cdef Record record
+        self.attend()
         stamp = stamp_of(&self.state.index, digest, &home)  # before the slot
         word = self.live_word(
             PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key), digest, &place
