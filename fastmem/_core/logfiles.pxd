@@ -4,7 +4,7 @@ from libc.stdint cimport uint8_t, uint64_t
 from fastmem._core.descriptor cimport Descriptor
 from fastmem._core.lookup cimport log_t
 from fastmem._core.mapping cimport Mapping
-from fastmem._core.tiers cimport place_t
+from fastmem._core.tiers cimport place_t, tier_t
 
 cdef class LogFiles:
     cdef log_t state
@@ -22,4 +22,5 @@ cdef class LogFiles:
 
     cdef int require_open(self) except -1
     cdef int attend(self) except -1
+    cdef uint64_t lowest(self, const tier_t* tier, uint64_t number) noexcept
     cdef bint reach(self, uint64_t word, place_t* place) except -1

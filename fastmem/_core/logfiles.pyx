@@ -81,15 +81,25 @@ cdef class LogFiles:
         if tier.count and number < tier.first:
             raise ValueError(f"segment {number} is older than the first, {tier.first}")
         self.maps[which, number] = mapping
-        if tier_map(tier, number, mapping.base, mapping.size):
+        if tier_map(tier, self.lowest(tier, number), number, mapping.base, mapping.size):
             del self.maps[which, number]
             raise MemoryError()
 
     def note_gone(self, int which, uint64_t number):
         """Note that there is no segment `number`, nor will be."""
         cdef tier_t* tier = &self.state.tier[which]
-        if (tier.count == 0 or number >= tier.first) and tier_map(tier, number, NULL, 0):
+        if tier.count and number < tier.first:
+            return
+        if tier_map(tier, self.lowest(tier, number), number, NULL, 0):
             raise MemoryError()
+
+    cdef uint64_t lowest(self, const tier_t* tier, uint64_t number) noexcept:
+        """The oldest segment that may still be asked for, at most `number`. The first that is
+        mapped is the oldest there is, unless other processes began some before.
+        """
+        if not self.state.shared:
+            return number
+        return min(number, fm_load_acquire(tier.head) >> tier.shift)
 
     def drop_segment(self, int which, uint64_t number):
         """Unmap a segment that no slot leads to any more. Return its mapping."""

@@ -71,7 +71,9 @@ cdef void tier_init(
     tier_t* tier, uint64_t* tail, uint64_t* head, uint64_t bit, uint64_t segment_bytes,
     uint64_t salt,
 ) noexcept nogil
-cdef int tier_map(tier_t* tier, uint64_t number, char* base, uint64_t size) noexcept nogil
+cdef int tier_map(
+    tier_t* tier, uint64_t lowest, uint64_t number, char* base, uint64_t size
+) noexcept nogil
 cdef void tier_unmap(tier_t* tier, uint64_t number) noexcept nogil
 cdef bint is_unmapped(const tier_t* tiers, uint64_t word) noexcept nogil
 cdef bint locate(const tier_t* tiers, uint64_t word, place_t* place) noexcept nogil

@@ -23,11 +23,13 @@ cdef void tier_init(
         tier.shift += 1
 
 
-cdef int tier_map(tier_t* tier, uint64_t number, char* base, uint64_t size) noexcept nogil:
-    """Take a segment in, none older than the first; with NULL note that it is gone. -1 when there
-    is no memory; nothing changed.
+cdef int tier_map(
+    tier_t* tier, uint64_t lowest, uint64_t number, char* base, uint64_t size
+) noexcept nogil:
+    """Take a segment in, none older than the first; with NULL note that it is gone. None
+    older than `lowest` will come. -1 when there is no memory; nothing changed.
     """
-    cdef uint64_t first = tier.first if tier.count else number
+    cdef uint64_t first = tier.first if tier.count else lowest
     cdef uint64_t wanted = number - first + 1
     cdef segment_t* grown
     if wanted > tier.room:

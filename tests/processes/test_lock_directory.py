@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -72,6 +73,17 @@ def test_a_second_opener_joins(private_tmp: Path, opener: Any) -> None:
     with opener(private_tmp) as store:
         assert contents(store) == {"l": [2], "large": b"x" * 300_000}
         assert engine_of(store).files.was_clean
+
+
+@pytest.mark.parametrize("opener", [open_segments, open_archive, open_tiers])
+def test_one_that_came_before_the_first_segment_finds_all(private_tmp: Path, opener: Any) -> None:
+    values = {number: random.Random(number).randbytes(100_000) for number in range(30)}
+    with opener(private_tmp) as store, opener(private_tmp) as other:
+        store.update(values)
+        other.put("last", 1)  # into the newest segment, the first that this one maps
+        assert [number for number in values if other.get(number) != values[number]] == []
+        assert store.get("last") == 1
+        other.check()
 
 
 def test_a_memory_takes_both_directories_or_neither(private_tmp: Path) -> None:
