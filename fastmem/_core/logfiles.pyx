@@ -215,7 +215,8 @@ cdef class LogFiles:
 
     def map_missing(self):
         """Map the segment that a step could not go on without: what NEED_MAPPING asks for. False
-        when it is not there.
+        when it is not there and should be; True too when it has gone, for then the step finds
+        another way, or the word that led there damaged.
         """
         cdef uint64_t word = self.state.unmapped
         cdef int which = 1 if word & FM_TIER_BIT else 0
@@ -227,7 +228,7 @@ cdef class LogFiles:
             which, (word & FM_LOCATION_MASK) >> self.state.tier[which].shift
         )
         self.require_open()
-        return mapped
+        return mapped or not is_unmapped(self.state.tier, word)
 
     cdef bint reach(self, uint64_t word, place_t* place) except -1:
         """As `locate`, having mapped the segment."""

@@ -66,7 +66,7 @@ cdef class SectionLock:
         """In a forked child: be free, whatever thread of the parent had it. Who takes it next is
         one of the processes first, by ``keeper.rejoin()``, which is to share it again.
         """
-        self.orphaned = self.procs is not None
+        self.orphaned |= self.procs is not None  # of one that was orphaned itself, it stays so
         self.procs = None
         self.held = False
         self.inner = threading.RLock()

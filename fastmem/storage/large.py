@@ -29,6 +29,7 @@ class LargeWriter:
         footprint = values.footprint(len(body) + len(key))
         engine.room.require(tier, footprint)
         engine.room.owe()
+        engine.be_member()
         number = values.new_number()
         done = False
         try:

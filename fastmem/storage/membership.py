@@ -45,11 +45,17 @@ class Membership:
             self.files.rejoin()
             self._share_section()
 
+    def be_member(self) -> None:
+        """In a forked child: be a process of one's own, if it is none yet."""
+        if self.log.orphaned:
+            with self.lock:  # which begins with that
+                pass
+
     def wait_for_lock(self) -> None:
         """Wait until the write lock may be had. StoreTimeoutError, and nothing has changed."""
         if self.log.orphaned:
-            with self.lock:
-                return
+            self.be_member()
+            return
         steals = self.log.steals
         redone = wait_for_lock(self.log, self._timeout_ns)
         if self.log.steals != steals:

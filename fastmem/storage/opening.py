@@ -364,6 +364,8 @@ class StoreFiles(OrphanFiles):
             if clean and not self.read_only and not log.closed and self._is_last():
                 self._digest_index()
                 self.super.clean = True
+            if not self.read_only and not log.closed and log.shared and not log.orphaned:
+                self.super.set("section", 0)  # a close is no death at work
             log.close()
         self._release(forked=False)
 

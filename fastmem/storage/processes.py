@@ -181,16 +181,31 @@ class Processes:
             now, _open = _LINE.unpack_from(view, _FIRST_LINE + slot * _LINE_BYTES)
         return bool(now & INCARNATION_MASK == incarnation)
 
-    def leave(self, *, forked: bool = False) -> None:
-        """Give up every lock. `forked`: they are the parent's, and only the file is closed."""
-        if self.mapping is not None and not forked:
+    def withdraw(self) -> None:
+        """Give up what `begin` and what followed it took, after a failure: a forked child may try
+        again. What is mapped stays.
+        """
+        if self.procs is None or self.procs.fd < 0:  # it did not come to this one
+            return
+        if self.slot >= 0:
+            self._note_end()
+        unlock_bytes(self._fd(), 0, _LOCKED_BYTES)
+        self.procs, self.slot = None, -1
+
+    def _note_end(self) -> None:
+        if self.mapping is not None:
             with contextlib.suppress(ValueError), memoryview(self.mapping) as view:
                 at = _FIRST_LINE + self.slot * _LINE_BYTES
                 _LINE.pack_into(view, at, self.incarnation, 0)
+
+    def leave(self, *, forked: bool = False) -> None:
+        """Give up every lock. `forked`: they are the parent's, and only the file is closed."""
+        if self.slot >= 0 and not forked:
+            self._note_end()
         if self.mapping is not None:
             self.mapping.close()  # again, after an interrupt right here: then it is closed already
             self.mapping = None
-        if self.procs is not None and not forked:
+        if self.procs is not None and self.procs.fd >= 0 and not forked:
             unlock_bytes(self._fd(), 0, _LOCKED_BYTES)
         self.procs = None
         self.slot = -1

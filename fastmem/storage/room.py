@@ -264,7 +264,7 @@ class Room:
         """
         try:
             self._take_turn()
-        except MemoryError as error:
+        except (OSError, MemoryError) as error:  # another process may be stopped at work on files
             self._log.chores |= CHORE_PAY
             self.unpaid = True
             self.note_failure(error)

@@ -16,7 +16,7 @@ from fastmem._core.layout import PAGE_BYTES
 from fastmem._core.log import CHORE_PAY
 from fastmem.codecs import Authenticator
 from fastmem.errors import ClosedError, FormatError, StoreError, StoreLockedError
-from fastmem.storage import partners
+from fastmem.storage import index_head, partners
 from fastmem.storage.files import Directory
 from fastmem.storage.indexing import IndexFiles
 from fastmem.storage.keying import refuse_other_key
@@ -25,10 +25,9 @@ from fastmem.storage.processes import Processes
 from fastmem.storage.segments import Segments
 from fastmem.storage.strangers import leftovers
 from fastmem.storage.superblock import ARCHIVE_MAGIC, STORE_MAGIC, Superblock, refuse_foreign
-from fastmem.storage.values import number_in, owner_of
+from fastmem.storage.values import INCARNATION_MASK, number_in, owner_of
 
 _REBUILT = "its index was made anew by a process that opened it; open it again"
-_DIED = (1 << 64) - 1  # in place of who is at work: somebody was when he died
 
 
 class SharedFiles(IndexFiles):
@@ -114,7 +113,7 @@ class SharedFiles(IndexFiles):
             if self.attached:
                 self.super.set("joined", self.super.get("joined") + 1)
                 if first.heir:
-                    self.super.set("section", _DIED)
+                    self.note_death()
         elif not self.attached:
             for processes in self.processes:
                 processes.look()
@@ -137,15 +136,30 @@ class SharedFiles(IndexFiles):
         StoreError when the store was opened anew meanwhile, by one who found nobody, and its index
         is another one.
         """
-        for processes in self.processes:
-            processes.begin(self.timeout_s)
-            processes.be_alone(alone=False)
-        if self._index_place() != self._attached_place:
-            raise StoreError(_REBUILT, self.directory.path)
-        self.super.clean = False  # if its parent closed it, and was the last
-        self.attached = True
-        self._settle_in()
+        try:
+            for processes in self.processes:
+                processes.begin(self.timeout_s)
+            self._find_others()
+            self._refuse_other_index()
+            self.super.clean = False  # if its parent closed it, and was the last
+            self.attached = True
+            self._settle_in()
+        except BaseException:
+            for processes in self.processes:
+                processes.withdraw()
+            raise
         self._listed = (-1, -1)
+
+    def _refuse_other_index(self) -> None:
+        """StoreError when the index was made anew, or the archive opened without this store since,
+        so that what the index says of it may be overwritten.
+        """
+        same = self._index_place() == self._attached_place
+        if same and self.archive is not None:
+            opens = index_head.archive_opens(self._index)
+            same = self.archive.owner()[0] == self.super.uuid and self.archive.get("opens") == opens
+        if not same:
+            raise StoreError(_REBUILT, self.directory.path)
 
     def _is_last(self) -> bool:
         """True when nobody else has the store open; nobody will then until this one has closed."""
@@ -223,8 +237,8 @@ class SharedFiles(IndexFiles):
         for directory in self.directories:
             for name in leftovers(directory):
                 number = number_in(name)
-                # A dictionary may be another's who lives, and does not lie about for long.
-                if ".dict." not in name and (number is None or not self.is_anothers(number)):
+                # A dictionary may be somebody's who lives, and does not lie about for long.
+                if ".dict." not in name and (number is None or not self.is_somebodys(number)):
                     directory.unlink(name)
         self.remove_orphans()
         self.died = False
@@ -250,6 +264,13 @@ class SharedFiles(IndexFiles):
         before = self.log.note_value_change()
         if before == self._listed[1]:
             self._listed = self._listed[0], before + 1
+
+    def is_somebodys(self, number: int) -> bool:
+        """True for a value file of a process that lives, be it this one."""
+        slot, incarnation = owner_of(number)
+        first = self.processes[0]
+        own = slot == first.slot and incarnation == first.incarnation & INCARNATION_MASK
+        return own or self.is_anothers(number)
 
     def is_anothers(self, number: int) -> bool:
         """True for a value file of another process that lives: it may have no record yet."""

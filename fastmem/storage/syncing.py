@@ -126,7 +126,8 @@ class Syncer:
                 length = min(last * UNIT_BYTES, mapping.size) - first * UNIT_BYTES
                 if length > 0:  # else the file was cut before that
                     mapping.sync(first * UNIT_BYTES, length)
-        if not self._each_put or segments.listed_anew:
+        if not self._each_put or segments.listed_anew or values.listed_anew:
+            values.listed_anew = False
             segments.sync_names()
 
     # -- value files -------------------------------------------------------------------------

@@ -97,6 +97,7 @@ class ValueFiles:
         self._doomed: list[tuple[tuple[int, int], int]] = []
         self.unsynced: set[int] = set()
         self._foreign: set[int] = set()  # of other processes, that may be unsynced
+        self.listed_anew = False  # their names may be, too
         self._owner = 0  # the part of a new number that tells whose it is
         self._counts = itertools.count(int.from_bytes(os.urandom(4), "little"))
         self._sharer: Sharer | None = None
@@ -134,6 +135,7 @@ class ValueFiles:
         """Take in what other processes have written and removed. What one of them is about to put
         counts from here on, too.
         """
+        self.listed_anew = True
         counted = self.numbers()  # first: what other threads write meanwhile stays
         there = dict(self._listed())
         for number in counted:

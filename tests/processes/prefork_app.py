@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -19,5 +20,6 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
     verb, key = environ["PATH_INFO"].strip("/").split("/")
     if verb == "put":
         memory.put(key, os.getpid())
+        time.sleep(0.005)  # or one worker would do it all
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [f"{os.getpid()} {memory.get(key)}".encode()]

@@ -1,0 +1,77 @@
+"""Children of children, many at once, and those that cannot go on."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fastmem import StoreLockedError
+from tests.children import forked
+from tests.crash.directories import contents, open_segments, open_tiers
+from tests.processes.test_creating import at_once
+
+LARGE = 400_000
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+
+
+def test_the_child_of_an_idle_child_goes_on(private_tmp: Path) -> None:
+    with open_segments(private_tmp) as store:
+        store.put("k", 1)
+
+        def work() -> str:
+            return forked(lambda: (store.put("grandchild", store.get("k")), "done")[1])
+
+        assert forked(work) == "done"
+        assert store.get("grandchild") == 1
+
+
+def test_children_that_put_large_values_at_once(private_tmp: Path) -> None:
+    with open_segments(private_tmp) as store:
+        store.put("k", 1)
+
+        def work(number: int) -> None:
+            store.put(number, bytes([number]) * LARGE)
+            store.put((number, "again"), bytes([number]) * LARGE)
+
+        assert at_once(work) == [0, 0, 0]
+        expected: dict[Any, Any] = {"k": 1}
+        for n in range(3):
+            expected[n] = expected[n, "again"] = bytes([n]) * LARGE
+        assert contents(store) == expected
+        store.check()
+
+
+def test_a_child_that_may_not_join_holds_up_nobody(private_tmp: Path) -> None:
+    """Its parent has closed the store, and a reader has come who wants it to stay as it is."""
+    open_tiers(private_tmp).close()
+    memory = open_tiers(private_tmp)
+    memory.put("k", 1)
+    wait, go = os.pipe()
+    done, told = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(go)
+        os.read(wait, 1)
+        said = b"put"
+        try:
+            memory.put("k", 2)
+        except StoreLockedError:
+            said = b"locked"
+        os.write(told, said)
+        os._exit(0)
+    memory.close()
+    try:
+        with open_tiers(private_tmp, read_only=True) as looker:
+            os.write(go, b".")
+            assert os.read(done, 10) == b"locked"
+            assert looker.get("k") == 1
+        with open_tiers(private_tmp, timeout_s=0.5) as memory:
+            assert memory.get("k") == 1
+    finally:
+        os.waitpid(child, 0)
+        for descriptor in (wait, go, done, told):
+            os.close(descriptor)
