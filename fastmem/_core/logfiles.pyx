@@ -172,6 +172,10 @@ cdef class LogFiles:
         self.state.lease.processes = page
         self.state.touched = page.touched
 
+    def withdraw(self):
+        """In a forked child that could not join after all: it has no name for the lock again."""
+        self.state.lease.me = 0
+
     @property
     def waits(self):
         """How often this process has waited for the write lock."""

@@ -145,6 +145,7 @@ class SharedFiles(IndexFiles):
             self.attached = True
             self._settle_in()
         except BaseException:
+            self.log.withdraw()  # first: without its byte the name would be a dead one's
             for processes in self.processes:
                 processes.withdraw()
             raise

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from fastmem import StoreLockedError
+from fastmem.storage.processes import Processes
 from tests.children import forked
 from tests.crash.directories import contents, open_segments, open_tiers
 from tests.processes.test_creating import at_once
@@ -43,6 +44,30 @@ def test_children_that_put_large_values_at_once(private_tmp: Path) -> None:
             expected[n] = expected[n, "again"] = bytes([n]) * LARGE
         assert contents(store) == expected
         store.check()
+
+
+def test_a_child_that_is_interrupted_while_it_joins_has_not_joined(
+    private_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_segments(private_tmp) as store:
+        store.put("k", 1)
+        log = store._engine.log
+
+        def work() -> str:
+            def interrupted(self: Processes) -> None:
+                raise KeyboardInterrupt
+
+            with monkeypatch.context() as patched:
+                patched.setattr(Processes, "stay", interrupted)
+                with pytest.raises(KeyboardInterrupt):
+                    store.put("k", 2)
+            assert log.orphaned
+            store.put("k", 3)
+            assert not log.orphaned
+            return "done"
+
+        assert forked(work) == "done"
+        assert store.get("k") == 3
 
 
 def test_a_child_that_may_not_join_holds_up_nobody(private_tmp: Path) -> None:
