@@ -12,13 +12,19 @@ from pathlib import Path
 
 import pytest
 
-from fastmem import StoreTimeoutError
+from fastmem import SegmentStore, StoreTimeoutError
 from fastmem._core.turns import wait_for_lock
 from tests.crash.directories import engine_of, open_segments
 from tests.processes.writers import writing
 
 SMALL, LARGE = 3_000, 300_000
 OWN_PIDS = ("unshare", "--pid", "--fork", "--kill-child")
+
+
+def check_at_rest(store: SegmentStore) -> None:
+    """Check a store whose last writer was killed, with the lock perhaps: a put succeeds it."""
+    store.put("at rest", 1)
+    store.check()
 
 
 def test_a_stopped_holder_delays_writers_and_no_reader(private_tmp: Path) -> None:
@@ -41,7 +47,7 @@ def test_a_stopped_holder_delays_writers_and_no_reader(private_tmp: Path) -> Non
             assert store.get("k") == "after"
             assert engine_of(store).log.waits >= 2
             assert engine_of(store).log.steals == 0
-        store.check()
+        check_at_rest(store)
 
 
 def test_a_lock_that_was_freed_meanwhile_is_not_waited_for(private_tmp: Path) -> None:
@@ -78,7 +84,7 @@ def test_one_stopped_at_work_on_files_delays_only_who_needs_them(private_tmp: Pa
             writer.go_on()
             store.put("large", b"x" * LARGE)
         assert store.get("large") == b"x" * LARGE
-        store.check()
+        check_at_rest(store)
 
 
 def test_one_killed_at_work_on_files_leaves_none_behind(private_tmp: Path) -> None:
@@ -118,4 +124,4 @@ def test_processes_with_equal_pids_are_told_apart(private_tmp: Path) -> None:
             one.kill()
             store.put("k", 2)  # its namesake lives, and it does not
             assert store.get("k") == 2
-        store.check()
+        check_at_rest(store)
