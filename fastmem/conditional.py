@@ -171,7 +171,7 @@ class TieredVerbs(TieredWriting):
         put = 0
         try:
             for key, value, parts in coded:
-                self._store(key, value, deadline, None, parts)
+                self._store_coded(key, value, deadline, parts)
                 put += 1
         except BaseException as error:
             error.add_note(f"put_many put {put} of {len(coded)} pairs")

@@ -16,7 +16,7 @@ from fastmem._core.l1 import MISSING
 from fastmem._core.layout import TIER_BIT
 from fastmem._core.log import COLD, WARM, Record
 from fastmem._core.sizing import measure
-from fastmem._core.tiered import TieredL1
+from fastmem._core.through import Through
 from fastmem.arguments import MIB
 from fastmem.codecs import ValueCodec
 from fastmem.entries import MemoryEntry, MemoryTier, TierKey
@@ -30,7 +30,7 @@ __all__ = ["TieredLookup"]
 Held = tuple[Any, int, int, int, int, bool]  # see TieredL1._held
 
 
-class TieredLookup(TieredL1):
+class TieredLookup(Through):
     """The reading half of TieredMemorySystem. A key goes down from L1 through limbo to below, and
     comes up only with `raised` counted: every lookup goes the same way and then looks at that.
     """

@@ -7,11 +7,12 @@ its methods stand in a chain of classes, each in one file, by what they do::
     _core/writeback.WriteBack L1 over a log: dirty entries, victims on their way down
     _core/guards.Guarded      what a change looks at first
     _core/tiered.TieredL1     steps on L1 and the log that must be one step (_commit, _erase, ...)
+    _core/through.Through     put, []=, and a miss of L1: compiled for plain values
     lookup.TieredLookup       looks below, moves nothing: peek, entry, in, len, iteration, stats
     writing.TieredWriting     bytes on their way down: _store, spilling, write-back
     conditional.TieredVerbs   looks, then writes: add, incr, compare_and_set, pop, put_many, ...
-    memory.TieredMemorySystem (here) opens, changes, closes: put, delete, clear, flush, close;
-                              and _load, which the compiled `get` calls on a miss
+    memory.TieredMemorySystem (here) opens, changes, closes: delete, clear, flush, close; and
+                              _load, for a miss that is more than a plain value in L2
 
 What lies below L1 is no base class but an object: `storage.engine.Engine`, as ``self._engine``.
 """
@@ -22,11 +23,9 @@ import logging
 import os
 import weakref
 from collections.abc import Callable, MutableMapping
-from datetime import timedelta
 from functools import partial
 from typing import Any, Literal, Self
 
-from fastmem._core.clock import deadline_ns
 from fastmem._core.keys import encode_key
 from fastmem._core.l1 import MISSING
 from fastmem._core.layout import TIER_BIT
@@ -193,22 +192,20 @@ class TieredMemorySystem(TieredVerbs):
         self._join(self._engine.log, None if self._write_back else stale_ns)
         if self._engine.files.attached:
             self._expect_others()
+        # A dirty entry is nowhere below, a secret key signs, and "disk" waits: the long way.
+        reads = durability != "cache" and secret_key is None
+        self._serve(
+            self._codec,
+            *self._engine.counters,
+            self._engine.dropped_keys,
+            self._engine.room.provide,
+            self._engine.settle,
+            reads=reads,
+            writes=reads and durability == "process" and not read_only,
+        )
         _memories[id(self)] = self
 
     # -- writing -----------------------------------------------------------------------------
-
-    def put(self, key: Any, value: Any, ttl_seconds: float | timedelta | None = None) -> None:
-        """Store a value under a key, replacing its value and deadline.
-
-        In "process" and "disk" it is in L2's log when this returns (encoding, two hashes, one
-        memcpy; in "disk" also a device write shared with concurrent puts). A value too large for
-        one tier goes to the next. KeyTypeError, ValueError (ttl_seconds not above zero),
-        SerializationError, ValueTooLargeError, OSError: nothing changed. But in "disk" an OSError
-        of the device's own write comes when the value is in its place: it stays, is readable, and
-        may not survive power loss; every later change is a StoreError, until the memory is
-        reopened.
-        """
-        self._store(key, value, deadline_ns(ttl_seconds), None)
 
     def delete(self, key: Any) -> bool:
         """Remove the key from every tier. True when it was there."""
@@ -259,7 +256,9 @@ class TieredMemorySystem(TieredVerbs):
     # -- the two hooks -----------------------------------------------------------------------
 
     def _load(self, key: TierKey) -> Any:
-        """A miss of L1: look below, promote what is found. MISSING when it is nowhere."""
+        """A miss of L1 that takes more than one plain record: look below, promote what is found.
+        MISSING when it is nowhere.
+        """
         encoded = encode_key(key)
         engine = self._engine
         if self._write_back:
@@ -340,9 +339,6 @@ class TieredMemorySystem(TieredVerbs):
         # _engine is missing when the constructor failed.
         if getattr(self, "_engine", None) is not None and not self.closed:
             self.close()
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        self.put(key, value)
 
     def __delitem__(self, key: Any) -> None:
         if not self.delete(key):

@@ -2,6 +2,7 @@
 
 import reprlib
 from collections.abc import Mapping
+from itertools import islice
 
 from libc.stdint cimport int64_t, uint32_t
 
@@ -55,18 +56,27 @@ cdef class BulkVerbs(RemovalVerbs):
         {'a': 1, 'b': None}
         """
         cdef dict found = {}
-        cdef uint32_t index
         self.require_open()
-        for key in keys_of(keys):
-            index = lookup_live(self, key)
-            if index:
-                value = <object>used(self, index)
-            else:
-                value = self.miss(key)
-                if value is MISS:
-                    continue
-            found[key] = value
+        drawn = iter(keys_of(keys))
+        while some := list(islice(drawn, MOST_FORESEEN)):
+            self.foresee(some)
+            for key in some:
+                self.read_into(found, key)
         return found
+
+    cdef int foresee(self, list keys) except -1:
+        return 0
+
+    cdef int read_into(self, dict found, object key) except -1:
+        cdef uint32_t index = lookup_live(self, key)
+        if index:
+            value = <object>used(self, index)
+        else:
+            value = self.miss(key)
+            if value is MISS:
+                return 0
+        found[key] = value
+        return 0
 
     def put_many(self, pairs, /, ttl_seconds=None):
         """Stores every pair of a mapping or of an iterable of pairs as ``put`` does. O(pairs).

@@ -6,15 +6,16 @@
                    changes only while the machine is suspended; it is read again by every
                    `deadline_after()` and whenever a second went by since the last time, so after a
                    suspend an entry may outlive its deadline by at most one second.
+`wall_now_ms()`    milliseconds since 1970, as `time.time` counts them.
 `deadline_after()` the deadline a number of nanoseconds from now; 0 (never) of 0, and when it
                    overflows.
 
 None of these fails, runs Python or needs the GIL. Each compiled unit keeps a distance of its own.
 The kernel's own function is called, not the C library's around it, which doubles the cost of a
-coarse reading. Off Linux all three read CLOCK_MONOTONIC.
+coarse reading. Off Linux the others read CLOCK_MONOTONIC.
 """
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 
 cdef extern from *:
     """
@@ -65,6 +66,10 @@ cdef extern from *:
         return exact;
     }
 
+    static inline uint64_t fm_wall_now_ms(void) {
+        return (uint64_t)(fm_read_clock(CLOCK_REALTIME) / 1000000);
+    }
+
     static inline int64_t fm_boot_now_ns(void) { return fm_read_clock(FM_EXACT); }
 
     static inline int64_t fm_coarse_now_ns(void) {
@@ -81,6 +86,7 @@ cdef extern from *:
     }
     #endif
     """
+    uint64_t wall_now_ms "fm_wall_now_ms"() noexcept nogil
     int64_t boot_now_ns "fm_boot_now_ns"() noexcept nogil
     int64_t coarse_now_ns "fm_coarse_now_ns"() noexcept nogil
     int64_t deadline_after "fm_deadline_after"(int64_t ttl_ns) noexcept nogil

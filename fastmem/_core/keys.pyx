@@ -39,12 +39,6 @@ cdef extern from "Python.h":
 cdef enum:
     INLINE_BYTES = 512
 
-cdef enum:
-    TAG_STR = 0x73
-    TAG_BYTES = 0x62
-    TAG_INT = 0x69
-    TAG_TUPLE = 0x74
-
 KEY_BYTES_LIMIT = BYTES_LIMIT
 KEY_DEPTH_LIMIT = DEPTH_LIMIT
 
@@ -158,11 +152,19 @@ cdef int append_key(Buffer* buffer, object key) except -1:
     return 0
 
 
+cdef Py_ssize_t digits_of(long long number, char* digits) noexcept:
+    cdef Py_ssize_t i, size = 1
+    while size < 8 and (number >> (8 * size - 1)) != (number >> 63):
+        size += 1
+    for i in range(size):
+        digits[i] = <char>(number >> (8 * (size - 1 - i)))
+    return size
+
+
 cdef int append_int(Buffer* buffer, object key) except -1:
     cdef int overflow = 0
     cdef long long number = PyLong_AsLongLongAndOverflow(key, &overflow)
-    cdef Py_ssize_t size = 1
-    cdef Py_ssize_t i
+    cdef Py_ssize_t size
     cdef char digits[8]
     cdef bytes large
     if overflow:
@@ -171,11 +173,7 @@ cdef int append_int(Buffer* buffer, object key) except -1:
             raise ValueTooLargeError(size + 1, BYTES_LIMIT)
         large = key.to_bytes(size, "big", signed=True)
         return append(buffer, TAG_INT, PyBytes_AS_STRING(large), size)
-    while size < 8 and (number >> (8 * size - 1)) != (number >> 63):
-        size += 1
-    for i in range(size):
-        digits[i] = <char>(number >> (8 * (size - 1 - i)))
-    return append(buffer, TAG_INT, digits, size)
+    return append(buffer, TAG_INT, digits, digits_of(number, digits))
 
 
 cdef int append_tuple(Buffer* buffer, object key) except -1:

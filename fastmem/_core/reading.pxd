@@ -33,6 +33,8 @@ cdef class LogReader(LogFiles):
     cdef int note_corrupt(self, uint64_t word) except -1
     cdef bint holds(self, bytes key, uint64_t word) except -1
     cdef bint is_at(self, Record record) except -1
+    cdef bint is_version(self, uint64_t home, uint64_t stamp) except -1
     cdef void touch(self, bytes key) noexcept
 
 cdef Record read_record(uint64_t word, const place_t* place, bint with_body)
+cdef bytes copy_body(const place_t* place)

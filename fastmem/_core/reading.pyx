@@ -44,12 +44,19 @@ cdef Record read_record(uint64_t word, const place_t* place, bint with_body):
         record.raw_len = cold_of(head).raw_len
         record.archived_s = cold_of(head).archived_s
     if with_body:
-        record.body = PyBytes_FromStringAndSize(
-            <const char*>head + body_offset(head, place.at), body_bytes(head)
-        )
-        if xxh3(PyBytes_AS_STRING(record.body), PyBytes_GET_SIZE(record.body)) != head.bcheck:
-            record.body = None
+        record.body = copy_body(place)
     return record
+
+
+cdef bytes copy_body(const place_t* place):
+    """The body of a sound record, None when its checksum is wrong: that of the copy."""
+    cdef const fm_record* head = place.record
+    body = PyBytes_FromStringAndSize(
+        <const char*>head + body_offset(head, place.at), body_bytes(head)
+    )
+    if xxh3(PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body)) != head.bcheck:
+        return None
+    return body
 
 
 cdef class LogReader(LogFiles):
@@ -143,8 +150,12 @@ cdef class LogReader(LogFiles):
 
     cdef bint is_at(self, Record record) except -1:
         """True while the record's bucket has the version that it had before the record was read."""
+        return self.is_version(record.home, record.stamp)
+
+    cdef bint is_version(self, uint64_t home, uint64_t stamp) except -1:
+        """True while a bucket has the version that `stamp_of` told."""
         self.require_open()
-        return record.stamp == fm_load_acquire(&self.state.index.buckets[record.home].version)
+        return stamp == fm_load_acquire(&self.state.index.buckets[home].version)
 
     cdef void touch(self, bytes key) noexcept:
         """Mark a key of the warm tier as used lately, so that reclaim moves it forward rather than

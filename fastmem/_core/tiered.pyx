@@ -3,12 +3,14 @@
 cimport cython
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from fastmem._core.appending cimport draft_t
+from fastmem._core cimport appending, needs
+from fastmem._core.appending cimport draft_t, step_t
 from fastmem._core.clock cimport coarse_now_ns
 from fastmem._core.drafts cimport Draft
 from fastmem._core.entries cimport lookup, void_lease
-from fastmem._core.guards cimport Guarded, is_kept
+from fastmem._core.guards cimport is_kept
 from fastmem._core.l1 cimport L1Cache
+from fastmem._core.layout cimport FM_COLD
 from fastmem._core.reading cimport Record
 from fastmem._core.sizing cimport size_and_form, size_of
 from fastmem._core.table cimport (
@@ -32,18 +34,19 @@ cdef object BELOW = NOT_LOADED
 
 @cython.auto_pickle(False)  # L1Cache refuses it
 cdef class TieredL1(Guarded):
-    """L1 over a log. A hit is L1Cache's own; a miss asks ``_load``, which the subclass provides."""
-
-    cdef object on_miss(self, object key):
-        return self._load(key)
+    """L1 over a log. A hit is L1Cache's own."""
 
     def _measure(self, key, value):
         """Return (bytes the entry counts, form of the value). A custom sizer runs here."""
         cdef int form = 0
-        cdef int64_t size = size_and_form(value, &form)
+        cdef int64_t size_bytes = self.measured(key, value, &form)
+        return size_bytes, form
+
+    cdef int64_t measured(self, object key, object value, int* form) except -1:
+        cdef int64_t size = size_and_form(value, form)
         if self.sizer is not None:
-            return self.entry_size(key, value), form
-        return size_of(key) + size + self.overhead, form
+            return self.entry_size(key, value)
+        return size_of(key) + size + self.overhead
 
     def _commit(
         self, key, value, int64_t size_bytes, int64_t deadline_ns, bytes encoded not None, guard,
@@ -55,18 +58,33 @@ cdef class TieredL1(Guarded):
         changed.
         """
         cdef draft_t draft
+        self._log.fill(&draft, encoded, record, None)
+        if cold:
+            draft.head.flags |= FM_COLD
+        return self.commit(
+            key, value, size_bytes, deadline_ns, encoded, guard,
+            appending.put_cold if cold else appending.put_warm, &draft,
+        )
+
+    cdef bint commit(
+        self, object key, object value, int64_t size_bytes, int64_t deadline_ns, bytes encoded,
+        object guard, step_t step, draft_t* draft,
+    ) except -1:
         cdef bint done
         cdef uint32_t event, cause = CAUSE_REPLACED
         # Looked up first: a tuple key may be a RecursionError, which must come before any change.
         cdef uint32_t index = self.find(key)
-        if not self.allows(guard, index, key, encoded):
+        if guard is not None and not self.allows(guard, index, key, encoded):
             return False
         event = self.take_event()
         old = MISS
         try:
             if event and not is_kept(guard, value):
+                if encoded is None:
+                    encoded = draft.key[:draft.head.klen]
                 old = self.old_value(index, key, encoded, &cause)
-            done = self.append_record(encoded, cold, record, guard, &draft)
+            self.bind(draft, guard)
+            done = self._log.take(step, draft) == needs.DONE
         except BaseException:
             self.drop_event(event)
             raise

@@ -27,7 +27,7 @@ cdef class WriteBack(Coherent):
     cdef readonly uint64_t _raised
     cdef bint sealed                    # no more dirty entries: the memory is closing
 
-    cdef int note_use(self, object key) except -1
+    cdef int note_use(self, object key, uint64_t word) except -1
     cdef bint send_to_limbo(self, object key, object value, int64_t deadline_ns) except -1
     # ATOMIC. As Log.put, or Log.put_cold, of the record; `draft` tells what came of it. With a
     # guard (see `allows`) only if, other processes included, it still holds. Raises LogNeeds, and

@@ -1,16 +1,20 @@
 """`WriteBack`: L1 over a log, with what no lower tier holds yet. See writeback.pxd."""
 
 cimport cython
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from fastmem._core cimport appending, needs
 from fastmem._core.appending cimport draft_t
 from fastmem._core.coherence cimport Coherent
+from fastmem._core.direct cimport aim
 from fastmem._core.drafts cimport Draft
+from fastmem._core.index cimport cursor_t
 from fastmem._core.keys cimport encode
 from fastmem._core.l1 cimport L1Cache
-from fastmem._core.layout cimport FM_COLD
+from fastmem._core.layout cimport FM_COLD, FM_TIER_BIT
 from fastmem._core.log cimport Log
+from fastmem._core.lookup cimport find_word, mark_touched
+from fastmem._core.spans cimport bytes_of, span_of, span_t
 from fastmem._core.table cimport (
     CAUSE_EXPIRED, CAUSE_SIZE, DIRTY, LIVE, Displaced, Entry, is_expired,
 )
@@ -63,7 +67,7 @@ cdef class WriteBack(Coherent):
                 continue
             self._demoted += 1
             if not self._log.closed:
-                self.note_use(key)
+                self.note_use(key, entry.version)
         own = self.post_displaced(out, self.watched & ~<uint32_t>(1 << CAUSE_SIZE))
         try:
             if dirty:
@@ -75,10 +79,22 @@ cdef class WriteBack(Coherent):
                 self.tell(own)
         return 0
 
-    cdef int note_use(self, object key) except -1:
-        """Mark the record of a clean victim as lately used: a hint to reclaim, no more."""
+    cdef int note_use(self, object key, uint64_t word) except -1:
+        """Mark the record of a clean victim as lately used: a hint to reclaim, no more.
+
+        While the index has the word that L1 knew, the record itself need not be looked at.
+        """
+        cdef span_t span
+        cdef cursor_t cursor
         try:
-            self._log.touch(encode(key))
+            holder = span_of(key, &span)
+            aim(self._log, &span)
+            if not word & FM_TIER_BIT and find_word(
+                &self._log.state, span.digest, word, &cursor
+            ):
+                mark_touched(&self._log.state, span.digest)
+            else:
+                self._log.touch(bytes_of(holder, &span))
         except MemoryError:
             return 0
         return 1

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import msgspec.msgpack
 
+from fastmem._core import plain
 from fastmem._core.sizing import FORM_DIRECT, FORM_OPAQUE, FORM_PLAIN
 from fastmem.arguments import flag
 from fastmem.codecs import arrays, bytes_like, graph, leaves, pickles, places
@@ -22,9 +23,9 @@ __all__ = ["FORM_DIRECT", "FORM_OPAQUE", "FORM_PLAIN", "CodecId", "ValueCodec"]
 class CodecId(IntEnum):
     """How a body became bytes; part of the file format (u16). A number is never used again."""
 
-    RAW_BYTES = 1  # an exact bytes, as it is
-    TEXT = 2  # an exact str, as UTF-8
-    MSGPACK = 3  # None, bool, int of 64 bits, float, str, bytes, list, dict
+    RAW_BYTES = plain.RAW_BYTES  # 1: an exact bytes, as it is
+    TEXT = plain.TEXT  # 2: an exact str, as UTF-8
+    MSGPACK = plain.MSGPACK  # 3: None, bool, int of 64 bits, float, str, bytes, list, dict
     GRAPH = 4  # any plain value: see graph.py
     ARRAY = 5  # a numpy array without objects: see arrays.py
     PICKLE = 6  # anything else: see pickles.py
@@ -50,7 +51,7 @@ _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(ext_hook=_refuse_extension).decode
 
 
-class ValueCodec:
+class ValueCodec(plain.PlainCodec):
     """Turns values into ``(codec_id, body)`` and back; safe to use from any thread.
 
     ``serializer="auto"`` picks the codec by the value: plain types never go through pickle, other
@@ -84,6 +85,7 @@ class ValueCodec:
                 f"not {type(serializer).__name__}"
             )
         self._allow_pickle = flag("allow_pickle", allow_pickle)
+        super().__init__(_pack, _unpack, self._serializer is None)
         self._load_pickle = pickles.view if views else pickles.decode
         self._decoders: dict[int, Callable[[Any], object]] = {
             _RAW_BYTES: bytes,
@@ -108,16 +110,11 @@ class ValueCodec:
         """
         if self._serializer is not None:
             return _CUSTOM, self._dumps(self._serializer, value)
-        kind = type(value)
-        if kind is bytes:
-            return _RAW_BYTES, value  # type: ignore[return-value]
+        made = self.plain_body(value, form)
+        if made is not None:
+            return made
         if form == FORM_DIRECT:
-            try:
-                if kind is str:
-                    return _TEXT, value.encode()  # type: ignore[attr-defined]
-                return _MSGPACK, _pack(value)
-            except (OverflowError, TypeError, ValueError, RecursionError):
-                form = FORM_PLAIN  # not so direct; what it is instead, the walk finds out
+            form = FORM_PLAIN  # not so direct; what it is instead, the walk finds out
         if form == FORM_PLAIN or not self._allow_pickle:
             try:
                 return self._encode_plain(value)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 from dataclasses import dataclass, field
 
+from fastmem._core.counts import Counts
+
 ERRORS = (
     "corrupt",  # records that do not validate, each once
     "undecodable",  # reads of sound bytes that did not become a value
@@ -17,13 +19,10 @@ ERRORS = (
 _NO_SPACE = frozenset((errno.ENOSPC, errno.EDQUOT))
 
 
-@dataclass
-class TierCounters:
+@dataclass(eq=False)
+class TierCounters(Counts):
     """Plain counts. `evictions` are by cause, `errors` by kind; every cause and kind is there."""
 
-    hits: int = 0
-    misses: int = 0
-    promotions: int = 0
     demotions: int = 0
     expirations: int = 0
     evictions: dict[str, int] = field(default_factory=lambda: {"size": 0})

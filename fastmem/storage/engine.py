@@ -29,9 +29,10 @@ import time
 import weakref
 from collections.abc import Callable
 
+from fastmem._core.direct import stamps
 from fastmem._core.drafts import Draft
 from fastmem._core.layout import ALIGNED, INLINE_LIMIT_BYTES, POINTER, VALUE
-from fastmem._core.log import COLD, WARM, LogNeeds
+from fastmem._core.log import COLD, WARM
 from fastmem.codecs import Authenticator, FrameCompressor
 from fastmem.errors import ReadOnlyError, StoreTimeoutError, ValueTooLargeError
 from fastmem.storage.budgets import fit_budgets
@@ -58,7 +59,6 @@ log_to = logging.getLogger("fastmem.storage")
 
 LEAST_BUDGET_BYTES = 16 << 20
 TIMEOUT_S = 5.0  # how long another process may keep what this one waits for
-LAST_WALL_NS = (1 << 63) - 1  # the wall clock of records ends in 2262
 
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 
@@ -187,12 +187,10 @@ class Engine(Membership):
         else:
             flags = ALIGNED if codec in BUFFERED_CODECS else 0
             record = Draft(body + mac, codec, wall, written_ms, VALUE, flags, mac_key)
-            while True:  # as `provided` does, without a call
-                try:
-                    done = self.log.put(key, record) if commit is None else commit(record)
-                    break
-                except LogNeeds as missing:
-                    self.room.provide(missing.what)
+            if commit is None:
+                done = self.provided(self.log.put, key, record)
+            else:
+                done = self.provided(commit, record)
         if done and (self.log.chores or self.log.freed or self._waits):
             self.settle()
         return done
@@ -216,8 +214,7 @@ class Engine(Membership):
         self, key: bytes, codec: int, body: bytes, deadline_ns: int
     ) -> tuple[int, int, bytes, int]:
         """(deadline by the wall clock, time of the put, MAC, its key id) of a new record."""
-        wall = min(deadline_ns + self.log.wall_offset_ns, LAST_WALL_NS) if deadline_ns else 0
-        written_ms = time.time_ns() // 1_000_000
+        wall, written_ms = stamps(self.log, deadline_ns)
         if self.authenticator is None:
             return wall, written_ms, b"", 0
         mac = self.authenticator.sign(codec, wall, written_ms, key, body)

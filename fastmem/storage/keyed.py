@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, ItemsView, Iterator, MutableMapping, ValuesView
-from datetime import timedelta
 from functools import partial
 from types import TracebackType
 from typing import Any, Literal, NoReturn, Self
 
 from fastmem._core import scan
-from fastmem._core.clock import deadline_ns
+from fastmem._core.cache import MISSING
 from fastmem._core.drafts import Draft
 from fastmem._core.keys import decode_key, encode_key
 from fastmem._core.log import WARM, Record
+from fastmem._core.many import ManyVerbs
 from fastmem._core.sizing import measure
 from fastmem.arguments import directory, flag, positive, whole
 from fastmem.codecs import ValueCodec
 from fastmem.entries import TierKey
-from fastmem.errors import SerializationError
+from fastmem.errors import SerializationError, ValueTooLargeError
 from fastmem.protocols import Serializer
 from fastmem.storage.clearing import clear_rest
 from fastmem.storage.engine import LEAST_BUDGET_BYTES, Engine
@@ -27,11 +27,10 @@ from fastmem.storage.verification import OnCorrupt, verify
 from fastmem.views import PresentItems, PresentValues
 
 Durability = Literal["process", "disk"]
-_ABSENT = object()
 
 
 class KeyedStore(
-    MutableMapping[Any, Any]
+    ManyVerbs, MutableMapping[Any, Any]
 ):  # so that it is one of [str, int] where that is asked for
     """The verbs of both stores. Values go in and out as copies; safe to use from any thread."""
 
@@ -73,50 +72,47 @@ class KeyedStore(
         )
         self._tier = tier
         self._counters = self._engine.counters[tier]
-        # Bound once: every put and get calls them.
         self._write = self._engine.put if warm else self._engine.archive_put
         self._read = self._engine.views.read if warm else self._engine.read
         self._decode = partial(self._engine.contents.decode, self._codec)
+        # An archive compresses, a secret key signs, and "disk" waits: that is the engine's.
+        reads = warm and secret_key is None
+        self._serve(
+            self._engine.log,
+            self._codec,
+            self._counters,
+            self._engine.room.provide,
+            self._engine.settle,
+            reads=reads,
+            writes=reads and durability == "process" and not read_only,
+        )
 
-    def put(
-        self, key: TierKey, value: object, ttl_seconds: float | timedelta | None = None
-    ) -> None:
-        """Store a copy of `value`. It replaces the key's value, deadline included.
+    def _read_through(self, encoded: bytes) -> Any:
+        """The value of whatever record a key has; MISSING."""
+        found = self._read(encoded)
+        return MISSING if found is None else self._decode(*found)
 
-        One pass to encode, two hashes and one memcpy; in "disk" also a device write shared with
-        concurrent puts. KeyTypeError, ValueError (ttl_seconds not above zero), SerializationError,
-        ValueTooLargeError or OSError (no space): nothing changed. But in "disk" an OSError of the
-        device's own write comes when the value is in its place: it stays, is readable, and may not
-        survive power loss; every later change is a StoreError, until the store is reopened.
-        """
-        deadline = deadline_ns(ttl_seconds)
-        encoded = encode_key(key)
-        codec_id, body = self._codec.encode(value, measure(value)[1])
+    def _write_through(self, encoded: bytes, codec_id: int, body: bytes, deadline: int) -> None:
+        """Put whatever body a value has."""
         self._write(encoded, codec_id, body, deadline)
 
-    def get(self, key: TierKey, default: Any = None) -> Any:
-        """Return a fresh copy of the key's value, `default` when it is absent or expired.
+    def _require_writable(self) -> None:
+        self._engine.require_writable()
 
-        A damaged record is a miss, counted in ``stats()["errors"]`` and logged. Sound bytes that do
-        not become a value (a class that is gone, another serializer's) are a SerializationError,
-        counted as "undecodable".
-        """
-        found = self._read(encode_key(key))
-        if found is None:
-            self._counters.misses += 1
-            return default
-        value = self._decode(*found)
-        self._counters.hits += 1
-        return value
+    def _require_fits(self, size_bytes: int) -> None:
+        """ValueTooLargeError for an encoded value of so many bytes that no put would take."""
+        cold = self._engine.cold
+        limit = self._engine.warm_value_limit if cold is None else cold.value_limit
+        if size_bytes > limit:
+            raise ValueTooLargeError(size_bytes, limit)
+
+    def _remove(self, encoded: bytes) -> bool:
+        return self._engine.delete(encoded)
 
     def peek(self, key: TierKey, default: Any = None) -> Any:
         """As `get`, but it counts neither as a hit or a miss nor, for reclaim, as a read."""
         found = self._read(encode_key(key), mark=False)
         return default if found is None else self._decode(*found)
-
-    def delete(self, key: TierKey) -> bool:
-        """Remove the key. True when it was there."""
-        return self._engine.delete(encode_key(key))
 
     def clear(self) -> None:
         """Delete every entry, expired and damaged ones included: a tombstone each, O(entries). No
@@ -126,7 +122,7 @@ class KeyedStore(
             self.delete(key)
         clear_rest(self._engine)
 
-    def pop(self, key: TierKey, default: Any = _ABSENT) -> Any:
+    def pop(self, key: TierKey, default: Any = MISSING) -> Any:
         """Remove the key and return its value; `default`, or else KeyError, when it is absent.
 
         Of several threads one gets the value, and never one that another thread put meanwhile
@@ -138,7 +134,7 @@ class KeyedStore(
             self._counters.hits += 1  # before it is gone: a number takes memory
             if self._engine.delete(encoded, found[0].word):
                 return value
-        if default is _ABSENT:
+        if default is MISSING:
             raise KeyError(key)
         self._counters.misses += 1
         return default
@@ -175,10 +171,10 @@ class KeyedStore(
         """
         for key in self:
             try:
-                value = self.pop(key, _ABSENT)
+                value = self.pop(key, MISSING)
             except SerializationError:
                 continue
-            if value is not _ABSENT:
+            if value is not MISSING:
                 return key, value
         raise KeyError("popitem(): the store has no entry that can be read")
 
@@ -228,22 +224,6 @@ class KeyedStore(
         Each key that is there throughout is met once; keys that come and go may be met or not.
         """
         return scan.heads(self._engine.log)
-
-    def __getitem__(self, key: TierKey) -> Any:
-        value = self.get(key, _ABSENT)
-        if value is _ABSENT:
-            raise KeyError(key)
-        return value
-
-    def __setitem__(self, key: TierKey, value: object) -> None:
-        self.put(key, value)
-
-    def __delitem__(self, key: TierKey) -> None:
-        if not self.delete(key):
-            raise KeyError(key)
-
-    def __contains__(self, key: object) -> bool:
-        return self._engine.log.seek(encode_key(key)) != 0
 
     def __iter__(self) -> Iterator[TierKey]:
         for record in self._records():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, Literal
 
+from fastmem._core.cache import MISSING
 from fastmem._core.keys import encode_key
 from fastmem._core.log import WARM, Record
 from fastmem.entries import TierKey
@@ -72,30 +73,13 @@ class SegmentStore(KeyedStore):
         views = self._engine.views
         self._load, self._follow, self._memory = views.load, views.follow, views.memory
 
-    def get(self, key: TierKey, default: Any = None) -> Any:
-        """Return the key's value, `default` when it is absent or expired: a fresh copy, but for
-        arrays.
-
-        A numpy array is read-only, and so are the arrays in a pickled object that have 1 KiB or
-        more; ``array.copy()`` is yours to write to. Of a value of 16 KiB or more they are not
-        copied either, but lie where it was written, aligned to 64 bytes, with what `get_view` says
-        of views. Arrays inside lists, dicts and other plain containers are fresh copies.
-
-        A damaged record is a miss, counted in ``stats()["errors"]`` and logged. Sound bytes that do
-        not become a value (a class that is gone, another serializer's) are a SerializationError,
-        counted as "undecodable".
-        """
-        loaded = self._load(encode_key(key))
+    def _read_through(self, encoded: bytes) -> Any:
+        """The value of whatever record a key has, arrays where they lie; MISSING."""
+        loaded = self._load(encoded)
         if loaded is not None and type(loaded) is not Record:
-            self._counters.hits += 1
             return loaded  # an array
         found = self._follow(loaded)
-        if found is None:
-            self._counters.misses += 1
-            return default
-        value = self._decode(*found)
-        self._counters.hits += 1
-        return value
+        return MISSING if found is None else self._decode(*found)
 
     def get_view(self, key: TierKey, default: Any = None) -> Any:
         """Return a read-only memoryview of the bytes of a key's value where they lie, without a

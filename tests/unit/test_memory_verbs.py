@@ -202,15 +202,17 @@ def test_put_many_changes_nothing_when_a_later_pair_is_bad(
 def test_put_many_says_how_many_it_put(
     memory: TieredMemorySystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store, calls = memory._store, []
+    store, calls = memory._store_coded, []
 
-    def fails_at_the_third(*args: Any) -> bool:
+    def fails_at_the_third(*args: Any) -> None:
         calls.append(args)
         if len(calls) == 3:
             raise OSError(28, "no space")
-        return store(*args)
+        store(*args)
 
-    monkeypatch.setattr(TieredMemorySystem, "_store", lambda _, *args: fails_at_the_third(*args))
+    monkeypatch.setattr(
+        TieredMemorySystem, "_store_coded", lambda _, *args: fails_at_the_third(*args)
+    )
     with pytest.raises(OSError, match="no space") as raised:
         memory.put_many({"a": 1, "b": 2, "c": 3, "d": 4})
     assert raised.value.__notes__ == ["put_many put 2 of 4 pairs"]

@@ -1,0 +1,45 @@
+"""Memory asked for before it is needed, so that several loads are under way at once.
+
+Hints, no more: what they touch is looked at again by whoever reads.
+"""
+
+from libc.stdint cimport uint64_t
+from fastmem._core.index cimport SLOTS, home_of, tag_of
+from fastmem._core.layout cimport FM_LINK_BIT, FM_TAG_MASK, fm_bucket, fm_load_relaxed
+from fastmem._core.lookup cimport log_t
+from fastmem._core.tiers cimport locate, place_t
+
+cdef extern from *:
+    """
+    #ifndef FASTMEM_AHEAD
+    #define FASTMEM_AHEAD
+    #define fm_prefetch(place) __builtin_prefetch((place), 0, 3)
+    #endif
+    """
+    void fm_prefetch(const void* place) noexcept nogil
+
+cdef enum:
+    LINE_BYTES = 64
+
+
+cdef inline void ask_for_bucket(const log_t* log, uint64_t digest) noexcept nogil:
+    """The bucket of a key."""
+    fm_prefetch(&log.index.buckets[home_of(&log.index, digest)])
+
+
+cdef inline void ask_for_record(const log_t* log, uint64_t digest, uint64_t length) noexcept nogil:
+    """The first `length` bytes of what is probably a key's record: its bucket is looked at."""
+    cdef const fm_bucket* bucket = &log.index.buckets[home_of(&log.index, digest)]
+    cdef uint64_t tag = tag_of(&log.index, digest)
+    cdef uint64_t word, offset
+    cdef place_t place
+    cdef int i
+    for i in range(SLOTS):
+        word = fm_load_relaxed(&bucket.slot[i])
+        if word and (word & FM_TAG_MASK) == tag and not word & FM_LINK_BIT:
+            if locate(log.tier, word, &place):
+                offset = 0
+                while offset < min(length, place.room):
+                    fm_prefetch(<const char*>place.record + offset)
+                    offset += LINE_BYTES
+            return

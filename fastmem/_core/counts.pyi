@@ -1,0 +1,4 @@
+class Counts:
+    hits: int
+    misses: int
+    promotions: int

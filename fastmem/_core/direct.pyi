@@ -1,0 +1,3 @@
+from fastmem._core.reading import LogReader
+
+def stamps(log: LogReader, deadline_ns: int) -> tuple[int, int]: ...
