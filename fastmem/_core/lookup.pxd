@@ -53,4 +53,5 @@ cdef uint64_t find_live(
 cdef bint find_word(
     const log_t* log, uint64_t digest, uint64_t word, cursor_t* cursor
 ) noexcept nogil
+cdef void note_damaged(log_t* log, uint64_t word) noexcept nogil
 cdef bint expired(log_t* log, const fm_record* record) noexcept nogil

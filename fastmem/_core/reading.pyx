@@ -9,7 +9,7 @@ from fastmem._core.layout cimport (
     FM_COLD, FM_POINTER, FM_TIER_BIT, fm_load_acquire, fm_record,
 )
 from fastmem._core.lookup cimport (
-    digest_of, find_live, find_word, mark_touched, take_touched,
+    digest_of, find_live, find_word, mark_touched, note_damaged, take_touched,
 )
 from fastmem._core.record cimport body_bytes, body_offset, cold_of, key_of
 from fastmem._core.tiers cimport version_of
@@ -178,6 +178,7 @@ cdef class LogReader(LogFiles):
 
     cdef int note_corrupt(self, uint64_t word) except -1:
         self.places.add(word)
+        note_damaged(&self.state, word)  # the next miss tells of it
         return 0
 
     @property
