@@ -32,6 +32,7 @@ cdef int shadow(log_t* log, draft_t* draft) noexcept nogil
 cdef int erase(log_t* log, draft_t* draft) noexcept nogil
 cdef int erase_cold(log_t* log, draft_t* draft) noexcept nogil
 cdef int make_ready(log_t* log, draft_t* draft) noexcept nogil
+cdef int stand_by(log_t* log, draft_t* draft) noexcept nogil
 cdef uint64_t find_key(log_t* log, draft_t* draft, place_t* older) noexcept nogil
 cdef int tail_room(tier_t* tier, const fm_record* head, place_t* room) noexcept nogil
 cdef int write_next(tier_t* tier, draft_t* draft, place_t* room) noexcept nogil

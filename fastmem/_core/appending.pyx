@@ -106,6 +106,11 @@ cdef int make_ready(log_t* log, draft_t* draft) noexcept nogil:
     return tail_room(&log.tier[WARM], &draft.head, &room)
 
 
+cdef int stand_by(log_t* log, draft_t* draft) noexcept nogil:
+    """Change nothing."""
+    return DONE
+
+
 # -- what the steps are made of ------------------------------------------------------------------
 
 

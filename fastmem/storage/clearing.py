@@ -34,7 +34,7 @@ def clear_rest(engine: Engine) -> None:
             if not engine.log.seek(key) and bury(engine, key, 0):
                 engine.settle()
         with engine.lock:
-            engine.files.remove_orphans()
+            engine.files.remove_orphans(engine.pass_lock)
             engine.room.owe()
         engine.settle()
 

@@ -7,6 +7,7 @@ from fastmem._core.sectionlock import SectionLock
 from fastmem._core.turns import wait_for_lock
 from fastmem.storage.opening import StoreFiles
 from fastmem.storage.processes import NEXT, SECTION
+from fastmem.storage.room import Room
 from fastmem.storage.section import Section
 from fastmem.storage.syncing import Syncer
 from fastmem.storage.viewing import Views
@@ -21,6 +22,7 @@ class Membership:
     log: Log
     section: Section
     lock: SectionLock
+    room: Room
     syncer: Syncer
     views: Views
     durability: str
@@ -61,6 +63,10 @@ class Membership:
         if self.log.steals != steals:
             self.files.redone_records += redone
             self.files.note_death()
+
+    def pass_lock(self) -> None:
+        """Take the write lock once, and give it back. See `Log.pass_lock`. StoreTimeoutError."""
+        self.room.provided(self.log.pass_lock)
 
     def inherit(self) -> None:
         """In a forked child: leave to the parent what is the parent's. Reading goes on; the first

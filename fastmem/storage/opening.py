@@ -181,7 +181,7 @@ class StoreFiles(OrphanFiles):
         if not self.read_only:
             self._claim(boot)
             if not adopted or not self.was_clean:
-                self.remove_orphans()
+                self.remove_orphans(self.log.pass_lock)
         self.log.wall_offset_ns = self.super.wall_offset_ns(
             anchor=not self.read_only and not (self.same_boot and self.super.anchored)
         )

@@ -6,6 +6,7 @@ One of the parts of StoreFiles (the map is in opening.py).
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from fastmem.storage.sharing import SharedFiles
 from fastmem.storage.values import UNREADABLE, Pointer, ValueFiles
@@ -17,17 +18,25 @@ log_to = logging.getLogger("fastmem.storage")
 class OrphanFiles(SharedFiles):
     """The part of StoreFiles that tells orphans and removes them."""
 
-    def remove_orphans(self) -> None:
+    def remove_orphans(self, pass_lock: Callable[[], None]) -> None:
         """Remove value files that no record leads to: their writer died before it could.
 
+        `pass_lock` takes the write lock and gives it back: the record of one that died with it is
+        found only when that is done (see `Log.pass_lock`). Who dies later has his turn later.
         If anything was ever synced, the record that it led to may come back with a power loss, so
         the file stays until what replaced that record, or the head it left with, is synced too.
         """
-        for values in (self.warm_values, self.cold_values):
-            if values is None or self.detached:  # its L2 may know better
-                continue
-            for number in values.numbers():
-                if not self.is_anothers(number) and self.is_orphan(values, number):
+        if self.detached:  # its L2 may know better
+            return
+        left = [
+            (values, [number for number in values.numbers() if not self.is_anothers(number)])
+            for values in (self.warm_values, self.cold_values)
+            if values is not None
+        ]
+        pass_lock()
+        for values, numbers in left:
+            for number in numbers:
+                if self.is_orphan(values, number):
                     values.doom(number, self.ends if self.ever_synced else (0, 0))
             if values.doomed and self.ever_synced and not self.other_boot:
                 self.super.sync()

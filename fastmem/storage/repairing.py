@@ -82,7 +82,7 @@ class Repair:
                 self._mend_segments(engine, tier.segments, done)
             self._mend_pages(engine)
             with engine.lock:
-                engine.files.remove_orphans()
+                engine.files.remove_orphans(engine.pass_lock)
             self._move_strays(engine)
             engine.sync()
             done.entries = engine.log.warm_entries + engine.log.cold_entries

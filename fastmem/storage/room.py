@@ -301,7 +301,7 @@ class Room:
     def _do_chores(self) -> None:
         syncer = self._engine.syncer
         if self._files.died:
-            self._files.clear_up()
+            self._files.clear_up(self._engine.pass_lock)
         syncer.free_values()
         if self._log.chores & CHORE_PACE:
             appended = self._log.take_appended()
@@ -335,7 +335,7 @@ class Room:
             self.unpaid = True
             raise
         self.unpaid = False
-        if not waiting and not self._again:
+        if not waiting and not self._again and not self._files.died:
             self._log.chores &= ~CHORE_PAY
 
     def _pay_cold(self) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+from collections.abc import Callable
 
 from fastmem._core.layout import PAGE_BYTES
 from fastmem._core.log import CHORE_PAY
@@ -233,15 +234,17 @@ class SharedFiles(IndexFiles):
         self.died = True
         self.log.chores |= CHORE_PAY
 
-    def clear_up(self) -> None:
-        """Remove the files that dead processes were at work on. In the section."""
+    def clear_up(self, pass_lock: Callable[[], None]) -> None:
+        """Remove the files that dead processes were at work on. In the section. For `pass_lock` see
+        `remove_orphans`.
+        """
         for directory in self.directories:
             for name in leftovers(directory):
                 number = number_in(name)
                 # A dictionary may be somebody's who lives, and does not lie about for long.
                 if ".dict." not in name and (number is None or not self.is_somebodys(number)):
                     directory.unlink(name)
-        self.remove_orphans()
+        self.remove_orphans(pass_lock)
         self.died = False
 
     def leave_section(self) -> None:
@@ -281,7 +284,7 @@ class SharedFiles(IndexFiles):
 
     # Of StoreFiles.
 
-    def remove_orphans(self) -> None:
+    def remove_orphans(self, pass_lock: Callable[[], None]) -> None:
         raise NotImplementedError
 
     def segments(self, tier: int) -> Segments | None:
