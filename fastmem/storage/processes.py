@@ -40,6 +40,7 @@ _HEAD = struct.Struct(form("processes", "magic", "format"))
 _LINE_BYTES = 64
 _FIRST_LINE = offset("processes", "process")
 _LINE = struct.Struct(form("process", "incarnation", "open"))
+_OPEN_BYTE = slice(_FIRST_LINE + 8, _FIRST_LINE + PROCESS_SLOTS * _LINE_BYTES, _LINE_BYTES)
 _NAPS_S = (0.0002, 0.02)  # between two tries for OPENING: the first, the longest
 
 
@@ -181,6 +182,32 @@ class Processes:
             now, _open = _LINE.unpack_from(view, _FIRST_LINE + slot * _LINE_BYTES)
         return bool(now & INCARNATION_MASK == incarnation)
 
+    def dead(self) -> list[int]:
+        """The slots of those that died and left what they were at work on. Some microseconds."""
+        if self.mapping is None or self.procs is None:
+            return []
+        found, slot = [], -1
+        with memoryview(self.mapping) as view:
+            still_open = bytes(view[_OPEN_BYTE])
+            while (slot := still_open.find(1, slot + 1)) >= 0:
+                held = slot == self.slot or held_byte(self._fd(), slot, 1) is not None
+                # Or was it closed since? That is noted before the byte is free.
+                if not held and view[_OPEN_BYTE][slot]:
+                    found.append(slot)
+        return found
+
+    def forget(self, slots: list[int]) -> None:
+        """Note that nothing is left of those that died in `slots`, nor of who had this one's before
+        it. Who has come in one of them meanwhile stays.
+        """
+        assert self.mapping is not None
+        self.heir = False
+        for slot in slots:
+            if self._lock(slot, exclusive=True):
+                with memoryview(self.mapping) as view:
+                    view[_OPEN_BYTE][slot] = 0
+                unlock_bytes(self._fd(), slot, 1)
+
     def withdraw(self) -> None:
         """Give up what `begin` and what followed it took, after a failure: a forked child may try
         again. What is mapped stays.
@@ -196,7 +223,7 @@ class Processes:
         if self.mapping is not None:
             with contextlib.suppress(ValueError), memoryview(self.mapping) as view:
                 at = _FIRST_LINE + self.slot * _LINE_BYTES
-                _LINE.pack_into(view, at, self.incarnation, 0)
+                _LINE.pack_into(view, at, self.incarnation, self.heir)  # else the next one is
 
     def leave(self, *, forked: bool = False) -> None:
         """Give up every lock. `forked`: they are the parent's, and only the file is closed."""

@@ -113,8 +113,10 @@ class SharedFiles(IndexFiles):
                     values.share(first.slot, first.incarnation, self)
             if self.attached:
                 self.super.set("joined", self.super.get("joined") + 1)
-                if first.heir:
+                if first.heir or first.dead():
                     self.note_death()
+            else:
+                first.forget(first.dead())  # who opens a store removes what lies about
         elif not self.attached:
             for processes in self.processes:
                 processes.look()
@@ -164,13 +166,17 @@ class SharedFiles(IndexFiles):
             raise StoreError(_REBUILT, self.directory.path)
 
     def _is_last(self) -> bool:
-        """True when nobody else has the store open; nobody will then until this one has closed."""
+        """True when nobody else has the store open, nor has died and left something; nobody will
+        have then until this one has closed.
+        """
         try:
             for processes in self.processes:
                 processes.enter(self.timeout_s)
         except StoreError:  # somebody was stopped in the middle of opening it
             return False
-        return not any(processes.others for processes in self.processes)
+        first = self.processes[0]
+        left = any(processes.others for processes in self.processes) or first.heir or first.dead()
+        return not left
 
     # -- what the others do ------------------------------------------------------------------
 
@@ -227,6 +233,8 @@ class SharedFiles(IndexFiles):
             for values in (self.warm_values, self.cold_values):
                 if values is not None:
                     values.list_anew()
+            if self.processes[0].dead():
+                self.note_death()
         self._listed = listed
 
     def note_death(self) -> None:
@@ -238,6 +246,8 @@ class SharedFiles(IndexFiles):
         """Remove the files that dead processes were at work on. In the section. For `pass_lock` see
         `remove_orphans`.
         """
+        first = self.processes[0]
+        dead = first.dead()
         for directory in self.directories:
             for name in leftovers(directory):
                 number = number_in(name)
@@ -245,6 +255,7 @@ class SharedFiles(IndexFiles):
                 if ".dict." not in name and (number is None or not self.is_somebodys(number)):
                     directory.unlink(name)
         self.remove_orphans(pass_lock)
+        first.forget(dead)
         self.died = False
 
     def leave_section(self) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from fastmem import SegmentStore
 from tests.crash.directories import (
+    CLEAN_AT,
     LOCK_AT,
     TAIL_AT,
     engine_of,
@@ -55,6 +56,20 @@ def put_half(path: Path, key: str, value: bytes) -> None:
     killed(work)
 
 
+def write_unreferred(path: Path) -> None:
+    """Write a large value's file in a process that dies before it appends the record."""
+
+    def work() -> None:
+        store = open_segments(path)
+        values = engine_of(store).files.warm_values
+        values.publish = lambda number: None
+        engine_of(store).provided = lambda *step: os.kill(os.getpid(), signal.SIGKILL)
+        store.put("never", bytes(LARGE))
+
+    killed(work)
+    assert value_files(path)
+
+
 def value_files(path: Path) -> set[str]:
     return {file.name for file in (path / "l2").glob("val.*")}
 
@@ -76,3 +91,37 @@ def test_a_record_that_waits_to_be_redone_keeps_its_file(private_tmp: Path) -> N
         assert store.get("k") == b"n" * LARGE
         assert len(value_files(private_tmp)) == 1
         store.check()
+
+
+def test_a_file_without_a_record_goes_with_the_next_opening(private_tmp: Path) -> None:
+    with idle(private_tmp) as store:
+        write_unreferred(private_tmp)
+        store.put("k", 2)
+    assert word(private_tmp / "l2/super", CLEAN_AT) == 0
+    with open_segments(private_tmp) as store:
+        assert value_files(private_tmp) == set()
+        store.check()
+    assert word(private_tmp / "l2/super", CLEAN_AT) == 1  # the dead one is forgotten by now
+
+
+def test_a_file_without_a_record_goes_when_somebody_joins(private_tmp: Path) -> None:
+    """In another slot than the dead one's."""
+    with idle(private_tmp) as store:
+        second = open_segments(private_tmp)
+        write_unreferred(private_tmp)
+        second.close()
+        with open_segments(private_tmp) as joined:
+            assert engine_of(joined).files.processes[0].slot == 1
+            assert value_files(private_tmp) == set()
+        store.check()
+    assert word(private_tmp / "l2/super", CLEAN_AT) == 1
+
+
+def test_a_file_without_a_record_goes_with_the_work_on_files_of_others(private_tmp: Path) -> None:
+    with idle(private_tmp) as store:
+        write_unreferred(private_tmp)
+        store.put("large", b"x" * LARGE)
+        assert len(value_files(private_tmp)) == 1
+        assert store.get("large") == b"x" * LARGE
+        store.check()
+    assert word(private_tmp / "l2/super", CLEAN_AT) == 1
