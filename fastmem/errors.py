@@ -127,7 +127,9 @@ class StoreLockedError(StoreError):
 class StoreTimeoutError(StoreError, TimeoutError):
     """Another process, which lives but may be stopped, has kept a lock for longer than `timeout_s`.
 
-    Nothing has changed.
+    Nothing has changed; but when ``durability="disk"`` waits in vain for the turn to sync, and only
+    then, the change is done, and the message says so: a power loss may take it until the next
+    change, or `flush`, has returned.
     """
 
     def __init__(

@@ -115,7 +115,8 @@ class TieredMemorySystem(TieredVerbs):
     for some nanoseconds a hit; without, a hit may be up to `max_stale_s` (and a tick of the clock)
     old. All that is not a hit (peek, in, entry, add, incr, compare_and_set, pop, ...) is exact in
     either case, and so is what a memoized function stores. Listeners hear of this process's changes
-    only. `timeout_s` is how long a change waits for other processes.
+    only. `timeout_s` is how long a change waits for other processes: then it is a
+    StoreTimeoutError, which tells whether, in ``"disk"``, all but the sync is done.
 
     The constructor raises StoreLockedError (another process has the directories for itself, or one
     of them without the other), DirectoryRefusedError (its owner, mode, links or file system; L2 and

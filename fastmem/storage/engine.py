@@ -269,6 +269,12 @@ class Engine(Membership):
         if self._waits:
             try:
                 self.syncer.sync_done()
+            except StoreTimeoutError as error:  # no device has refused anything
+                raise StoreTimeoutError(
+                    f"the change is done and seen, but not synced yet, which the next one or a "
+                    f"flush() makes up for: {error.strerror}",
+                    self.files.directory.path,
+                ) from error
             except OSError:
                 self._refuses = True
                 raise

@@ -87,6 +87,26 @@ def test_one_stopped_at_work_on_files_delays_only_who_needs_them(private_tmp: Pa
         check_at_rest(store)
 
 
+def test_a_put_that_waits_in_vain_for_its_sync_says_that_it_is_done(private_tmp: Path) -> None:
+    with open_segments(private_tmp, durability="disk", timeout_s=0.3) as store:
+        store.put("k", 1)
+        with writing(private_tmp, "w", LARGE) as writer:
+            writer.stop_when(writer.is_at_work)
+            with pytest.raises(StoreTimeoutError, match=r"is done.*not synced.*0\.3 s") as caught:
+                store.put("k", 2)
+            assert caught.value.filename == str(private_tmp / "l2")
+            assert store.get("k") == 2
+            with pytest.raises(StoreTimeoutError, match="is done"):
+                store.delete("k")
+            assert store.get("k") is None
+            with pytest.raises(StoreTimeoutError, match="^((?!done).)*$"):
+                store.flush()
+            writer.go_on()
+            store.put("k", 3)
+            assert engine_of(store).syncer.unsynced_bytes == 0
+        check_at_rest(store)
+
+
 def test_one_killed_at_work_on_files_leaves_none_behind(private_tmp: Path) -> None:
     with open_segments(private_tmp) as store:
         for turn in range(4):
