@@ -18,6 +18,7 @@ cdef extern from "waiting.h" nogil:
 cdef enum:
     FIRST_NAP_NS = 20000
     LONGEST_NAP_NS = 500000
+    PATIENCE_NS = 10000000  # for who is next in line, and may be stopped there
 
 
 cdef class SectionLock:
@@ -37,6 +38,7 @@ cdef class SectionLock:
     cdef int depth
     cdef bint held     # the byte, too
     cdef bint orphaned  # in a forked child
+    cdef bint bypassed  # who was next in line when this one came did not move
 
     def __cinit__(self):
         self.inner = threading.RLock()
@@ -55,7 +57,7 @@ cdef class SectionLock:
         self.procs, self.timeout_ns = procs, timeout_ns
         self.byte, self.line = byte, line
         self.keeper, self.path = keeper, path
-        self.orphaned = False
+        self.orphaned = self.bypassed = False
 
     def unshare(self):
         """Let go of the file; a held byte goes with it, when its owner closes that."""
@@ -110,30 +112,37 @@ cdef class SectionLock:
 
     cdef bint exclude(self, bint blocking) except -1:
         """Keep other processes out: in two steps, so that who gives the lock back and wants it
-        again comes after the one who waits for it.
+        again comes after the one who waits for it. One that is stopped while it waits must not
+        stop everybody else: after a while they go past it, and do so at once from then on, until it
+        is gone.
         """
         cdef Descriptor procs = self.procs
-        cdef int64_t until = boot_now_ns() + self.timeout_ns if blocking else 0
-        if not self.take_byte(procs, self.line, until):
+        cdef int64_t now = boot_now_ns()
+        cdef int64_t until = now + self.timeout_ns if blocking else 0
+        cdef bint waits = blocking and not self.bypassed
+        cdef bint in_line = self.take_byte(procs, self.line, min(now + PATIENCE_NS, until) * waits)
+        if not in_line and not blocking and not self.bypassed:
             return False
+        self.bypassed = not in_line
         try:
             self.held = self.take_byte(procs, self.byte, until)
         finally:
-            fm_lock_bytes(procs.fd, self.line, 1, F_UNLCK)
+            if in_line:
+                fm_lock_bytes(procs.fd, self.line, 1, F_UNLCK)
+        if blocking and not self.held:
+            raise StoreTimeoutError(
+                f"another process has been at work on its files for "
+                f"{self.timeout_ns / 1e9:.3g} s; is it stopped?",
+                self.path,
+            )
         return self.held
 
     cdef bint take_byte(self, Descriptor procs, int64_t byte, int64_t until) except -1:
-        """Lock a byte; False when it is not free and `until` is 0."""
+        """Lock a byte; False when it is not free by then. 0: without waiting."""
         cdef long nap = FIRST_NAP_NS
         while fm_lock_bytes(procs.fd, byte, 1, F_WRLCK):
-            if until == 0:
-                return False
             if boot_now_ns() > until:
-                raise StoreTimeoutError(
-                    f"another process has been at work on its files for "
-                    f"{self.timeout_ns / 1e9:.3g} s; is it stopped?",
-                    self.path,
-                )
+                return False
             with nogil:
                 fm_nap(nap)
             nap = min(2 * nap, LONGEST_NAP_NS)

@@ -5,15 +5,20 @@ die: a living one is waited for, a dead one succeeded.
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import subprocess
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from fastmem import SegmentStore, StoreTimeoutError
 from fastmem._core.turns import wait_for_lock
+from fastmem.storage.processes import NEXT, SECTION
 from tests.crash.directories import engine_of, open_segments
 from tests.processes.writers import writing
 
@@ -87,6 +92,45 @@ def test_one_stopped_at_work_on_files_delays_only_who_needs_them(private_tmp: Pa
         check_at_rest(store)
 
 
+STOP = """
+import os, signal, sys
+from fastmem._core.ofd import lock_bytes
+fd = os.open(sys.argv[1], os.O_RDWR)
+assert lock_bytes(fd, int(sys.argv[2]), 1, True)
+os.kill(os.getpid(), signal.SIGSTOP)
+"""
+
+
+@contextmanager
+def stopped_with(path: Path, byte: int) -> Iterator[None]:
+    """A process that is stopped with a byte of `procs`."""
+    child = subprocess.Popen([sys.executable, "-c", STOP, path / "l2/procs", str(byte)])
+    try:
+        assert os.WIFSTOPPED(os.waitpid(child.pid, os.WUNTRACED)[1])
+        yield
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_one_stopped_next_in_line_delays_nobody_who_works_on_files(private_tmp: Path) -> None:
+    with open_segments(private_tmp, timeout_s=5) as store, stopped_with(private_tmp, NEXT):
+        for turn in range(5):
+            store.put("large", bytes([turn]) * LARGE)
+        assert store.get("large") == bytes([4]) * LARGE
+        store.check()
+
+
+def test_one_stopped_next_in_line_does_not_let_two_at_the_files(private_tmp: Path) -> None:
+    with (
+        open_segments(private_tmp, timeout_s=0.3) as store,
+        stopped_with(private_tmp, NEXT),
+        stopped_with(private_tmp, SECTION),
+        pytest.raises(StoreTimeoutError, match="at work on its files"),
+    ):
+        store.put("large", b"x" * LARGE)
+
+
 def test_a_put_that_waits_in_vain_for_its_sync_says_that_it_is_done(private_tmp: Path) -> None:
     with open_segments(private_tmp, durability="disk", timeout_s=0.3) as store:
         store.put("k", 1)
@@ -99,7 +143,7 @@ def test_a_put_that_waits_in_vain_for_its_sync_says_that_it_is_done(private_tmp:
             with pytest.raises(StoreTimeoutError, match="is done"):
                 store.delete("k")
             assert store.get("k") is None
-            with pytest.raises(StoreTimeoutError, match="^((?!done).)*$"):
+            with pytest.raises(StoreTimeoutError, match=r"^((?!done).)*$"):
                 store.flush()
             writer.go_on()
             store.put("k", 3)
