@@ -14,6 +14,7 @@ class LogFiles:
     steals: int
     shared: bool
     orphaned: bool
+    wanted: tuple[int, int]
     def __new__(
         cls,
         sup: Mapping,

@@ -217,6 +217,13 @@ cdef class LogFiles:
         """Tell them that a value file has come or gone. Return how many had before."""
         return fm_add(&self.state.sup.value_changes, 1)
 
+    @property
+    def wanted(self):
+        """(tier, number) of the segment that `map_missing` would map."""
+        cdef uint64_t word = self.state.unmapped
+        cdef int which = 1 if word & FM_TIER_BIT else 0
+        return which, (word & FM_LOCATION_MASK) >> self.state.tier[which].shift
+
     def map_missing(self):
         """Map the segment that a step could not go on without: what NEED_MAPPING asks for. False
         when it is not there and should be; True too when it has gone, for then the step finds

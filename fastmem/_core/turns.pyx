@@ -3,13 +3,13 @@
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int64_t, uint64_t
 from fastmem._core.clock cimport boot_now_ns
-from fastmem._core.layout cimport fm_load_acquire, fm_record, fm_store_release
+from fastmem._core.layout cimport FM_HEADER_UNITS, fm_load_acquire, fm_record, fm_store_release
 from fastmem._core.lease cimport lease_t, release, take_over, wait_a_little
 from fastmem._core.log cimport Log
 from fastmem._core.needs cimport NEED_OVERFLOW
 from fastmem._core.record cimport void_record
 from fastmem._core.recovery cimport finish
-from fastmem._core.tiers cimport COLD, WARM, is_mapped, locate_at, place_t, tier_t
+from fastmem._core.tiers cimport COLD, WARM, is_mapped, locate_at, place_t, segment_begin, tier_t
 
 from fastmem.errors import StoreError, StoreTimeoutError
 
@@ -19,7 +19,8 @@ def wait_for_lock(Log log not None, int64_t timeout_ns):
     number of records that were redone then.
 
     It releases the GIL. StoreTimeoutError, and nothing has changed, when one who lives, but was
-    stopped perhaps, has held it for all of `timeout_ns`.
+    stopped perhaps, has held it for all of `timeout_ns`; and when somebody has removed the segment
+    that a dead one's work is in.
     """
     cdef lease_t* lease = &log.state.lease
     cdef int64_t until = boot_now_ns() + timeout_ns
@@ -66,8 +67,7 @@ cdef object succeed(Log log, uint64_t dead):
             if log.state.tier[which].segment_bytes and not is_mapped(
                 &log.state.tier[which], tails[which]
             ):
-                log.keeper.map_segment(which, tails[which] >> log.state.tier[which].shift)
-                log.require_open()
+                require_tail(log, which, tails[which], dead)
         if not take_over(lease, dead):
             return 0
         if not same(log.state.tier, tails):
@@ -87,7 +87,20 @@ cdef object succeed(Log log, uint64_t dead):
                 "the store in all processes, and open it again",
                 log.path,
             )
-        log.map_missing()
+        log.keeper.require_mapped()
+
+
+cdef int require_tail(Log log, int which, uint64_t tail, uint64_t dead) except -1:
+    """Map a tail's segment, or know that nothing was written to it so far."""
+    cdef const tier_t* tier = &log.state.tier[which]
+    cdef uint64_t number = tail >> tier.shift
+    mapped = log.keeper.map_segment(which, number)
+    log.require_open()
+    if mapped or tail <= segment_begin(tier, tail) + FM_HEADER_UNITS:
+        return 0
+    if fm_load_acquire(log.state.lease.word) == dead:  # else somebody succeeds it, and goes on
+        raise log.keeper.missing(which, number)
+    return 0
 
 
 cdef bint same(const tier_t* tiers, const uint64_t* tails) noexcept nogil:

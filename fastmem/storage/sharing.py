@@ -212,8 +212,20 @@ class SharedFiles(IndexFiles):
 
     def require_mapped(self) -> None:
         """Map the segment that a step asked for. StoreError when somebody has removed it."""
+        which, number = self.log.wanted
         if not self.log.map_missing():
-            raise StoreError("a segment is missing", self.directory.path, errno.ENOENT)
+            raise self.missing(which, number)
+
+    def missing(self, which: int, number: int) -> StoreError:
+        """The error of a segment that somebody has removed."""
+        segments = self.segments(which)
+        assert segments is not None
+        return StoreError(
+            f"segment {number} has been removed, and the log is in segment "
+            f"{self.tail_segment(which)}; close the store in all processes, and open it again",
+            segments.directory.path / segments.name(number),
+            errno.ENOENT,
+        )
 
     def enter_section(self) -> None:
         """Called when no other process is at work on the files any more: know what they did."""

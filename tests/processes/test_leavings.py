@@ -4,56 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from fastmem import SegmentStore
-from tests.crash.directories import (
-    CLEAN_AT,
-    LOCK_AT,
-    TAIL_AT,
-    engine_of,
-    open_segments,
-    patch,
-    set_word,
-    word,
-)
+from tests.crash.directories import CLEAN_AT, engine_of, open_segments, word
+from tests.processes.deaths import killed, put_half
 
 LARGE = 400_000
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-
-
-def killed(work: Callable[[], object]) -> None:
-    """Do something in a forked child that is killed when it is done with that, or before."""
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-        finally:
-            os.kill(os.getpid(), signal.SIGKILL)
-    assert os.waitpid(child, 0)[1] == signal.SIGKILL
-
-
-def put_half(path: Path, key: str, value: bytes) -> None:
-    """Put in a process that dies under the write lock: the record is whole, no slot leads to it."""
-
-    def work() -> None:
-        store = open_segments(path)
-        files = [path / "l2" / name for name in ("index", "overflow")]
-        before = [file.read_bytes() for file in files]
-        tail = word(path / "l2/super", TAIL_AT)
-        store.put(key, value)
-        for file, data in zip(files, before, strict=True):
-            patch(file, 0, data)
-        set_word(path / "l2/super", TAIL_AT, tail)
-        own = engine_of(store).files.processes[0]
-        set_word(path / "l2/super", LOCK_AT, own.slot << 48 | own.incarnation)
-
-    killed(work)
 
 
 def write_unreferred(path: Path) -> None:
