@@ -19,6 +19,7 @@ from fastmem.storage.dictionaries import TRAINING_BYTES
 from fastmem.storage.files import Directory
 from tests.crash.directories import BUDGET, engine_of, open_segments
 from tests.crash.interrupts import interrupted
+from tests.places import places
 
 # An interrupt between opening a file and the `with` around it leaves it to its finalizer.
 pytestmark = pytest.mark.filterwarnings(
@@ -132,7 +133,7 @@ def test_a_dictionary_needs_a_thread_and_the_archive_does_not(
 @pytest.mark.parametrize("durability", ["process", "cache"])
 def test_an_interrupted_close_can_be_repeated(private_tmp: Path, durability: str) -> None:
     large = os.urandom(300_000)
-    for nth in range(1, 5_000):
+    for nth in places():
         memory = tiers(private_tmp, durability=durability)
         memory.put("a", nth)
         memory.put("large", large)

@@ -24,6 +24,7 @@ from tests.crash.directories import (
     open_tiers,
     rebuilt_contents,
 )
+from tests.places import places
 
 DOOR = ("open", "unlink", "rename", "publish", "sync", "sync_file")
 CALLS = ("fallocate", "map_file", "_write_all")
@@ -161,10 +162,7 @@ def test_death_before_every_step(private_tmp: Path, name: str) -> None:
     base = private_tmp / "base"
     base.mkdir()
     state = prepare(base)
-    die_at = 0
-    points = 0
-    while True:
-        die_at += 1
+    for points, die_at in enumerate(places()):
         at = copy(base, private_tmp / "run")
         at.mkdir(exist_ok=True)
         status, done = run_child(at, opener, steps, die_at)
@@ -176,11 +174,10 @@ def test_death_before_every_step(private_tmp: Path, name: str) -> None:
             again = rebuilt_contents(at, private_tmp / "rebuilt", opener)
             assert again == held, f"{name}, step {die_at}: rebuilt"
             rmtree(private_tmp / "rebuilt")
-        points += 1
         rmtree(at)
         if status == 0:
             break
-    assert points > (15 if name == "growth" else 30)
+    assert die_at > (15 if name == "growth" else 30)
 
 
 def check(

@@ -16,10 +16,10 @@ from fastmem import Archive, SegmentStore, TieredMemorySystem
 from tests.crash.allocations import Outcome, failing, making_functions_can_fail
 from tests.crash.directories import BUDGET, engine_of, open_archive, open_segments, open_tiers
 from tests.crash.test_interrupts import free, newest, values, verify_files
+from tests.places import places
 
 LARGE = 300_000
 BODY = 150_000
-MANY = 5_000  # allocations in one operation: more is an endless loop
 pytestmark = pytest.mark.skipif(
     not making_functions_can_fail(),
     reason="this CPython frees code that is in use when it cannot make a function",
@@ -110,13 +110,12 @@ def test_one_failing_allocation(private_tmp: Path, opener: Any, operation: Any, 
     fresh = values(size)
     with opener(private_tmp) as store:
         failed = 0
-        for nth in range(MANY):
+        for nth in places(0):
             outcome = try_at(nth, store, operation, fresh)
             if not outcome.reached:
                 break
             failed += outcome.error is not None
         assert failed > 0 or takes_no_memory(opener, operation, size), "no allocation failed"
-        assert nth < MANY - 1
         store.put("k", last := next(fresh))
     with opener(private_tmp) as store:
         assert (store.get("k"), store.get("settles")) == (last, nth)
@@ -163,7 +162,7 @@ def test_a_verb_of_the_memory_is_done_or_raises(private_tmp: Path, opener: Any, 
     with opener(private_tmp) as memory:
         memory.add_listener(lambda key, value, cause: None)
         failed = 0
-        for nth in range(MANY):
+        for nth in places(0):
             memory.delete("new")
             memory.put("k", 10**6)
             before = memory.entry("k"), memory.peek("new")
@@ -187,7 +186,7 @@ def test_a_victim_is_written_or_waits_or_counts_as_lost(private_tmp: Path) -> No
         for key, value in kept.items():
             memory.put(key, value, 3_600)  # a deadline in limbo takes memory too
         lost = waited = 0
-        for nth in range(MANY):
+        for nth in places(0):
             key, value = ("dirty", nth), next(fresh)
             outcome = failing(nth, partial(memory.put, key, value, 3_600))
             assert (key in memory) == (outcome.error is None), nth

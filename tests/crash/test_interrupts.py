@@ -15,6 +15,7 @@ from fastmem import Archive, SegmentStore, TieredMemorySystem
 from fastmem._core.keys import encode_key
 from tests.crash.directories import BUDGET, engine_of, linked_bytes, open_archive, open_tiers
 from tests.crash.interrupts import interrupted
+from tests.places import places
 
 # An interrupt between opening a file and the `with` around it leaves it to its finalizer.
 pytestmark = pytest.mark.filterwarnings(
@@ -23,7 +24,6 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 LARGE = 300_000
-MANY = 5_000  # places in one operation: more is an endless loop
 
 
 def segments(at: Path) -> SegmentStore:
@@ -83,11 +83,10 @@ def test_an_interrupted_operation_is_whole(
     """What was done when the interrupt came stays done; what was not is not done."""
     others = {("other", number): bytes([number]) * 1000 for number in range(20)}
     fresh = values(size)
-    places = 0
     done = set()
     with opener(private_tmp) as store:
         store.update(others)
-        for nth in range(1, MANY):
+        for nth in places():
             store.put("k", old := next(fresh))
             step, new = operation(store, fresh)
             if operation is not puts:
@@ -103,13 +102,10 @@ def test_an_interrupted_operation_is_whole(
             verify_files(store, it.where)
             if not it.raised:
                 break
-            places += 1
-        else:
-            pytest.fail(f"more than {MANY} places")
         if in_one_step(opener, operation, size):
             assert done == {True}
         else:
-            assert places > 4
+            assert nth > 5
             assert done == {False, True}
         store.put("k", last := next(fresh))
         assert {key: store.get(key) for key in others} == others

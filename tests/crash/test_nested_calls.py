@@ -21,12 +21,12 @@ from fastmem.storage import files
 from fastmem.storage.files import Directory
 from tests.crash.directories import BUDGET, contents, engine_of, open_archive, open_tiers
 from tests.crash.interrupts import Interrupter, monitored, traced
+from tests.places import places
 
 DOOR: list[tuple[Any, str]] = [
     (Directory, name) for name in ("open", "publish", "unlink", "rename", "sync", "extend", "stat")
 ]
 DOOR += [(files, name) for name in ("fallocate", "map_file", "_write_all")]
-MANY = 5_000  # places in one operation: more is an endless loop
 BODY = 180_000
 LARGE = 400_000
 
@@ -127,7 +127,7 @@ def test_a_put_at_each_call_of_the_door_loses_nothing(
 ) -> None:
     """The first put of a store, which makes its first segment: `count` puts in the middle of it."""
     at = At(monkeypatch, after=after)
-    for nth in range(1, MANY):
+    for nth in places():
         place = private_tmp / str(nth)
         inner: dict[Any, bytes] = {}
         outer: dict[Any, bytes] = {}
@@ -163,7 +163,7 @@ def test_a_put_at_every_place_of_a_full_store_loses_nothing(
     with opener(private_tmp) as store:
         puts(store, "fill", 110, BODY)
         inner: dict[Any, bytes] = {}
-        for nth in range(1, MANY, step):
+        for nth in places(dense=1, stride=step):
             inner.clear()
             outer: dict[Any, bytes] = {}
 
@@ -207,7 +207,7 @@ def test_puts_while_a_put_waits_for_the_device_keep_the_budget(
 def test_the_index_grows_in_the_middle_of_its_growth(private_tmp: Path, name: str) -> None:
     """What the inner growth has made room for stays there."""
     which = 1 if name == "index" else 3
-    for nth in range(1, MANY):
+    for nth in places():
         with segments(private_tmp / str(nth)) as store:
             engine = engine_of(store)
 
@@ -234,7 +234,7 @@ def test_a_flush_in_the_middle_of_a_flush_takes_no_promise_back(
 ) -> None:
     with opener(private_tmp) as store:
         page = engine_of(store).files.super
-        for nth in range(1, MANY):
+        for nth in places():
             inner: dict[Any, bytes] = {}
 
             def act(inner: dict[Any, bytes] = inner) -> None:

@@ -31,6 +31,7 @@ from tests.crash.directories import (
 )
 from tests.crash.test_crash_points import DIED, Countdown
 from tests.demotion import archive_warm
+from tests.places import places
 
 MARK = b"to be found in the file "
 LARGE = os.urandom(300_000)
@@ -290,9 +291,8 @@ def test_death_at_every_step_of_a_repair(private_tmp: Path, damage: Damage) -> N
     state = built(base, "tiers")
     damage(base)
     before = bytes_of(base)
-    step = 1 if os.environ.get("FASTMEM_PROFILE") == "nightly" else 7
     died = 0
-    for die_at in range(1, 10_000, step):
+    for die_at in places(dense=1):
         at = copy(base, private_tmp / f"at-{die_at}")
         status = die_repairing(at, die_at)
         assert status in (0, DIED)
