@@ -80,8 +80,10 @@ cdef bint lives(const lease_t* lease, uint64_t holder) noexcept nogil:
 
 
 cdef bint take_over(lease_t* lease, uint64_t holder) noexcept nogil:
-    """Take the lock from a dead holder. Its work is to be finished before anything else."""
-    if not fm_swap_acquire(lease.word, holder, lease.me):
+    """Take the lock from a dead holder. Its work is to be finished before anything else. Not for a
+    forked child that has no name for it, and would set it free.
+    """
+    if lease.me == 0 or not fm_swap_acquire(lease.word, holder, lease.me):
         return False
     lease.steals += 1
     return True

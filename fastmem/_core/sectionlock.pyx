@@ -7,7 +7,7 @@ from libc.stdint cimport int64_t
 from fastmem._core.clock cimport boot_now_ns
 from fastmem._core.descriptor cimport Descriptor
 
-from fastmem.errors import StoreTimeoutError
+from fastmem.errors import ClosedError, StoreTimeoutError
 
 cdef extern from "waiting.h" nogil:
     int F_WRLCK
@@ -38,6 +38,7 @@ cdef class SectionLock:
     cdef int depth
     cdef bint held     # the byte, too
     cdef bint orphaned  # in a forked child
+    cdef bint inherited  # from a call of the parent, which may give back what is not to be had here
     cdef bint bypassed  # who was next in line when this one came did not move
 
     def __cinit__(self):
@@ -67,12 +68,17 @@ cdef class SectionLock:
     def renew(self):
         """In a forked child: be free, whatever thread of the parent had it. Who takes it next is
         one of the processes first, by ``keeper.rejoin()``, which is to share it again.
+
+        True when the thread that forked had it: what it gives back from here on is the parent's.
         """
+        cdef bint amid = self.inner._is_owned()
+        self.inherited |= amid
         self.orphaned |= self.procs is not None  # of one that was orphaned itself, it stays so
         self.procs = None
         self.held = False
         self.inner = threading.RLock()
         self.depth = 0
+        return amid
 
     def acquire(self, bint blocking=True):
         """Take the lock. False when it is not free and `blocking` is false.
@@ -147,9 +153,13 @@ cdef class SectionLock:
                 fm_nap(nap)
             nap = min(2 * nap, LONGEST_NAP_NS)
             PyErr_CheckSignals()
+            if procs.fd < 0:
+                raise ClosedError(f"a call of the parent of this process: {self.path!r}")
         return True
 
     cdef int let_go(self) except -1:
+        if self.inherited and not self.inner._is_owned():
+            return 0
         if self.depth == 1 and self.held:
             self.held = False
             fm_lock_bytes(self.procs.fd, self.byte, 1, F_UNLCK)

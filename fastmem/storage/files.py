@@ -275,8 +275,9 @@ class Directory:
         try:
             try:
                 with self._placed(name):
+                    end = 0
                     for part in parts:
-                        _write_all(fd, part)
+                        end = _write_all(fd, part, end)
                     if sync:
                         os.fsync(fd)
             finally:
@@ -300,7 +301,7 @@ class Directory:
         try:
             with self._placed(name):
                 allocate(fd, 0, size)
-                _write_all(fd, head)
+                _write_all(fd, head, 0)
                 mapping = map_file(fd, size, True)
                 self.publish(temporary, name)
         except BaseException:
@@ -341,7 +342,10 @@ class Directory:
             os.close(fd)
 
 
-def _write_all(fd: int, data: bytes | memoryview) -> None:
+def _write_all(fd: int, data: bytes | memoryview, at: int) -> int:
+    """Write bytes at an offset, whatever process that shares the file does meanwhile. The end."""
     rest = memoryview(data).cast("B")
     while rest:
-        rest = rest[os.write(fd, rest) :]
+        done = os.pwrite(fd, rest, at)
+        at, rest = at + done, rest[done:]
+    return at

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import get_ident
 from typing import TYPE_CHECKING
 
 from fastmem.storage.values import Pointer, ValueFiles
@@ -17,6 +18,7 @@ class LargeWriter:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._files = engine.files
+        self._writers: dict[int, int] = {}  # of files that are pending: number -> thread
 
     def append(self, tier: int, key: bytes, body: bytes, append: Callable[[bytes], bool]) -> bool:
         """Write a value to a file of its own, then ``append(pointer)`` its record. True when done.
@@ -33,6 +35,7 @@ class LargeWriter:
         number = values.new_number()
         done = False
         try:
+            self._writers[number] = get_ident()
             pointer = values.write(number, key, body, sync=engine.durability == "disk")
             with engine.lock:
                 engine.section.depth += 1
@@ -46,11 +49,16 @@ class LargeWriter:
                 values.publish(number)
         finally:
             # By the index, not by `done`: an interrupt may come when the append is done already.
+            self._writers.pop(number, None)
             if not done:
                 values.abandon(number)  # first: what fails from here on, the next `settle` does
                 if not engine.log.closed and not self._files.leads_to(key, number):
                     values.remove(number)
         return done
+
+    def is_at_work(self, thread: int) -> bool:
+        """True while a thread is about to write a value to a file, or to append its record."""
+        return thread in self._writers.values()
 
     def _take(self, tier: int, key: bytes, footprint: int) -> None:
         """Have room for a value file beside those that stay. OSError when there cannot be."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from threading import get_ident
+
 from fastmem._core.log import COLD, WARM, Log
 from fastmem._core.sectionlock import SectionLock
 from fastmem._core.turns import wait_for_lock
+from fastmem.storage.large import LargeWriter
 from fastmem.storage.opening import StoreFiles
 from fastmem.storage.processes import NEXT, SECTION
 from fastmem.storage.room import Room
@@ -21,6 +24,7 @@ class Membership:
     files: StoreFiles
     log: Log
     section: Section
+    large: LargeWriter
     lock: SectionLock
     room: Room
     syncer: Syncer
@@ -71,11 +75,12 @@ class Membership:
     def inherit(self) -> None:
         """In a forked child: leave to the parent what is the parent's. Reading goes on; the first
         change makes this one of the processes that share the store. What the parent has for itself
-        alone is closed.
+        alone is closed; so is the store when the thread that forked was at work on its files, in
+        the middle of a call which is the parent's and to which a signal handler comes back here.
         """
         self.section.depth = 0
-        self.lock.renew()
-        if self.durability == "cache" and not self.read_only:
+        amid = self.lock.renew() or self.large.is_at_work(get_ident())
+        if amid or (self.durability == "cache" and not self.read_only):
             self.abandon()
             return
         self.log.forget_work()

@@ -34,7 +34,8 @@ class SegmentStore(KeyedStore):
     these return. Readers take no lock. Writers take one while they append; who died with it is
     succeeded, and one that is stopped is waited for up to `timeout_s`: then it is a
     StoreTimeoutError, and nothing has changed (in ``"disk"`` perhaps all but the sync is done: its
-    message says so). In a forked child the store goes on. What was opened
+    message says so). In a forked child the store goes on, unless it comes back to a call of its
+    parent's (a signal handler forked in the middle of it): then it is closed. What was opened
     `read_only` while nobody wrote keeps writers out. A directory that is another's, or holds an
     archive, is refused as it is: DirectoryRefusedError or FormatError, with the path. So
     is the L2 of a memory, whose deletes must reach its L3 too, unless with ``read_only=True``.
