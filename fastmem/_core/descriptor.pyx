@@ -4,12 +4,10 @@ of Python would be lost.
 
 from libc.stdint cimport uint64_t
 
-cdef extern from "<unistd.h>" nogil:
-    int close(int fd)
-
 cdef extern from "forks.h" nogil:
     int fm_do_not_inherit(int* fd, uint64_t* word) noexcept
-    void fm_inherit(const int* fd, const uint64_t* word) noexcept
+    void fm_inherit(const uint64_t* word) noexcept
+    void fm_close_own(int* fd) noexcept
 
 
 cdef int forget_in_children(uint64_t* word) except -1:
@@ -21,7 +19,7 @@ cdef int forget_in_children(uint64_t* word) except -1:
 
 cdef void remember_in_children(uint64_t* word) noexcept:
     """The opposite; no effect when it is so already."""
-    fm_inherit(NULL, word)
+    fm_inherit(word)
 
 
 cdef class Descriptor:
@@ -38,6 +36,4 @@ cdef class Descriptor:
             raise MemoryError()
 
     def __dealloc__(self):
-        fm_inherit(&self.fd, NULL)
-        if self.fd >= 0:
-            close(self.fd)
+        fm_close_own(&self.fd)
