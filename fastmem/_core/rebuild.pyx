@@ -180,10 +180,16 @@ def pass_over(Log log not None, int which, uint64_t at, uint64_t units):
 
 
 def pass_rest(Log log not None):
-    """The warm log is about to go on in another segment: what is left of the tail's is no loss."""
+    """The warm log is about to go on behind all its segments: what is left of the tail's is no
+    loss, nor are those that were begun after it and not written to.
+    """
     cdef tier_t* tier = &log.state.tier[WARM]
-    cdef uint64_t at = max(tier.tail[0], segment_begin(tier, tier.tail[0]) + FM_HEADER_UNITS)
+    cdef uint64_t at = tier.tail[0]
+    cdef uint64_t end = (tier.first + tier.count) << tier.shift
     cdef place_t place
     log.require_open()
-    if locate_at(tier, at, &place):
-        write_skip(&place, segment_end(tier, at) - at)
+    while at < end:
+        at = max(at, segment_begin(tier, at) + FM_HEADER_UNITS)
+        if locate_at(tier, at, &place):
+            write_skip(&place, segment_end(tier, at) - at)
+        at = segment_end(tier, at)

@@ -110,15 +110,48 @@ def test_two_restarts_without_a_sync(private_tmp: Path, stop: Restart) -> None:
     """After the first the log goes on in another segment, and leaves the rest of the last."""
     memory = open_deep(private_tmp)
     gone = evict_in_place(memory)
+    page = engine_of(memory).files.super
+    head, synced = page.get("head"), page.get("synced")
     stop(memory)
     for i in range(3):
         memory = open_deep(private_tmp)
         assert not gone & contents(memory).keys()
+        page = engine_of(memory).files.super
+        assert page.get("head") >= head  # nothing is taken for lost
         memory.put(("new", i), i)
+        head = page.get("head")
+        page.set("synced", synced)
         stop(memory)
     with open_deep(private_tmp) as memory:
         assert not gone & contents(memory).keys()
         assert [memory.get(("new", i)) for i in range(3)] == [0, 1, 2]
+        memory.check()
+
+
+def test_a_segment_that_was_begun_and_not_written_to(private_tmp: Path, stop: Restart) -> None:
+    """Its process was killed right then; the next one makes the index anew, and goes on behind."""
+    memory = open_deep(private_tmp)
+    evict_in_place(memory)
+    files = engine_of(memory).files
+    engine_of(memory).room.add_segment(WARM)
+    spare, synced = files.warm.numbers[-1], files.super.get("synced")
+    assert synced <= spare * files.warm.segment_units
+    engine_of(memory).abandon()
+    (private_tmp / "l2/index").unlink()
+    memory = open_deep(private_tmp)
+    files = engine_of(memory).files
+    assert files.rebuilt
+    assert spare in files.warm.numbers
+    assert spare < files.tail_segment(WARM)
+    memory.put("new", 1)
+    head, left = files.super.get("head"), contents(memory)
+    assert head > files.warm.numbers[0] * files.warm.segment_units + HEADER_UNITS
+    files.super.set("synced", synced)  # as where no budget had been paid meanwhile
+    stop(memory)
+    with open_deep(private_tmp) as memory:
+        assert engine_of(memory).files.rebuilt
+        assert engine_of(memory).files.super.get("head") >= head  # nothing is taken for lost
+        assert contents(memory) == left
         memory.check()
 
 
