@@ -341,6 +341,8 @@ class Engine(Membership):
         if self.files.closed:
             return
         self.section.refuse_nested("close")
+        if not self.read_only and not self.log.closed:
+            self._clear_up()
         # A closed log: this is a second call, after an interrupt in the first.
         clean = not self.log.closed and (self.read_only or self.large.finish())
         if not self.read_only and not self.log.closed:

@@ -68,6 +68,14 @@ class Membership:
             self.files.redone_records += redone
             self.files.note_death()
 
+    def _clear_up(self) -> None:
+        """Before a close: what dead processes left goes. Where that fails, no close is clean."""
+        if self.files.died or self.files.anyone_died:
+            try:
+                self.files.clear_up(self.pass_lock)
+            except (OSError, MemoryError) as error:
+                self.room.note_failure(error)
+
     def pass_lock(self) -> None:
         """Take the write lock once, and give it back. See `Log.pass_lock`. StoreTimeoutError."""
         self.room.provided(self.log.pass_lock)

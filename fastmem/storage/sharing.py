@@ -113,7 +113,7 @@ class SharedFiles(IndexFiles):
                     values.share(first.slot, first.incarnation, self)
             if self.attached:
                 self.super.set("joined", self.super.get("joined") + 1)
-                if first.heir or first.dead():
+                if self.anyone_died:
                     self.note_death()
             else:
                 first.forget(first.dead())  # who opens a store removes what lies about
@@ -174,9 +174,7 @@ class SharedFiles(IndexFiles):
                 processes.enter(self.timeout_s)
         except StoreError:  # somebody was stopped in the middle of opening it
             return False
-        first = self.processes[0]
-        left = any(processes.others for processes in self.processes) or first.heir or first.dead()
-        return not left
+        return not self.anyone_died and not any(processes.others for processes in self.processes)
 
     # -- what the others do ------------------------------------------------------------------
 
@@ -245,7 +243,7 @@ class SharedFiles(IndexFiles):
             for values in (self.warm_values, self.cold_values):
                 if values is not None:
                     values.list_anew()
-            if self.processes[0].dead():
+            if self.anyone_died:
                 self.note_death()
         self._listed = listed
 
@@ -253,6 +251,12 @@ class SharedFiles(IndexFiles):
         """Another process died at work: what it left behind is cleared up with the next chores."""
         self.died = True
         self.log.chores |= CHORE_PAY
+
+    @property
+    def anyone_died(self) -> bool:
+        """True when a process died and nobody has cleared up after it since."""
+        first = self.processes[0]
+        return first.heir or bool(first.dead())
 
     def clear_up(self, pass_lock: Callable[[], None]) -> None:
         """Remove the files that dead processes were at work on. In the section. For `pass_lock` see

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from collections.abc import Iterator
@@ -56,10 +57,23 @@ def test_a_record_that_waits_to_be_redone_keeps_its_file(private_tmp: Path) -> N
         store.check()
 
 
-def test_a_file_without_a_record_goes_with_the_next_opening(private_tmp: Path) -> None:
+def test_a_file_without_a_record_goes_with_the_last_close(private_tmp: Path) -> None:
     with idle(private_tmp) as store:
         write_unreferred(private_tmp)
         store.put("k", 2)
+    assert value_files(private_tmp) == set()
+    assert word(private_tmp / "l2/super", CLEAN_AT) == 1
+
+
+def test_no_close_is_clean_that_could_not_clear_up(
+    private_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EIO, "not now")
+
+    with idle(private_tmp) as store:
+        write_unreferred(private_tmp)
+        monkeypatch.setattr(engine_of(store).files, "remove_orphans", refuse)
     assert word(private_tmp / "l2/super", CLEAN_AT) == 0
     with open_segments(private_tmp) as store:
         assert value_files(private_tmp) == set()
