@@ -10,7 +10,8 @@
 #error "fastmem's files are little-endian"
 #endif
 
-#define FM_FORMAT 0u
+#define FM_FORMAT 1u              /* what is written */
+#define FM_FIRST_FORMAT 1u        /* the lowest that is read */
 #define FM_UNIT 16u              /* a log address counts units of 16 bytes */
 #define FM_UNIT_SHIFT 4
 #define FM_PAGE 4096u
@@ -151,6 +152,15 @@ typedef struct {       /* first page of the index */
     uint64_t spare3;
 } fm_index;
 
+typedef struct {       /* begins `overflow`, in the place of bucket 0, which is never used */
+    char magic[8];     /* "FMOVERF\0" */
+    uint32_t format;
+    uint32_t pad;
+    uint8_t uuid[16];  /* the store's */
+    uint64_t check;    /* XXH3 of the 32 bytes before it */
+    uint64_t spare[3];
+} fm_overflow;
+
 #define FM_PROCESSES 4096u
 #define FM_TOUCHED_BITS (1u << 21)
 
@@ -164,7 +174,11 @@ typedef struct {       /* a process that has the store open; byte i of `procs` i
 typedef struct {       /* the file `procs` of the directory that holds the store's first page */
     char magic[8];     /* "FMPROCS\0" */
     uint32_t format;
-    uint32_t spare[13];
+    uint32_t slots;        /* FM_PROCESSES */
+    uint32_t line_bytes;   /* of each */
+    uint32_t touched_bits; /* FM_TOUCHED_BITS */
+    uint64_t check;        /* XXH3 of the 24 bytes before it */
+    uint64_t spare[4];
     fm_process process[FM_PROCESSES];
     uint8_t touched[FM_TOUCHED_BITS / 8]; /* a bit for keys read since they were last asked for */
 } fm_processes;
@@ -191,7 +205,7 @@ typedef struct {       /* begins a value file; then the key, zeros to 64 bytes, 
     uint32_t format;
     uint32_t klen;
     fm_pointer pointer; /* the record's */
-    uint64_t check;    /* XXH3 of the 40 bytes before it */
+    uint64_t check;    /* XXH3 of the 40 bytes before it and the key */
 } fm_value;
 
 typedef struct {       /* begins a dictionary's file; then the dictionary */
@@ -200,6 +214,7 @@ typedef struct {       /* begins a dictionary's file; then the dictionary */
     uint32_t number;
     uint64_t length;
     uint64_t checksum; /* XXH3 of the dictionary */
+    uint64_t check;    /* XXH3 of the 32 bytes before it */
 } fm_dictionary;
 
 _Static_assert(sizeof(fm_record) == FM_RECORD_HEADER, "record header");
@@ -218,6 +233,7 @@ _Static_assert(sizeof(fm_index) == 4 * 64, "index header lines");
 _Static_assert(offsetof(fm_super, clean) == 120, "clean close");
 _Static_assert(sizeof(fm_pointer) == 24, "pointer");
 _Static_assert(sizeof(fm_value) == 48, "value file header");
-_Static_assert(sizeof(fm_dictionary) == 32, "dictionary header");
+_Static_assert(sizeof(fm_dictionary) == 40, "dictionary header");
+_Static_assert(sizeof(fm_overflow) == sizeof(fm_bucket), "overflow header");
 _Static_assert(sizeof(fm_segment) == FM_SEGMENT_HEADER, "segment header");
 #endif

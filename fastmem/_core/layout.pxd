@@ -21,6 +21,7 @@ cdef extern from "atomics.h" nogil:
 cdef extern from "layout.h" nogil:
     enum:
         FM_FORMAT
+        FM_FIRST_FORMAT
         FM_UNIT
         FM_UNIT_SHIFT
         FM_PAGE

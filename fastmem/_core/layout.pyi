@@ -1,4 +1,5 @@
 FORMAT: int
+FIRST_FORMAT: int
 PAGE_BYTES: int
 UNIT_BYTES: int
 SEGMENT_HEADER_BYTES: int
@@ -8,6 +9,9 @@ MAC_BYTES: int
 MOST_LEVEL: int
 BUCKET_BYTES: int
 PROCESSES_BYTES: int
+PROCESS_BYTES: int
+PROCESS_SLOTS: int
+TOUCHED_BITS: int
 BODY_ALIGNMENT_BYTES: int
 HEADER_UNITS: int
 SEAL_UNITS: int
@@ -23,5 +27,6 @@ COMPRESSED: int
 ALIGNED: int
 COLD_RECORD: int
 
+def fields(structure: str) -> list[tuple[str, int, int]]: ...
 def offset(structure: str, field: str) -> int: ...
 def form(structure: str, first: str, last: str) -> str: ...

@@ -11,6 +11,7 @@ cdef extern from "fields.h" nogil:
     size_t FM_FIELD_COUNT
 
 FORMAT = FM_FORMAT
+FIRST_FORMAT = FM_FIRST_FORMAT
 PAGE_BYTES = FM_PAGE
 UNIT_BYTES = FM_UNIT
 SEGMENT_HEADER_BYTES = FM_SEGMENT_HEADER
@@ -20,6 +21,9 @@ MAC_BYTES = FM_MAC_BYTES
 MOST_LEVEL = FM_MOST_LEVEL
 BUCKET_BYTES = sizeof(fm_bucket)
 PROCESSES_BYTES = sizeof(fm_processes)
+PROCESS_BYTES = sizeof(fm_process)
+PROCESS_SLOTS = FM_PROCESSES
+TOUCHED_BITS = FM_TOUCHED_BITS
 BODY_ALIGNMENT_BYTES = FM_BODY_ALIGNMENT
 
 # Addresses, in units.
@@ -42,8 +46,24 @@ ALIGNED = FM_ALIGNED
 COLD_RECORD = FM_COLD
 
 
+def fields(str structure not None):
+    """Return (name, offset, bytes) of every field of fm_<structure>, in their order.
+
+    >>> fields("skip")
+    [('check', 0, 8), ('units', 8, 8)]
+    """
+    cdef const fm_field* field
+    cdef size_t place
+    found = []
+    for place in range(FM_FIELD_COUNT):
+        field = &fm_fields[place]
+        if field.of == structure.encode():
+            found.append((field.name.decode(), field.offset, field.bytes))
+    return found
+
+
 def offset(str structure not None, str field not None):
-    """Return the byte offset of a field of fm_<structure>. KeyError when Python has no use for it.
+    """Return the byte offset of a field of fm_<structure>. KeyError when there is none.
 
     >>> offset("super", "lock")
     128
@@ -55,8 +75,6 @@ def offset(str structure not None, str field not None):
 def form(str structure not None, str first not None, str last not None):
     """Return the format, as struct takes it, of the fields of fm_<structure> from one to another.
 
-    ValueError when they do not follow each other without a gap.
-
     >>> form("super", "magic", "uuid")
     '<8sII16s'
     """
@@ -66,8 +84,6 @@ def form(str structure not None, str first not None, str last not None):
     codes = ["<"]
     for place in range(place, end + 1):
         field = &fm_fields[place]
-        if place < end and field.offset + field.bytes != fm_fields[place + 1].offset:
-            raise ValueError(f"fm_{structure} has a gap after {field.name.decode()}")
         codes.append(f"{field.bytes}s" if field.code == b"s" else chr(field.code))
     return "".join(codes)
 

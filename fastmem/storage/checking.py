@@ -27,7 +27,7 @@ from fastmem._core.layout import (
     UNIT_BYTES,
 )
 from fastmem._core.log import COLD, WARM, Record
-from fastmem.errors import StoreLockedError
+from fastmem.errors import FormatError, StoreLockedError
 from fastmem.storage.engine import Engine
 from fastmem.storage.files import Directory
 from fastmem.storage.findings import Findings, key_text, many
@@ -275,6 +275,9 @@ class Check:
             try:
                 if values.key_of(number) is not None:
                     continue
+            except FormatError as error:
+                self._found.tell(Path(error.filename), str(error.strerror), "it stays as it is", 0)
+                continue
             except OSError as error:
                 if error.errno not in UNREADABLE:
                     raise

@@ -20,6 +20,8 @@ log_to = logging.getLogger("fastmem.storage")
 
 DICTIONARY_MAGIC = b"FMDICT\0\0"
 _HEAD = struct.Struct(form("dictionary", "magic", "checksum"))
+_CHECK = struct.Struct(form("dictionary", "check", "check"))
+_BODY_AT = _HEAD.size + _CHECK.size
 _NAME = re.compile(r"dict\.(\d{1,10})")
 SAMPLE_LIMIT_BYTES = 8 << 10
 TRAINING_BYTES = 2 << 20
@@ -96,10 +98,8 @@ class Dictionaries:
     def _read(self, name: str, number: int) -> bytes | None:
         """A stored dictionary, None when the file is damaged."""
         data = self._directory.read(name, _LARGEST_FILE)
-        body = data[_HEAD.size :]
-        head = DICTIONARY_MAGIC, FORMAT, number, len(body), digest(body)
-        sound = len(data) >= _HEAD.size and _HEAD.unpack_from(data) == head
-        return body if sound else None
+        body = data[_BODY_AT:]
+        return body if data[:_BODY_AT] == _head(number, body) else None
 
     def damage(self) -> Iterator[CorruptRecordError]:
         """Read every stored dictionary again; an error for each that a next open would not find."""
@@ -159,8 +159,7 @@ class Dictionaries:
 
     def _store(self, body: bytes) -> None:
         number = self._last + 1  # above a damaged one too: frames still name that
-        head = _HEAD.pack(DICTIONARY_MAGIC, FORMAT, number, len(body), digest(body))
-        self._directory.write(f"dict.{number}", [head, body], sync=True)
+        self._directory.write(f"dict.{number}", [_head(number, body), body], sync=True)
         self.linked_bytes += self._directory.allocated_bytes(f"dict.{number}")
         self._frames.add_dictionary(number, body)
         self.current = self._last = number
@@ -204,3 +203,9 @@ class Dictionaries:
         self._closing = True  # gathering, at least, can end
         if self._training is not None:
             self._training.join()
+
+
+def _head(number: int, body: bytes) -> bytes:
+    """What the file of a dictionary begins with."""
+    head = _HEAD.pack(DICTIONARY_MAGIC, FORMAT, number, len(body), digest(body))
+    return head + _CHECK.pack(digest(head))

@@ -1,4 +1,6 @@
-"""The first page of an index file: whose it is, of which opening, and what it held at close."""
+"""The first page of an index file: whose it is, of which opening, and what it held at close; and
+what the file of its overflow buckets begins with.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,10 @@ from fastmem._core.layout import FORMAT, MOST_LEVEL, PAGE_BYTES, form, offset
 from fastmem._core.mapping import Mapping
 
 INDEX_MAGIC = b"FMINDEX\0"
+OVERFLOW_MAGIC = b"FMOVERF\0"
 _HEAD = struct.Struct(form("index", "magic", "uuid"))
+_OVERFLOW = struct.Struct(form("overflow", "magic", "uuid"))
+_CHECK = struct.Struct(form("overflow", "check", "check"))
 _SEAL = struct.Struct(form("index", "check", "opens"))
 _CLOSED = struct.Struct(form("index", "digest", "heads"))
 _CLOSED_AT = offset("index", "digest")
@@ -27,8 +32,18 @@ def new_head(level: int, uuid: bytes) -> bytes:
     return bytes(head)
 
 
-def belongs(index: Mapping, uuid: bytes, opens: int) -> bool:
-    """True for the index that the last opener of store `uuid` left, its head undamaged."""
+def overflow_head(uuid: bytes) -> bytes:
+    """What the overflow buckets of store `uuid` begin with, in the place of the first."""
+    head = _OVERFLOW.pack(OVERFLOW_MAGIC, FORMAT, 0, uuid)
+    return head + _CHECK.pack(digest(head))
+
+
+def belongs(index: Mapping, overflow: Mapping, uuid: bytes, opens: int) -> bool:
+    """True for the index that the last opener of store `uuid` left, both heads undamaged."""
+    wanted = overflow_head(uuid)
+    with memoryview(overflow) as view:
+        if view[: len(wanted)] != wanted:
+            return False
     with memoryview(index) as view:
         head = bytes(view[: _HEAD.size])
         check, counted = _SEAL.unpack_from(view, _HEAD.size)

@@ -105,7 +105,7 @@ class IndexFiles:
         if sizes[0] < PAGE_BYTES + BUCKET_BYTES or sizes[1] < BUCKET_BYTES:
             return False
         index, overflow = self._map_index("index", "overflow")
-        if not index_head.belongs(index, self.super.uuid, self.super.get("opens")):
+        if not index_head.belongs(index, overflow, self.super.uuid, self.super.get("opens")):
             return False
         if self.archive and index_head.archive_opens(index) != self.archive.get("opens"):
             return False  # another copy of this store has written to it
@@ -130,7 +130,7 @@ class IndexFiles:
     def _attach_index(self) -> None:
         """Map the index that other processes have in use, and the segments that are there."""
         index, overflow = self._map_index("index", "overflow")
-        if not index_head.belongs(index, self.super.uuid, self.super.get("opens")):
+        if not index_head.belongs(index, overflow, self.super.uuid, self.super.get("opens")):
             raise FormatError(
                 "is damaged, while other processes have it open", self.directory.path / "index"
             )
@@ -302,7 +302,8 @@ class IndexFiles:
             self.directory.create(
                 self._index_name, PAGE_BYTES + buckets * BUCKET_BYTES, head
             ).close()
-            self.directory.create(self._overflow_name, room * BUCKET_BYTES, b"").close()
+            spilled = index_head.overflow_head(self.super.uuid)
+            self.directory.create(self._overflow_name, room * BUCKET_BYTES, spilled).close()
             index, overflow = self._map_index(self._index_name, self._overflow_name)
         self._make_log(index, overflow)
         self.log.set_room(buckets, room)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from fastmem.errors import FormatError
 from fastmem.storage.sharing import SharedFiles
 from fastmem.storage.values import UNREADABLE, Pointer, ValueFiles
 from fastmem.storage.vouching import pointed_to
@@ -63,6 +64,9 @@ class OrphanFiles(SharedFiles):
         """
         try:
             key = values.key_of(number)
+        except FormatError as error:  # not ours to remove
+            log_to.warning("%s", error)
+            return False
         except OSError as error:
             if error.errno not in UNREADABLE:
                 raise

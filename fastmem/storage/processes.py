@@ -22,7 +22,17 @@ import struct
 import time
 
 from fastmem._core.descriptor import Descriptor
-from fastmem._core.layout import FORMAT, PAGE_BYTES, PROCESSES_BYTES, form, offset
+from fastmem._core.hashing import digest
+from fastmem._core.layout import (
+    FORMAT,
+    PAGE_BYTES,
+    PROCESS_BYTES,
+    PROCESS_SLOTS,
+    PROCESSES_BYTES,
+    TOUCHED_BITS,
+    form,
+    offset,
+)
 from fastmem._core.mapping import Mapping
 from fastmem._core.ofd import held_byte, lock_bytes, unlock_bytes
 from fastmem.errors import StoreLockedError, StoreTimeoutError, TooManyProcessesError
@@ -32,15 +42,14 @@ from fastmem.storage.values import INCARNATION_MASK
 __all__ = ["NEXT", "PROCESSES_FILE_BYTES", "SECTION", "Processes"]
 
 PROCESSES_MAGIC = b"FMPROCS\0"
-PROCESS_SLOTS = 4096
 OPENING, ALONE, SECTION, LOOKING, NEXT = range(PROCESS_SLOTS, PROCESS_SLOTS + 5)
 _LOCKED_BYTES = PROCESS_SLOTS + 5
 PROCESSES_FILE_BYTES = -(-PROCESSES_BYTES // PAGE_BYTES) * PAGE_BYTES
-_HEAD = struct.Struct(form("processes", "magic", "format"))
-_LINE_BYTES = 64
+_HEAD = struct.Struct(form("processes", "magic", "touched_bits"))
+_CHECK = struct.Struct(form("processes", "check", "check"))
 _FIRST_LINE = offset("processes", "process")
 _LINE = struct.Struct(form("process", "incarnation", "open"))
-_OPEN_BYTE = slice(_FIRST_LINE + 8, _FIRST_LINE + PROCESS_SLOTS * _LINE_BYTES, _LINE_BYTES)
+_OPEN_BYTE = slice(_FIRST_LINE + 8, _FIRST_LINE + PROCESS_SLOTS * PROCESS_BYTES, PROCESS_BYTES)
 _NAPS_S = (0.0002, 0.02)  # between two tries for OPENING: the first, the longest
 
 
@@ -162,8 +171,10 @@ class Processes:
         if self.mapping is None:
             self.mapping = directory.map(LOCK_FILE, PROCESSES_FILE_BYTES)
         with memoryview(self.mapping) as view:
-            _HEAD.pack_into(view, 0, PROCESSES_MAGIC, FORMAT)
-            at = _FIRST_LINE + self.slot * _LINE_BYTES
+            sizes = PROCESS_SLOTS, PROCESS_BYTES, TOUCHED_BITS
+            head = _HEAD.pack(PROCESSES_MAGIC, FORMAT, *sizes)
+            view[: _HEAD.size + _CHECK.size] = head + _CHECK.pack(digest(head))
+            at = _FIRST_LINE + self.slot * PROCESS_BYTES
             incarnation, still_open = _LINE.unpack_from(view, at)
             self.heir = still_open != 0
             if not incarnation:  # a new file: no number from before a lost one may come again
@@ -179,7 +190,7 @@ class Processes:
         if self.mapping is None or self.procs is None or held_byte(self._fd(), slot, 1) is None:
             return False
         with memoryview(self.mapping) as view:
-            now, _open = _LINE.unpack_from(view, _FIRST_LINE + slot * _LINE_BYTES)
+            now, _open = _LINE.unpack_from(view, _FIRST_LINE + slot * PROCESS_BYTES)
         return bool(now & INCARNATION_MASK == incarnation)
 
     def dead(self) -> list[int]:
@@ -222,7 +233,7 @@ class Processes:
     def _note_end(self) -> None:
         if self.mapping is not None:
             with contextlib.suppress(ValueError), memoryview(self.mapping) as view:
-                at = _FIRST_LINE + self.slot * _LINE_BYTES
+                at = _FIRST_LINE + self.slot * PROCESS_BYTES
                 _LINE.pack_into(view, at, self.incarnation, self.heir)  # else the next one is
 
     def leave(self, *, forked: bool = False) -> None:

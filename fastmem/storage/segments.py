@@ -16,7 +16,7 @@ from fastmem._core.log import COLD
 from fastmem._core.mapping import Mapping
 from fastmem.errors import FormatError
 from fastmem.storage.files import Directory
-from fastmem.storage.superblock import refuse_newer
+from fastmem.storage.numbers import refuse_number
 
 log_to = logging.getLogger("fastmem.storage")
 
@@ -238,7 +238,7 @@ class Segments:
 def read_head(mapping: Mapping, which: int, path: Path) -> tuple[int, bytes, int, int] | None:
     """Return (segment_bytes, uuid, number, salt) of a segment's header, None when unsound.
 
-    FormatError when it is sound and of a newer format.
+    FormatError when it is sound and of a format that this version does not read.
     """
     with memoryview(mapping) as view:
         head = bytes(view[: _HEAD.size])
@@ -246,7 +246,7 @@ def read_head(mapping: Mapping, which: int, path: Path) -> tuple[int, bytes, int
     magic, form, segment_bytes, uuid, number, salt, _spare = _HEAD.unpack(head)
     if magic != SEGMENT_MAGIC[which] or check != digest(head):
         return None
-    refuse_newer(form, path)
+    refuse_number(form, path)
     return segment_bytes, uuid, number, salt
 
 

@@ -2,9 +2,12 @@
 
 A directory whose first page begins with our magic is ours, with every file that bears one of our
 names. In any other, each such file has to show that it is ours by how it begins: index, segments,
-value files, dictionaries and `procs` by their magic, `overflow` by its first bucket, which is never
-used. A file of zeros, an empty one, or one that ends within the magic, may be ours and holds
-nothing. So a lost first page is recovered, and what somebody else calls `index` is refused.
+value files, dictionaries and `procs` by their magic. A file of zeros, an empty one, or one that
+ends within the magic, may be ours and holds nothing. So a lost first page is recovered, and what
+somebody else calls `index` is refused.
+
+The same with every file of ours whose format this version does not read. Of value files, which may
+be many, the first page tells.
 """
 
 from __future__ import annotations
@@ -15,16 +18,16 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from fastmem._core.layout import BUCKET_BYTES
 from fastmem._core.log import COLD, WARM
 from fastmem.errors import DirectoryRefusedError, FormatError
 from fastmem.storage.dictionaries import DICTIONARY_MAGIC
 from fastmem.storage.files import LOCK_FILE, Directory
-from fastmem.storage.index_head import INDEX_MAGIC
+from fastmem.storage.index_head import INDEX_MAGIC, OVERFLOW_MAGIC
+from fastmem.storage.numbers import HEAD_BYTES, refuse_unread
 from fastmem.storage.processes import PROCESSES_MAGIC
 from fastmem.storage.segments import SEGMENT_MAGIC
-from fastmem.storage.superblock import ARCHIVE_MAGIC, FIRST_BYTES, STORE_MAGIC, refuse_foreign
-from fastmem.storage.values import VALUE_MAGIC
+from fastmem.storage.superblock import ARCHIVE_MAGIC, STORE_MAGIC, refuse_foreign
+from fastmem.storage.values import UNREADABLE, VALUE_MAGIC
 
 __all__ = ["leftovers", "refuse_other_tier", "refuse_strangers"]
 
@@ -37,12 +40,22 @@ _BEGINS = {
     "super": STORE_MAGIC,
     "archive": ARCHIVE_MAGIC,
     "index": INDEX_MAGIC,
-    "overflow": bytes(BUCKET_BYTES),
+    "overflow": OVERFLOW_MAGIC,
     LOCK_FILE: PROCESSES_MAGIC,
     "seg": SEGMENT_MAGIC[WARM],
     "cold": SEGMENT_MAGIC[COLD],
     "val": VALUE_MAGIC,
     "dict": DICTIONARY_MAGIC,
+}
+_HEADS = {
+    "super": "super",
+    "archive": "super",
+    "index": "index",
+    "overflow": "overflow",
+    LOCK_FILE: "processes",
+    "seg": "segment",
+    "cold": "segment",
+    "dict": "dictionary",
 }
 # What this tier's directory holds, and with the store's first page in it (an archive alone).
 _STORE = {"super", "index", "overflow"}
@@ -50,7 +63,8 @@ _OF_TIER = {WARM: {LOCK_FILE, "seg", "val"}, COLD: {"archive", LOCK_FILE, "cold"
 
 
 def refuse_strangers(directory: Directory, tier: int, *, first: bool) -> None:
-    """FormatError, with the path, when a file that bears one of our names is somebody else's.
+    """FormatError, with the path, when a file that bears one of our names is somebody else's, or
+    of a format that this version does not read.
 
     `first`: the store's first page belongs here, because no warmer tier has it.
     """
@@ -58,23 +72,39 @@ def refuse_strangers(directory: Directory, tier: int, *, first: bool) -> None:
     known = False
     for page in ("super", "archive"):
         if page in stems:
-            head = _head_of_file(directory, page, FIRST_BYTES)
+            head = _head_of_file(directory, page, HEAD_BYTES)
             refuse_foreign(head, directory.path / page, _BEGINS[page])
             known |= head.startswith(_BEGINS[page])
-    if known:
-        return
     for name, work, stem in _named(directory):
         if not work and stem not in stems:
             continue
-        begins = _BEGINS[stem]
-        head = _head_of_file(directory, name, max(len(begins), 1))
-        if any(head) and not begins.startswith(head):
-            raise FormatError(
-                f"not fastmem's: it begins with {head[:16]!r}, and no first page of a store lies "
-                "beside it",
-                directory.path / name,
-                errno.EINVAL,
-            )
+        if not known:
+            _refuse_file(directory, name, _BEGINS[stem])
+        if not work and stem in _HEADS:
+            _refuse_number(directory, name, stem)
+
+
+def _refuse_file(directory: Directory, name: str, begins: bytes) -> None:
+    """FormatError when a file does not begin as ours do."""
+    head = _head_of_file(directory, name, len(begins))
+    if any(head) and not begins.startswith(head):
+        raise FormatError(
+            f"not fastmem's: it begins with {head!r}, and no first page of a store lies beside it",
+            directory.path / name,
+            errno.EINVAL,
+        )
+
+
+def _refuse_number(directory: Directory, name: str, stem: str) -> None:
+    """FormatError when a file of ours is of a format that this version does not read."""
+    try:
+        head = _head(directory, name, HEAD_BYTES)
+    except OSError as error:
+        if error.errno not in UNREADABLE:
+            raise
+        return  # what the device does not give tells no number
+    if head is not None and head.startswith(_BEGINS[stem]):
+        refuse_unread(head, _HEADS[stem], directory.path / name)
 
 
 def refuse_other_tier(directory: Directory, tier: int, given: dict[int, Path]) -> None:

@@ -12,6 +12,7 @@ from fastmem._core.hashing import digest
 from fastmem._core.layout import FORMAT, PAGE_BYTES, form, offset
 from fastmem._core.mapping import Mapping
 from fastmem.errors import ClosedError, FormatError
+from fastmem.storage.numbers import refuse_unread
 
 STORE_MAGIC = b"FASTMEM\0"
 ARCHIVE_MAGIC = b"FMARCHIV"
@@ -26,7 +27,6 @@ _TRUST_AT, _TRUST_CHECK_AT = offset("super", "boot_id"), offset("super", "trust_
 _CLEAN_AT = offset("super", "clean")
 _CLOCK_AT, _CLOCK_CHECK_AT = offset("super", "anchor_wall_ns"), offset("super", "clock_check")
 _COARSE_TICK_NS = 10_000_000  # how far the clock that checks deadlines may lag
-FIRST_BYTES = 12  # magic and format: what tells a foreign or a newer page
 NO_UUID = bytes(16)
 LOST_PAGE = b"\xff" * 16  # in place of a boot's id
 _FIELDS = {
@@ -64,23 +64,14 @@ def uuid_of(page: bytes) -> bytes | None:
 
 
 def refuse_foreign(head: bytes, path: Path, magic: bytes) -> None:
-    """FormatError when a first page begins as no page of ours, or with a newer format.
+    """FormatError when a first page begins as no page of ours, or is of a format not read here.
 
-    A page of zeros, or cut within the magic, is damaged rather than foreign. Only magic and format
-    count here: a newer format may have moved the check.
+    A page of zeros, or cut within the magic, is damaged rather than foreign.
     """
     if any(head[: len(magic)]) and not magic.startswith(head[: len(magic)]):
         found = head[: len(magic)]
         raise FormatError(f"not fastmem's: it begins with {found!r}", path, errno.EINVAL)
-    refuse_newer(int.from_bytes(head[len(magic) : len(magic) + 4], "little"), path)
-
-
-def refuse_newer(number: int, path: Path) -> None:
-    """FormatError when a file's format number is higher than this version's."""
-    if number > FORMAT:
-        raise FormatError(
-            f"has format {number}, this version reads up to {FORMAT}", path, errno.EINVAL
-        )
+    refuse_unread(head, "super", path)
 
 
 def boot_id() -> bytes:

@@ -19,6 +19,7 @@ from fastmem._core.tally import Tally
 from fastmem.errors import CorruptRecordError
 from fastmem.storage.descriptors import NO_FILE
 from fastmem.storage.files import Directory
+from fastmem.storage.numbers import refuse_number
 
 log_to = logging.getLogger("fastmem.storage")
 
@@ -193,7 +194,7 @@ class ValueFiles:
         self._tally.begin(number, key)
         pointer = Pointer(number, len(content), digest(content))
         head = _HEAD.pack(VALUE_MAGIC, FORMAT, len(key), *pointer)
-        head += _CHECK.pack(digest(head)) + key
+        head += _CHECK.pack(digest(head + key)) + key
         name = self._name(number)
         padding = bytes(-len(head) % BODY_ALIGNMENT_BYTES)
         self.directory.write(name, [head, padding, content], sync=sync)
@@ -296,19 +297,21 @@ class ValueFiles:
         return True
 
     def key_of(self, number: int) -> bytes | None:
-        """Return the encoded key a value file was written for, None when its head is damaged.
+        """Return the encoded key a value file was written for, None when that is damaged.
 
-        OSError when the device cannot read it.
+        OSError when the device cannot read it; FormatError when it is of a format not read here.
         """
         start = _HEAD.size + _CHECK.size
         head = self.directory.read(self._name(number), start + KEY_LIMIT_BYTES)
         if len(head) < start:
             return None
-        magic, _format, klen, *_pointer = _HEAD.unpack_from(head)
+        magic, format_number, klen, *_pointer = _HEAD.unpack_from(head)
         (check,) = _CHECK.unpack_from(head, _HEAD.size)
-        if magic != VALUE_MAGIC or check != digest(head[: _HEAD.size]):
+        key = head[start : start + klen]
+        if magic != VALUE_MAGIC or check != digest(head[: _HEAD.size] + key):
             return None
-        return head[start : start + klen]
+        refuse_number(format_number, self.directory.path / self._name(number))
+        return key
 
     def is_gone(self, number: int) -> bool:
         """True when a file is not there, whatever was counted."""

@@ -13,12 +13,13 @@ from tests.crash.directories import open_archive, open_segments, open_tiers, pat
 LARGE = os.urandom(300_000)
 
 
+@pytest.mark.parametrize("at", [20, 49])  # in the header; in the key after it
 @pytest.mark.parametrize("opener", [open_segments, open_archive, open_tiers])
-def test_a_rebuild_keeps_the_value(private_tmp: Path, opener: Any) -> None:
+def test_a_rebuild_keeps_the_value(private_tmp: Path, opener: Any, at: int) -> None:
     with opener(private_tmp) as store:
         store.put("k", LARGE)
     (path,) = private_tmp.rglob("val.*")
-    patch(path, 20, b"?")
+    patch(path, at, b"?")
     path.with_name("val.0123456789abcdef").write_bytes(bytes(400_000))  # left by a power loss
     for index in private_tmp.glob("*/index"):
         index.unlink()

@@ -61,7 +61,7 @@ def test_a_store_writes_what_the_page_says(private_tmp: Path) -> None:
         store.delete("user:7")
     page = (private_tmp / "super").read_bytes()
     magic, form, segment_bytes, _uuid, salt, _created = struct.unpack_from("<8sII16sQQ", page)
-    assert (magic, form, segment_bytes) == (b"FASTMEM\0", 0, 1 << 20)
+    assert (magic, form, segment_bytes) == (b"FASTMEM\0", 1, 1 << 20)
     segment = (private_tmp / "seg.0").read_bytes()
     assert segment[:8] == b"FMWARM\0\0"
     assert struct.unpack_from("<Q", segment, 40)[0] == salt

@@ -294,10 +294,10 @@ def test_a_segment_of_a_newer_format_is_refused(private_tmp: Path) -> None:
     fill(private_tmp)
     segment = private_tmp / "l2" / "seg.1"
     head = segment.read_bytes()[:56]
-    head = head[:8] + struct.pack("<I", 1) + head[12:]
+    head = head[:8] + struct.pack("<I", 9) + head[12:]
     patch(segment, 0, head + struct.pack("<Q", xxhash.xxh3_64_intdigest(head)))
     before = snapshot(private_tmp / "l2")
-    with pytest.raises(FormatError, match="format 1"):
+    with pytest.raises(FormatError, match="format 9, this version reads up to 1"):
         open_segments(private_tmp)
     after = snapshot(private_tmp / "l2")
     assert {name: facts[2] for name, facts in after.items()} == {
