@@ -121,6 +121,8 @@ def walk(data: bytes, first: int, salt: int, *, cold: bool) -> Iterator[Record]:
             check, units = struct.unpack_from("<QQ", data, start)
             skipped = check == xxh3(data[start + 8 : start + 16], seed=salt ^ (first + at))
             at += units if skipped else 1
+            if not any(data[start : start + UNIT]):  # zeros: mostly to the end
+                at = (len(data) - len(data[start:].lstrip(b"\0"))) // UNIT
             continue
         found, end = record
         if found.kind == SEAL:

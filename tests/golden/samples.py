@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import array
 import decimal
+import hashlib
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from typing import Any
 
 import numpy as np
 
-__all__ = ["KEYS", "alike", "values"]
+__all__ = ["KEYS", "alike", "shown", "values"]
 
 KEYS: list[Any] = [
     "text", "", "t\u00e9xt \U0001f600", "\ud800", "k" * 65_535, b"", b"raw\0", 0, 1, -1, 127, 128,
@@ -76,3 +77,21 @@ def alike(one: Any, other: Any) -> bool:
     if isinstance(one, (list, tuple)):
         return len(one) == len(other) and all(map(alike, one, other))
     return bool(one == other)
+
+
+def shown(value: Any) -> str:
+    """A value as text that is equal for equal values only, on every version of Python and numpy."""
+    text = text_of(value)
+    if len(text) <= 100:
+        return text
+    return f"{type(value).__name__} {hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def text_of(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype.descr} {value.shape} {value.tobytes().hex()}"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key!a}: {text_of(value[key])}' for key in value)}}}"
+    if isinstance(value, (list, tuple)):
+        return f"{type(value).__name__}({', '.join(map(text_of, value))})"
+    return ascii(value)
