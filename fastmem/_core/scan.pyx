@@ -119,7 +119,8 @@ cdef list records_of(
     """Return what the groups [first, first + count) hold.
 
     A group is what was one bucket when the iteration took (groups, level), so
-    that a key present throughout is seen exactly once however the table grows meanwhile.
+    that a key present throughout is seen exactly once however the table grows meanwhile; and a
+    key that went, and came back in another slot, not twice.
     """
     cdef log_t* state = &log.state
     cdef uint64_t group
@@ -130,30 +131,34 @@ cdef list records_of(
     cdef cursor_t cursor
     cdef place_t place
     cdef int met
+    cdef Record record
     log.attend()
     found = []
-    words = set()
+    seen = set()  # keys; and words, of those that lead to none
     for group in range(first, min(first + count, groups)):
         stride = 1ULL << level
         if group < groups - stride or group >= stride:
             stride *= 2
         home = group
-        words.clear()
+        seen.clear()
         while home < bucket_count(&state.index):
             directory = directory_of(log)
             first_slot(&state.index, home, &cursor)
             while next_slot(&state.index, &cursor, &word):
                 met = MOVED if word == 0 else meet(log, &cursor, directory, &word, &place)
-                if met == MOVED or word in words:  # a split in another process showed it twice
+                if met == MOVED or word in seen:
                     continue
-                words.add(word)
                 if met == DAMAGED:
+                    seen.add(word)
                     if which == WHOLE:
                         found.append(lost_record(word))
                     else:
                         log.note_corrupt(word)
                 elif expired(state, place.record) == (which == EXPIRED):
-                    found.append(read_record(word, &place, which == WHOLE))
+                    record = read_record(word, &place, which == WHOLE)
+                    if record.key not in seen:
+                        seen.add(record.key)
+                        found.append(record)
             home += stride
     return found
 
