@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fastmem import SegmentStore, TooManyProcessesError
-from fastmem.storage.processes import PROCESS_SLOTS
+from fastmem._core.layout import PROCESS_SLOTS
 from tests.children import forked
 from tests.crash.directories import engine_of, open_segments
 
