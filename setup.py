@@ -13,7 +13,7 @@ LINUX_ONLY = {
     *("descriptor", "mapping", "ofd", "sectionlock", "lease", "logfiles", "reading", "chores"),
     *("log", "turns", "moves", "scan", "shadowing", "recovery", "rebuild", "appending"),
     *("damage", "coherence", "writeback", "guards", "tiered", "windows", "viewing"),
-    *("direct", "verbs", "many", "through"),
+    *("direct", "verbs", "many", "through", "synclead"),
 }
 
 extensions = [

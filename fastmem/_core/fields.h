@@ -85,7 +85,7 @@ static const fm_field fm_fields[] = {
     FM_FIELD(super, sync_failed),
     FM_FIELD(super, damaged),
     FM_FIELD(super, cold_damaged),
-    FM_FIELD(super, spare4),
+    FM_FIELD(super, syncing),
     FM_FIELD(super, anchor_wall_ns),
     FM_FIELD(super, anchor_boot_ns),
     FM_FIELD(super, latest_wall_ns),

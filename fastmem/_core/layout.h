@@ -105,10 +105,10 @@ typedef struct {       /* super: 4 KiB; each group on a cache line of its own */
     uint64_t value_changes; /* counts value files that come and go */
     uint64_t joined;        /* counts processes that joined one that had the store open */
     uint64_t section;       /* who is at work on files, as in `lock`; 0 = nobody */
-    uint64_t sync_failed;   /* not 0: the device refused a sync since the store was opened */
+    uint64_t sync_failed;   /* 1: the device refused a sync since the store was opened; 2: before */
     uint64_t damaged;       /* 1 + the oldest warm segment, when a walk of it met damage */
     uint64_t cold_damaged;
-    uint64_t spare4;
+    uint64_t syncing;       /* counts syncs that begin and end: odd while one is under way */
 
     int64_t anchor_wall_ns; /* now = anchor_wall + (BOOTTIME - anchor_boot) */
     int64_t anchor_boot_ns;

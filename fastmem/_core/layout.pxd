@@ -90,6 +90,7 @@ cdef extern from "layout.h" nogil:
         uint64_t value_changes
         uint64_t joined
         uint64_t sync_failed
+        uint64_t syncing
         uint64_t tail
         uint64_t head
         uint64_t synced

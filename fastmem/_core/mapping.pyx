@@ -51,6 +51,10 @@ cdef extern from * nogil:
         }
         return errno == ENOENT ? renameat(folder, old, folder, name) : -1;
     }
+    static void fm_add_nothing(unsigned long *word) {
+        static volatile unsigned long nothing; /* a constant could be left out */
+        (void)__atomic_fetch_add(word, nothing, __ATOMIC_RELAXED);
+    }
     static char *fm_map(int fd, size_t size, int writable) {
         int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
         void *base = fd < 0
@@ -72,6 +76,7 @@ cdef extern from * nogil:
     int fm_overlay_upper(int fd)
     int fm_rename_new(int folder, const char* old, const char* name)
     char* fm_map(int fd, size_t size, int writable)
+    void fm_add_nothing(unsigned long* word)
 
 
 cdef class Mapping:
@@ -158,6 +163,16 @@ cdef class Mapping:
         self.give_back()
         if failed:
             raise_errno(reason)
+
+    def rewrite(self, size_t offset, size_t length):
+        """Have the pages of [offset, offset + length) count as changed, whatever became of them:
+        the next sync writes them once more. Not a byte changes, nor is another process's lost.
+        """
+        cdef size_t at
+        if offset + length > self.size or self.base == NULL or not self.writable:
+            raise ValueError(f"rewrite of {length} bytes at {offset} outside {self.size}")
+        for at in range(offset & ~<size_t>4095, offset + length, 4096):
+            fm_add_nothing(<unsigned long*>(self.base + at))
 
     def __getbuffer__(self, Py_buffer* view, int flags):
         if self.closed or self.base == NULL:

@@ -114,6 +114,7 @@ class Engine(Membership):
         self.counters = (TierCounters(), TierCounters())
         self.section = Section()
         self.lock = self.section.lock
+        self.syncer = Syncer(self.files, self.section)
         self._share_section()
         # Keys whose values left the last tier, for an owner that holds copies of them.
         self.dropped_keys: list[bytes] | None = None
@@ -124,7 +125,6 @@ class Engine(Membership):
             self.contents = Contents(self.files, frames, self.authenticator, self.counters)
             self.read = self.contents.read
             self.views = Views(self.files, self.contents, self.authenticator)
-            self.syncer = Syncer(self.files, self.section, each_put=durability == "disk")
             self.cold: ColdWriter | None = None
             self.cold_reclaimer: ColdReclaimer | None = None
             if self.files.cold and self.files.cold_values:
@@ -335,6 +335,7 @@ class Engine(Membership):
             self.files.close(clean=False)
         self.views.close()
         self.lock.unshare()
+        self.syncer.lead.unshare()
         _engines.discard(self)
 
     def _close(self) -> None:
@@ -349,7 +350,8 @@ class Engine(Membership):
             self.files.super.note_time(
                 time.clock_gettime_ns(time.CLOCK_BOOTTIME) + self.log.wall_offset_ns
             )
-        self.files.close(clean=clean)
+        with self.syncer.last_turn():
+            self.files.close(clean=clean)
 
     def __del__(self) -> None:
         # log is missing when the constructor failed, closed after a close and in a forked child.

@@ -102,6 +102,7 @@ class Directory:
         self._held: Descriptor | None = None
         self.path = Path(os.path.abspath(os.fspath(path)))
         self.read_only = read_only
+        self._sound = True
         refuse_path(self.path)
         if not read_only:
             make_directory(self.path)
@@ -231,24 +232,36 @@ class Directory:
         with self._placed(name) as folder:
             rename_new(folder, temporary.encode(), name.encode())
 
-    def sync_file(self, name: str) -> None:
-        """Make a file's bytes survive power loss; one that is gone already is no error."""
+    def sync_file(self, name: str, *, again: bool = False) -> None:
+        """Make a file's bytes survive power loss; one that is gone already is no error.
+
+        `again`: the device may have refused them before, and they count as written since. So they
+        are written once more, as they are.
+        """
         try:
-            fd = self.open(name, os.O_RDONLY)
+            fd = self.open(name, os.O_RDWR if again else os.O_RDONLY)
         except OSError as error:
             if error.errno == errno.ENOENT or error.errno in NO_FILE:
                 return
             raise
         try:
             with self._placed(name):
+                if again:
+                    _write_in_place(fd)
                 os.fdatasync(fd)
         finally:
             os.close(fd)
 
     def sync(self) -> None:
         """Make names created, renamed and removed so far survive power loss."""
+        if not self._sound:
+            raise OSError(errno.EIO, "an earlier sync of the directory failed", str(self.path))
         with self._placed() as folder:
-            os.fsync(folder)
+            try:
+                os.fsync(folder)
+            except OSError:
+                self._sound = False  # the device tells it once, to whoever asks first
+                raise
 
     def read(self, name: str, limit: int, offset: int = 0) -> bytes:
         """Return up to `limit` bytes of a file from `offset` on, fewer when it ends before.
@@ -340,6 +353,12 @@ class Directory:
                 allocate(fd, start, size)
         finally:
             os.close(fd)
+
+
+def _write_in_place(fd: int) -> None:
+    at = 0
+    while part := os.pread(fd, len(_ZEROS), at):
+        at += os.pwrite(fd, part, at)
 
 
 def _write_all(fd: int, data: bytes | memoryview, at: int) -> int:

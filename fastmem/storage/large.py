@@ -36,7 +36,8 @@ class LargeWriter:
         done = False
         try:
             self._writers[number] = get_ident()
-            pointer = values.write(number, key, body, sync=engine.durability == "disk")
+            asked = engine.syncer.lead.word
+            pointer = values.write(number, key, body, sync=engine.durability == "disk", asked=asked)
             with engine.lock:
                 engine.section.depth += 1
                 try:

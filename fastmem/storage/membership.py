@@ -9,7 +9,7 @@ from fastmem._core.sectionlock import SectionLock
 from fastmem._core.turns import wait_for_lock
 from fastmem.storage.large import LargeWriter
 from fastmem.storage.opening import StoreFiles
-from fastmem.storage.processes import NEXT, SECTION
+from fastmem.storage.processes import NEXT, SECTION, SYNC
 from fastmem.storage.room import Room
 from fastmem.storage.section import Section
 from fastmem.storage.syncing import Syncer
@@ -38,6 +38,7 @@ class Membership:
         if first.slot >= 0 and first.procs is not None:
             path = str(self.files.directory.path)
             self.lock.share(first.procs, SECTION, NEXT, self._timeout_ns, self, path)
+            self.syncer.lead.share(first.procs, SYNC)
 
     def enter_section(self) -> None:
         self.files.enter_section()
@@ -100,5 +101,6 @@ class Membership:
     def abandon(self) -> None:
         """In a forked child: give up without a trace. The parent's locks stay the parent's."""
         self.lock.unshare()
+        self.syncer.lead.unshare()
         self.views.close()
         self.files.abandon()

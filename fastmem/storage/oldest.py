@@ -121,6 +121,9 @@ class OldestSegment(ABC):
         return hash(record.key) in self._dead
 
     def _was_synced(self, address: int) -> bool:
+        """True when what lies at an address was promised to stay, or is about to be."""
+        if self._engine.syncer.lead.under_way:  # of what lies where, nothing is known here
+            return True
         return self._engine.files.super.get(_SYNCED[self._tier]) > address
 
     def _pass(self, address: int) -> None:

@@ -269,7 +269,10 @@ class StoreFiles(OrphanFiles):
         if self.page_was_lost:
             self.super.sync()
         self.super.set("changes", (self.super.get("changes") + 1) % (1 << 64))
-        for field in ("joined", "section", "sync_failed"):
+        # The device may have refused what counts as clean by now: see Syncer.
+        self.super.set("sync_failed", 2 if self.super.get("sync_failed") and self.same_boot else 0)
+        self.super.set("syncing", self.super.get("syncing") % 2)
+        for field in ("joined", "section"):
             self.super.set(field, 0)
         for segments, prefix in ((self.warm, ""), (self.cold, "cold_")):
             # What reclaim met in the part of a segment that it is through with nobody knows.
@@ -334,6 +337,11 @@ class StoreFiles(OrphanFiles):
 
     def values(self, tier: int) -> ValueFiles | None:
         return self.cold_values if tier == COLD else self.warm_values
+
+    @property
+    def all_values(self) -> list[ValueFiles]:
+        """The value files of each tier that is there."""
+        return [values for values in (self.warm_values, self.cold_values) if values is not None]
 
     def tail_segment(self, tier: int) -> int:
         """The number of the segment that a tier's tail lies in (or would)."""

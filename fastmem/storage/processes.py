@@ -8,6 +8,7 @@
     SECTION     who is at work on the files: see section.py
     LOOKING     shared by readers that came while nobody wrote, and hold on to what they found
     NEXT        who is next in line for SECTION
+    SYNC        who syncs for all that wait for it: see syncing.py
 
 The locks belong to the open file, not to the process: two stores of one process are two, and a
 forked child has its parent's until it closes the file.
@@ -39,11 +40,11 @@ from fastmem.errors import StoreLockedError, StoreTimeoutError, TooManyProcesses
 from fastmem.storage.files import LOCK_FILE, Directory
 from fastmem.storage.values import INCARNATION_MASK
 
-__all__ = ["NEXT", "PROCESSES_FILE_BYTES", "SECTION", "Processes"]
+__all__ = ["NEXT", "PROCESSES_FILE_BYTES", "SECTION", "SYNC", "Processes"]
 
 PROCESSES_MAGIC = b"FMPROCS\0"
-OPENING, ALONE, SECTION, LOOKING, NEXT = range(PROCESS_SLOTS, PROCESS_SLOTS + 5)
-_LOCKED_BYTES = PROCESS_SLOTS + 5
+OPENING, ALONE, SECTION, LOOKING, NEXT, SYNC = range(PROCESS_SLOTS, PROCESS_SLOTS + 6)
+_LOCKED_BYTES = PROCESS_SLOTS + 6
 PROCESSES_FILE_BYTES = -(-PROCESSES_BYTES // PAGE_BYTES) * PAGE_BYTES
 _HEAD = struct.Struct(form("processes", "magic", "touched_bits"))
 _CHECK = struct.Struct(form("processes", "check", "check"))

@@ -188,7 +188,7 @@ class Room:
         """Begin segment `number`; again, or in the middle of doing so, makes no difference."""
         segments, archive = self._files.segments(tier), self._files.archive
         assert segments is not None
-        mapping = segments.create(number, sync=self._engine.durability == "disk")
+        mapping = segments.create(number)
         self._log.add_segment(tier, number, mapping)
         self._files.note_change()
         uuid, floor = self._files.super.uuid, self._files.version_floor

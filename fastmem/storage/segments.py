@@ -62,7 +62,6 @@ class Segments:
         self.numbers = self._listed()
         self._leaving = -1  # the number that was unlinked last, or is about to be
         self._lingers = True  # the device may have it still
-        self.listed_anew = False  # other processes have made names that may not be synced
 
     def _listed(self) -> list[int]:
         pattern = re.compile(rf"{_PREFIX[self.which]}\.(\d{{1,18}})")
@@ -72,7 +71,7 @@ class Segments:
     def list_anew(self) -> None:
         """Take in what other processes have begun and removed."""
         self.numbers[:] = self._listed()
-        self._lingers = self.listed_anew = True
+        self._lingers = True
 
     def name(self, number: int) -> str:
         return f"{_PREFIX[self.which]}.{number}"
@@ -94,7 +93,7 @@ class Segments:
         ]
         return problems
 
-    def create(self, number: int, *, sync: bool) -> Mapping:
+    def create(self, number: int) -> Mapping:
         """Make segment `number`: allocated, zeroed, headed, mapped. OSError leaves nothing.
 
         One that is there already is mapped: an interrupt, or a call in the middle of this one,
@@ -104,13 +103,9 @@ class Segments:
         try:
             if number not in self.numbers:
                 self.numbers.append(number)
-            mapping = self._made(number, head)
-            if sync:
-                mapping.sync(0, SEGMENT_HEADER_BYTES)
-                self.sync_names()
+            return self._made(number, head)
         finally:
             self._count(number)
-        return mapping
 
     def head(self, number: int) -> bytes:
         """The header of segment `number`."""
@@ -212,20 +207,11 @@ class Segments:
             self.directory.set_aside(name)
         self.numbers.remove(number)
 
-    def sync_names(self) -> None:
-        """Make names made and removed so far survive power loss."""
-        before = self._lingers, self.listed_anew
-        self._lingers = self.listed_anew = False
-        try:
-            self.directory.sync()
-        except BaseException:
-            self._lingers, self.listed_anew = before
-            raise
-
     def let_none_linger(self) -> None:
-        """No segment that was unlinked returns with a power loss any more."""
+        """No segment that was unlinked returns with a power loss any more. In the section."""
         if self._lingers:
-            self.sync_names()
+            self.directory.sync()
+            self._lingers = False
 
     def unlink(self, number: int) -> None:
         """Remove a segment's file. After an interrupt reclaim comes to it again."""

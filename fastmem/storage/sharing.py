@@ -72,7 +72,7 @@ class SharedFiles(IndexFiles):
                 refuse_other_key(directory, name, self._authenticator, read_only=self.read_only)
         self.attached = True
         self.super = self._live_page(self.directory, "super", STORE_MAGIC)
-        self._listed = self._changes()  # first: what comes later is news
+        self._listed = self.changes  # first: what comes later is news
         self.archive: Superblock | None = None
         if self.cold_directory is None:
             if not self.read_only:
@@ -122,7 +122,7 @@ class SharedFiles(IndexFiles):
                 processes.look()
         if self.attached or not self.read_only:
             if not self.attached:
-                self._listed = self._changes()
+                self._listed = self.changes
             self._attached_place = self._index_place()
             self.log.share(self, self._listed[0])
         for processes in self.processes:
@@ -233,7 +233,7 @@ class SharedFiles(IndexFiles):
         self.super.set("section", 1 + self.processes[0].slot)
         if died:
             self.note_death()
-        listed = self._changes()
+        listed = self.changes
         if died or listed[0] != self._listed[0]:
             self.log.learn_room()
             for segments in (self.warm, self.cold):
@@ -279,7 +279,9 @@ class SharedFiles(IndexFiles):
         with contextlib.suppress(ClosedError):
             self.super.set("section", 0)
 
-    def _changes(self) -> tuple[int, int]:
+    @property
+    def changes(self) -> tuple[int, int]:
+        """How often segments or the index, and value files, have changed."""
         return self.super.get("changes"), self.super.get("value_changes")
 
     def note_change(self) -> None:

@@ -34,6 +34,7 @@ _FIELDS = {
     for name in (
         "opens", "lock", "tail", "head", "synced", "cold_tail", "cold_head", "cold_synced",
         "changes", "value_changes", "joined", "section", "sync_failed", "damaged", "cold_damaged",
+        "syncing",
     )
 }  # fmt: skip
 

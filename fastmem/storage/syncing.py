@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+import errno
 from typing import NoReturn
 
 from fastmem._core.layout import TIER_BIT, UNIT_BYTES
 from fastmem._core.log import COLD, WARM
+from fastmem._core.synclead import SyncLead, SyncTurn
 from fastmem.errors import StoreError
-from fastmem.storage.found import sync_found
 from fastmem.storage.opening import StoreFiles
 from fastmem.storage.section import Section
+from fastmem.storage.values import ValueFiles
+
+REFUSED, REFUSED_BEFORE = 1, 2  # of `sync_failed`
+_TOO_MANY = (errno.EMFILE, errno.ENFILE)
 
 
 class Syncer:
     """Makes appends survive power loss, and unlinks replaced value files when that is safe.
 
-    `each_put` ("disk"): a call that appends returns only after its sync, so every record counts as
-    promised from the start.
+    All processes that wait share one sync: who has the lead (`lead`) syncs as far as the log goes
+    by then, and says so in the store's first page. The section is not entered for it, so whoever
+    needs a segment meanwhile may make one; and who is in the section may wait for the lead, but
+    not the other way round. While a sync is under way, reclaim takes all there is for promised.
     """
 
-    def __init__(self, files: StoreFiles, section: Section, *, each_put: bool) -> None:
+    def __init__(self, files: StoreFiles, section: Section) -> None:
         self._files = files
         self._log = files.log
         self._section = section
-        self._each_put = each_put
+        self.lead = SyncLead(files.super.mapping, str(files.directory.path))
+        self._timeout_ns = int(files.timeout_s * 1e9)
         self._failed = False
-        self._found_too = False  # what the opening found has been synced
-        self._under_way = False
+        self._again = False  # the device is asked for what it may have refused before
 
     @property
     def unsynced_bytes(self) -> int:
@@ -40,20 +47,24 @@ class Syncer:
         return UNIT_BYTES * (page.get("tail") - start - skipped + cold)
 
     def sync(self) -> None:
-        """Make everything appended so far survive power loss; concurrent callers share one wait.
+        """Make everything appended so far survive power loss; all who wait share one sync.
 
-        After a failure nothing here is promised again: the pages count as clean, so a retry
-        would lie. Every later call raises until the store is opened anew.
+        After a failure nothing is promised again, in any process: the pages count as clean, so a
+        retry would lie. Every later call raises until the store is opened anew.
         """
-        end, cold_end = self._ends()
-        with self._section.lock:  # reclaim must not move a record past what is being synced
-            nested, self._under_way = self._under_way, True
-            self._section.depth += 1
-            try:
-                self._sync(end, cold_end, nested=nested)
-            finally:
-                self._section.depth -= 1
-                self._under_way = nested
+        self._files.require_open()
+        if self._log.orphaned:
+            with self._section.lock:  # which begins with being a process of one's own
+                pass
+        end, cold_end = self._files.ends
+        with self.lead.turn(end, cold_end, self._timeout_ns, not self._found) as turn:
+            if turn.leads and not (self._found and self._is_synced(end, cold_end)):
+                if self._refused:
+                    self.refuse()
+                self._sync()
+        if not self._is_synced(end, cold_end):
+            self.refuse()
+        self._reap()
 
     def sync_done(self) -> None:
         """Sync what a call has appended just now: it is done, so memory is asked for twice."""
@@ -62,41 +73,53 @@ class Syncer:
         except MemoryError:  # no device has refused anything
             self.sync()
 
-    def _sync(self, end: int, cold_end: int, *, nested: bool) -> None:
-        """Sync up to the tails, unless that was done. A `nested` one leaves the count of what is
-        synced to the call it came in the middle of, which would set it back.
+    @property
+    def _refused(self) -> bool:
+        return self._failed or self._files.super.get("sync_failed") == REFUSED
+
+    @property
+    def _found(self) -> bool:
+        """True once what the opening found has been synced."""
+        return all(values.surviving.known for values in self._files.all_values)
+
+    def _is_synced(self, end: int, cold_end: int) -> bool:
+        warm, cold = self._files.synced
+        return warm >= end and cold >= cold_end
+
+    def _sync(self) -> None:
+        """Sync up to the tails of now, under the lead.
+
+        Where the last leader was interrupted, or died, or this call came in the middle of another,
+        nobody may have heard that the device refused: what is asked for is written again then.
         """
-        ended = self._ends()
-        super_ = self._files.super
-        synced = super_.get("synced") >= end and super_.get("cold_synced") >= cold_end
-        if synced and self._found_too:
-            if not nested:
-                self._reap()
-            return
-        if self._failed or super_.get("sync_failed"):
-            self.refuse()
-        end, cold_end = ended
+        lead, super_ = self.lead, self._files.super
+        undone, end, cold_end = lead.begin()
+        refused_before = super_.get("sync_failed") == REFUSED_BEFORE
+        self._again = undone or lead.depth > 1 or refused_before
         try:
-            if not self._found_too:
-                sync_found(self._files.directories)
-                self._found_too = True
+            self._sync_files(WARM, end, again=lead.depth > 1 or refused_before)
+            self._sync_files(COLD, cold_end, again=lead.depth > 1 or refused_before)
             self._sync_range(COLD, super_.get("cold_synced"), cold_end)
             self._sync_range(WARM, super_.get("synced"), end)
         except OSError as error:
+            if error.errno in _TOO_MANY:  # no device was asked: the next leader begins anew
+                raise
             self._failed = True
-            super_.set("sync_failed", 1)
+            super_.set("sync_failed", REFUSED)
+            lead.end()
             error.filename = error.filename or str(self._files.directory.path)
             raise
-        if self._failed:  # a nested one
+        if self._refused:  # as one was told that came in the middle
+            lead.end()
             self.refuse()
-        if not nested:
-            super_.set("synced", end)
-            super_.set("cold_synced", cold_end)
-            self._reap()
+        lead.publish(end, cold_end)
+        if refused_before:
+            super_.set("sync_failed", 0)
+        lead.end()
 
     def forget_work(self) -> None:
         """In a forked child: leave to the parent the sync that is under way."""
-        self._under_way = self._found_too = False
+        self.lead.renew()
 
     def refuse(self) -> NoReturn:
         """Raise what every call gets after a failed sync."""
@@ -106,29 +129,38 @@ class Syncer:
             self._files.directory.path,
         )
 
-    def _ends(self) -> tuple[int, int]:
-        self._files.require_open()
-        return self._files.super.get("tail"), self._files.super.get("cold_tail")
+    def last_turn(self) -> SyncTurn:
+        """What a close waits by until this process syncs no more."""
+        return self.lead.turn(0, 0, self._timeout_ns, needed=True)
+
+    def _sync_files(self, tier: int, end: int, *, again: bool) -> None:
+        """Sync value files, dictionaries and names of a tier that are new to this process."""
+        segments, values = self._files.segments(tier), self._files.values(tier)
+        if segments is None or values is None:
+            return
+        start = self._files.synced[tier == COLD]
+        units = segments.segment_units
+        wanted = {segments.name(number) for number in range(start // units, -(-end // units))}
+        values.surviving.sync(self._files.changes, wanted, again=again)
 
     def _sync_range(self, tier: int, start: int, end: int) -> None:
         segments = self._files.segments(tier)
-        values = self._files.values(tier)
-        if segments is None or values is None:
+        if segments is None:
             return
-        values.sync()
         units = segments.segment_units
-        for number in list(segments.numbers):
+        for number in range(start // units, -(-end // units)):
             first = max(start - number * units, 0)
             last = min(end - number * units, units)
-            if first < last and self._files.map_segment(tier, number):
+            # One that has gone had nothing left, but what was synced elsewhere before.
+            if self._files.map_segment(tier, number):
                 mapping = self._log.mapping(tier, number)
-                assert mapping is not None
+                if mapping is None:
+                    continue
                 length = min(last * UNIT_BYTES, mapping.size) - first * UNIT_BYTES
                 if length > 0:  # else the file was cut before that
+                    if self._again:
+                        mapping.rewrite(first * UNIT_BYTES, length)
                     mapping.sync(first * UNIT_BYTES, length)
-        if not self._each_put or segments.listed_anew or values.listed_anew:
-            values.listed_anew = False
-            segments.sync_names()
 
     # -- value files -------------------------------------------------------------------------
 
@@ -139,16 +171,19 @@ class Syncer:
             values = self._files.values(COLD if word & TIER_BIT else WARM)
             assert values is not None
             # Nothing that leads to a file which was never synced was promised to stay.
-            at_once = number in values.unsynced or values.is_gone(number)
+            at_once = self._is_unpromised(number, values) or values.is_gone(number)
             values.doom(number, (0, 0) if at_once else self._files.ends)
             self._log.drop_freed()  # last: an interrupt before it does all of this again
         self._reap()
 
+    def _is_unpromised(self, number: int, values: ValueFiles) -> bool:
+        """True for a value file that no sync, of whatever process, can have gone by."""
+        written = values.unsynced.get(number)
+        return written == self.lead.word and not self.lead.under_way
+
     def _reap(self) -> None:
-        for tier in (WARM, COLD):
-            values = self._files.values(tier)
-            if values is not None:
-                values.reap(self._files.synced)
+        for values in self._files.all_values:
+            values.reap(self._files.synced)
 
     @property
     def has_doomed(self) -> bool:

@@ -20,6 +20,7 @@ from fastmem.errors import CorruptRecordError
 from fastmem.storage.descriptors import NO_FILE
 from fastmem.storage.files import Directory
 from fastmem.storage.numbers import refuse_number
+from fastmem.storage.surviving import Surviving
 
 log_to = logging.getLogger("fastmem.storage")
 
@@ -96,9 +97,8 @@ class ValueFiles:
         # About to lose their record, and then to be unlinked: number -> key.
         self.leaving: dict[int, bytes] = {}
         self._doomed: list[tuple[tuple[int, int], int]] = []
-        self.unsynced: set[int] = set()
-        self._foreign: set[int] = set()  # of other processes, that may be unsynced
-        self.listed_anew = False  # their names may be, too
+        self.unsynced: dict[int, int] = {}  # written here without a sync -> `asked` as of then
+        self.surviving = Surviving(directory)
         self._owner = 0  # the part of a new number that tells whose it is
         self._counts = itertools.count(int.from_bytes(os.urandom(4), "little"))
         self._sharer: Sharer | None = None
@@ -122,6 +122,7 @@ class ValueFiles:
         self.leaving.clear()
         self._doomed.clear()
         self.unsynced.clear()
+        self.surviving.forget()
 
     def _changed(self) -> None:
         if self._sharer is not None:
@@ -136,18 +137,15 @@ class ValueFiles:
         """Take in what other processes have written and removed. What one of them is about to put
         counts from here on, too.
         """
-        self.listed_anew = True
         counted = self.numbers()  # first: what other threads write meanwhile stays
         there = dict(self._listed())
         for number in counted:
             if number not in there:
                 self._tally.drop(number)
                 self._unmap(number)
-        self._foreign.intersection_update(there)
         for number, name in there.items():
             if not self._tally.knows(number):
                 self._tally.add(number, self.directory.allocated_bytes(name))
-                self._foreign.add(number)
                 if self.is_gone(number):
                     self._tally.drop(number)
 
@@ -186,10 +184,13 @@ class ValueFiles:
         """Bytes on disk of a value of `length` bytes, key aside."""
         return (length + 2 * 4096 - 1) & -4096
 
-    def write(self, number: int, key: bytes, content: bytes, *, sync: bool) -> Pointer:
+    def write(
+        self, number: int, key: bytes, content: bytes, *, sync: bool, asked: int = 0
+    ) -> Pointer:
         """Write value file `number` (see `new_number`). The content begins at a 64-byte offset.
 
         It is pending, and counts from `publish` on. After an exception it may be there or not.
+        `asked`: how often the device was asked for a sync, as of before.
         """
         self._tally.begin(number, key)
         pointer = Pointer(number, len(content), digest(content))
@@ -198,8 +199,10 @@ class ValueFiles:
         name = self._name(number)
         padding = bytes(-len(head) % BODY_ALIGNMENT_BYTES)
         self.directory.write(name, [head, padding, content], sync=sync)
-        if not sync:
-            self.unsynced.add(number)  # not before: a sync meanwhile would find no file
+        if sync:
+            self.surviving.note(name)
+        else:
+            self.unsynced[number] = asked
         self._tally.measure(number, self.directory.allocated_bytes(name))
         self._changed()
         return pointer
@@ -348,7 +351,7 @@ class ValueFiles:
                 self.directory.unlink(f"new.{name}")
             self.directory.unlink(name)
             self._unmap(number)
-            self.unsynced.discard(number)
+            self.unsynced.pop(number, None)
             self._tally.drop(number)
             self.leaving.pop(number, None)
             self._changed()
@@ -366,15 +369,6 @@ class ValueFiles:
             for number in self.numbers()
         ]
         return any(news)
-
-    def sync(self) -> None:
-        """Make every value written so far survive power loss."""
-        for number in list(self.unsynced):
-            self.directory.sync_file(self._name(number))
-            self.unsynced.discard(number)
-        for number in list(self._foreign):
-            self.directory.sync_file(self._name(number))
-            self._foreign.discard(number)
 
     @staticmethod
     def _name(number: int) -> str:

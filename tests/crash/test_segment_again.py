@@ -20,7 +20,7 @@ def test_no_second_file_is_begun(private_tmp: Path, monkeypatch: pytest.MonkeyPa
         store.put("k", "v")
         segments = engine_of(store).files.segments(WARM)
         monkeypatch.setattr(Directory, "create", begun)
-        mapping = segments.create(0, sync=False)
+        mapping = segments.create(0)
         assert mapping.size == segments.segment_bytes
         assert segments.numbers == [0]
         assert not [name for name in os.listdir(private_tmp / "l2") if name.startswith("new.")]

@@ -20,6 +20,7 @@ from fastmem import SegmentStore, StoreTimeoutError
 from fastmem._core.turns import wait_for_lock
 from fastmem.storage.processes import NEXT, SECTION
 from tests.crash.directories import engine_of, open_segments
+from tests.processes.syncers import Syncer
 from tests.processes.writers import writing
 
 SMALL, LARGE = 3_000, 300_000
@@ -134,8 +135,9 @@ def test_one_stopped_next_in_line_does_not_let_two_at_the_files(private_tmp: Pat
 def test_a_put_that_waits_in_vain_for_its_sync_says_that_it_is_done(private_tmp: Path) -> None:
     with open_segments(private_tmp, durability="disk", timeout_s=0.3) as store:
         store.put("k", 1)
-        with writing(private_tmp, "w", LARGE) as writer:
-            writer.stop_when(writer.is_at_work)
+        with Syncer(private_tmp) as other:
+            other.ask("hold")
+            assert other.ask("put w") == "held"
             with pytest.raises(StoreTimeoutError, match=r"is done.*not synced.*0\.3 s") as caught:
                 store.put("k", 2)
             assert caught.value.filename == str(private_tmp / "l2")
@@ -145,7 +147,7 @@ def test_a_put_that_waits_in_vain_for_its_sync_says_that_it_is_done(private_tmp:
             assert store.get("k") is None
             with pytest.raises(StoreTimeoutError, match=r"^((?!done).)*$"):
                 store.flush()
-            writer.go_on()
+            assert other.ask("go").startswith("done")
             store.put("k", 3)
             assert engine_of(store).syncer.unsynced_bytes == 0
         check_at_rest(store)

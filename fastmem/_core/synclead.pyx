@@ -1,0 +1,204 @@
+"""The lead of a group commit: one thread of one process syncs, and all others wait for what comes
+of it.
+
+Unlike the section's lock it is not to be had after each other: who waits is done as soon as the
+log is synced as far as it wants, whoever did that.
+"""
+
+import threading
+
+from cpython.exc cimport PyErr_CheckSignals
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from fastmem._core.clock cimport boot_now_ns
+from fastmem._core.descriptor cimport Descriptor
+from fastmem._core.layout cimport (
+    fm_add, fm_load_acquire, fm_load_settled, fm_store_release, fm_super,
+)
+from fastmem._core.mapping cimport Mapping
+
+from fastmem.errors import ClosedError, StoreTimeoutError
+
+cdef extern from "waiting.h" nogil:
+    int F_WRLCK
+    int F_UNLCK
+    int fm_lock_bytes(int fd, int64_t start, int64_t length, int kind) noexcept
+    void fm_futex_wait(uint32_t* flag, uint32_t value, long nanoseconds) noexcept
+    void fm_futex_wake(uint32_t* flag) noexcept
+
+cdef enum:
+    FAILED = 1          # of `sync_failed`
+    SLEEP_NS = 1000000  # after that, who leads may be dead
+
+
+cdef class SyncLead:
+    """Who leads, among the threads of this process and, once shared, among all processes.
+
+    The word `syncing` of the store's first page is odd from `begin` to `end`: if it is so when the
+    lead is to be had, the one before was interrupted, or died, and nobody knows what the device
+    told him. What is done under the lead may be called in the middle of itself.
+    """
+
+    cdef object inner
+    cdef Mapping page
+    cdef Descriptor procs
+    cdef int64_t byte
+    cdef str path
+    cdef readonly int depth  # how often its owner has it
+
+    def __cinit__(self, Mapping page not None, str path not None):
+        self.inner = threading.RLock()
+        self.page, self.path = page, path
+
+    cdef fm_super* words(self) except NULL:
+        if self.page.base == NULL:
+            raise ClosedError(f"the store is closed: {self.path!r}")
+        return <fm_super*>self.page.base
+
+    def share(self, Descriptor procs not None, int64_t byte):
+        """Keep other processes from leading by a byte of `procs`, from now on."""
+        self.procs, self.byte = procs, byte
+
+    def unshare(self):
+        """Let go of the file; a held byte goes with it, when its owner closes that."""
+        self.procs = None
+
+    def renew(self):
+        """In a forked child: be free, whatever thread of the parent led, and nobody's but this
+        process's until it is shared again.
+        """
+        self.inner, self.depth, self.procs = threading.RLock(), 0, None
+
+    @property
+    def word(self):
+        """What `syncing` is."""
+        return fm_load_acquire(&self.words().syncing)
+
+    @property
+    def under_way(self):
+        """True while a sync is under way, or was left undone: what is appended by now may be
+        promised any moment. False: what was appended by this process is seen by the next one.
+        """
+        return fm_load_settled(&self.words().syncing) & 1 != 0
+
+    def turn(self, uint64_t end, uint64_t cold_end, int64_t timeout_ns, bint needed=False):
+        """Return what ``with`` waits by until the log is synced up to these addresses, has failed,
+        or the lead is taken: see SyncTurn. `needed`: until the lead is taken.
+        """
+        return SyncTurn.__new__(SyncTurn, self, end, cold_end, timeout_ns, needed)
+
+    def begin(self):
+        """Say that a sync is under way. Return whether the last one was left undone, and the tails
+        as of now: what was moved there, by who then saw none under way, lies below them.
+        """
+        cdef fm_super* words = self.words()
+        cdef bint undone = False
+        if self.depth == 1:
+            undone = fm_load_acquire(&words.syncing) & 1
+            fm_add(&words.syncing, 2 if undone else 1)
+        return undone, fm_load_settled(&words.tail), fm_load_settled(&words.cold_tail)
+
+    def end(self):
+        """Say that its outcome is known: `publish` or `sync_failed` has told it."""
+        if self.depth == 1 and fm_load_acquire(&self.words().syncing) & 1:
+            fm_add(&self.words().syncing, 1)
+
+    def publish(self, uint64_t end, uint64_t cold_end):
+        """The log is synced up to there, and never less far than it was."""
+        cdef fm_super* words = self.words()
+        if words.synced < end:
+            fm_store_release(&words.synced, end)
+        if words.cold_synced < cold_end:
+            fm_store_release(&words.cold_synced, cold_end)
+
+    cdef bint take(self) except -1:
+        """Take the lead, if it is to be had now."""
+        if not self.inner.acquire(False):
+            return False
+        if self.depth or self.procs is None or not fm_lock_bytes(
+            self.procs.fd, self.byte, 1, F_WRLCK
+        ):
+            self.depth += 1
+            return True
+        self.inner.release()
+        return False
+
+    cdef int give_back(self) except -1:
+        cdef fm_super* words = <fm_super*>self.page.base
+        self.depth -= 1
+        if self.depth == 0:
+            if self.procs is not None:
+                fm_lock_bytes(self.procs.fd, self.byte, 1, F_UNLCK)
+            if words != NULL and self.page.writable:
+                # After the byte: who has seen it locked, and not this, does not go to sleep.
+                fm_add(&words.syncing, 2)
+                fm_futex_wake(<uint32_t*>&words.syncing)
+        self.inner.release()
+        return 0
+
+
+cdef class SyncTurn:
+    """One thread's wait. ``with`` returns this: `leads` is true when the lead was taken, which is
+    given back at the end; else there is nothing to do any more, or a sync has failed.
+
+    StoreTimeoutError when one sync takes too long. What was appended is in place, and not promised.
+    """
+
+    cdef SyncLead lead
+    cdef uint64_t end
+    cdef uint64_t cold_end
+    cdef int64_t timeout_ns
+    cdef bint needed
+    cdef readonly bint leads
+
+    def __cinit__(
+        self, SyncLead lead, uint64_t end, uint64_t cold_end, int64_t timeout_ns, bint needed
+    ):
+        self.lead, self.end, self.cold_end = lead, end, cold_end
+        self.timeout_ns, self.needed = timeout_ns, needed
+
+    cdef bint is_settled(self, const fm_super* words) noexcept:
+        if self.needed:
+            return False
+        if fm_load_acquire(&words.sync_failed) == FAILED:
+            return True
+        return (
+            fm_load_acquire(&words.synced) >= self.end
+            and fm_load_acquire(&words.cold_synced) >= self.cold_end
+        )
+
+    def __enter__(self):
+        cdef fm_super* words
+        cdef uint64_t seen, first = 0
+        cdef int64_t until = 0
+        while True:
+            words = self.lead.words()
+            seen = fm_load_acquire(&words.syncing)
+            if self.is_settled(words):
+                return self
+            if self.lead.take():
+                self.leads = True
+                return self
+            if until == 0 or seen != first:
+                first, until = seen, boot_now_ns() + self.timeout_ns
+            elif boot_now_ns() > until:
+                raise StoreTimeoutError(
+                    f"a sync has been under way for {self.timeout_ns / 1e9:.3g} s; is the process "
+                    "stopped?",
+                    self.lead.path,
+                )
+            self.sleep(seen)
+            PyErr_CheckSignals()
+
+    cdef int sleep(self, uint64_t seen) except -1:
+        cdef Mapping page = self.lead.page
+        cdef uint32_t* flag = <uint32_t*>&self.lead.words().syncing
+        page.exports += 1  # a close() by another thread must wait
+        with nogil:
+            fm_futex_wait(flag, <uint32_t>seen, SLEEP_NS)
+        page.give_back()
+        return 0
+
+    def __exit__(self, *_):
+        if self.leads:
+            self.leads = False
+            self.lead.give_back()
