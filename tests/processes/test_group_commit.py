@@ -129,3 +129,15 @@ def test_reclaim_takes_what_is_being_synced_for_promised(private_tmp: Path) -> N
             assert leader.ask("go").startswith("done")
             store.put("after", 1)
             assert 0 not in engine_of(store).files.warm.numbers
+
+
+def test_a_value_that_another_process_synced_stays_until_what_replaced_it_is_synced(
+    private_tmp: Path,
+) -> None:
+    with open_segments(private_tmp) as one, open_segments(private_tmp) as other:
+        one.put("k", bytes(300_000))
+        other.flush()
+        one.put("k", "new")
+        assert len(list((private_tmp / "l2").glob("val.*"))) == 1
+        one.flush()
+        assert not list((private_tmp / "l2").glob("val.*"))
