@@ -56,7 +56,7 @@ def test_four_processes_put_more_than_they_sync(crowd: list[Syncer]) -> None:
     for each in crowd:
         each.say(f"puts {puts}")
     syncs = sum(int(each.hear().split()[1]) for each in crowd)
-    assert len(crowd) * puts / syncs > 1.8
+    assert len(crowd) * puts / syncs > 1.4
 
 
 def test_a_failed_sync_is_everybodys(
