@@ -44,6 +44,7 @@ cdef class SyncLead:
     cdef int64_t byte
     cdef str path
     cdef readonly int depth  # how often its owner has it
+    cdef bint inherited      # a call of the parent, which led, goes on in this child
 
     def __cinit__(self, Mapping page not None, str path not None):
         self.inner = threading.RLock()
@@ -65,8 +66,13 @@ cdef class SyncLead:
     def renew(self):
         """In a forked child: be free, whatever thread of the parent led, and nobody's but this
         process's until it is shared again.
+
+        True when the thread that forked led: what it gives back from here on is the parent's.
         """
+        cdef bint amid = self.inner._is_owned()
+        self.inherited |= amid
         self.inner, self.depth, self.procs = threading.RLock(), 0, None
+        return amid
 
     @property
     def word(self):
@@ -124,6 +130,8 @@ cdef class SyncLead:
 
     cdef int give_back(self) except -1:
         cdef fm_super* words = <fm_super*>self.page.base
+        if self.inherited and not self.inner._is_owned():
+            return 0
         self.depth -= 1
         if self.depth == 0:
             if self.procs is not None:

@@ -88,12 +88,12 @@ class Membership:
         the middle of a call which is the parent's and to which a signal handler comes back here.
         """
         self.section.depth = 0
-        amid = self.lock.renew() or self.large.is_at_work(get_ident())
+        at_work, leads = self.lock.renew(), self.syncer.lead.renew()
+        amid = at_work or leads or self.large.is_at_work(get_ident())
         if amid or (self.durability == "cache" and not self.read_only):
             self.abandon()
             return
         self.log.forget_work()
-        self.syncer.forget_work()
         for tier in (WARM, COLD):
             if (values := self.files.values(tier)) is not None:
                 values.forget_work()

@@ -40,7 +40,7 @@ from fastmem.errors import StoreLockedError, StoreTimeoutError, TooManyProcesses
 from fastmem.storage.files import LOCK_FILE, Directory
 from fastmem.storage.values import INCARNATION_MASK
 
-__all__ = ["NEXT", "PROCESSES_FILE_BYTES", "SECTION", "SYNC", "Processes"]
+__all__ = ["NEXT", "PROCESSES_FILE_BYTES", "PROCESS_SLOTS", "SECTION", "SYNC", "Processes"]
 
 PROCESSES_MAGIC = b"FMPROCS\0"
 OPENING, ALONE, SECTION, LOOKING, NEXT, SYNC = range(PROCESS_SLOTS, PROCESS_SLOTS + 6)

@@ -117,10 +117,6 @@ class Syncer:
             super_.set("sync_failed", 0)
         lead.end()
 
-    def forget_work(self) -> None:
-        """In a forked child: leave to the parent the sync that is under way."""
-        self.lead.renew()
-
     def refuse(self) -> NoReturn:
         """Raise what every call gets after a failed sync."""
         raise StoreError(
