@@ -29,11 +29,14 @@ cdef inline void ask_for_bucket(const log_t* log, uint64_t digest) noexcept nogi
 
 cdef inline void ask_for_record(const log_t* log, uint64_t digest, uint64_t length) noexcept nogil:
     """The first `length` bytes of what is probably a key's record: its bucket is looked at."""
-    cdef const fm_bucket* bucket = &log.index.buckets[home_of(&log.index, digest)]
+    cdef uint64_t home = home_of(&log.index, digest)
+    cdef const fm_bucket* bucket = &log.index.buckets[home]
     cdef uint64_t tag = tag_of(&log.index, digest)
     cdef uint64_t word, offset
     cdef place_t place
     cdef int i
+    if home >= log.index.bucket_room:
+        return
     for i in range(SLOTS):
         word = fm_load_relaxed(&bucket.slot[i])
         if word and (word & FM_TAG_MASK) == tag and not word & FM_LINK_BIT:

@@ -13,18 +13,19 @@ from fastmem._core.index cimport (
 )
 from fastmem._core.layout cimport (
     FM_COLD, FM_HEADER_UNITS, FM_POINTER, FM_SEAL, FM_SHADOWS_L3, FM_TIER_BIT,
-    FM_TOMBSTONE, FM_UNIT, fm_cold, fm_pointer, fm_record, fm_store_release,
+    FM_TOMBSTONE, FM_UNIT, fm_cold, fm_pointer, fm_record,
 )
 from fastmem._core.lease cimport acquire, release
 from fastmem._core.lookup cimport expired, find
 from fastmem._core.needs cimport (
     CHORE_PACE, CHORE_POPULATE, DONE, NEED_COLD_SEGMENT, NEED_LOCK, NEED_MAPPING, NEED_OVERFLOW,
-    NEED_SEGMENT, STALE,
+    NEED_REPAIR, NEED_SEGMENT, STALE,
 )
 from fastmem._core.record cimport body_offset, record_units, void_record, write_record
 from fastmem._core.skips cimport write_skip
 from fastmem._core.tiers cimport (
-    COLD, WARM, is_mapped, locate_at, place_t, segment_begin, segment_end, version_of,
+    COLD, WARM, is_mapped, locate_at, move_tail, place_t, segment_begin, segment_end, tail_agrees,
+    version_of,
 )
 
 
@@ -33,7 +34,10 @@ cdef int change(log_t* log, step_t step, draft_t* draft) noexcept nogil:
     cdef int outcome
     if not acquire(&log.lease):
         return NEED_LOCK
-    outcome = step(log, draft)
+    if log.shared and not (tail_agrees(&log.tier[WARM]) and tail_agrees(&log.tier[COLD])):
+        outcome = NEED_REPAIR
+    else:
+        outcome = step(log, draft)
     release(&log.lease)
     return outcome
 
@@ -151,7 +155,7 @@ cdef inline int supersede(
     log_t* log, tier_t* tier, draft_t* draft, uint64_t old, const place_t* older
 ) noexcept nogil:
     """Append the draft and apply it: the key's slot goes from `old`, 0 for none, to the new."""
-    cdef uint64_t* versions = log.tier[WARM].tail
+    cdef tier_t* versions = &log.tier[WARM]
     cdef place_t room
     cdef int need
     if old and not tier.bit and (old & FM_TIER_BIT or older.record.flags & FM_SHADOWS_L3):
@@ -172,7 +176,7 @@ cdef inline int supersede(
         return NEED_OVERFLOW
     if tier.bit and not draft.moved:
         # Its version is taken before the cold tail passes it: no other record may get it.
-        fm_store_release(versions, versions[0] + 1)
+        move_tail(versions, versions.tail[0] + 1)
     advance(log, tier, record_units(room.record, room.at))
     draft.stamp = stamp_of(&log.index, draft.digest, &draft.home)
     return DONE
@@ -207,7 +211,7 @@ cdef int tail_room(tier_t* tier, const fm_record* head, place_t* room) noexcept 
         at = end + FM_HEADER_UNITS
     elif not locate_at(tier, at, room):
         return NEED_COLD_SEGMENT if tier.bit else NEED_SEGMENT
-    fm_store_release(tier.tail, at)
+    move_tail(tier, at)
     return DONE
 
 
@@ -228,7 +232,7 @@ cdef void seal(const tier_t* tier, uint64_t at, uint64_t end) noexcept nogil:
 
 cdef void advance(log_t* log, tier_t* tier, uint64_t units) noexcept nogil:
     """Publish the record just applied: the tail moves past it. Then say what is wanted next."""
-    fm_store_release(tier.tail, tier.tail[0] + units)
+    move_tail(tier, tier.tail[0] + units)
     if wants_growth(&log.index):
         log.chores |= split_some(&log.index)
     if tier.bit:

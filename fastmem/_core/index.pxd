@@ -2,8 +2,8 @@
 
 from libc.stdint cimport uint64_t
 from fastmem._core.layout cimport (
-    FM_LINK_BIT, FM_LOCATION_MASK, FM_OVERFLOW_ID, FM_TAG_SHIFT, FM_TIER_BIT, fm_bucket, fm_index,
-    fm_load_acquire, fm_load_relaxed,
+    FM_LINK_BIT, FM_LOCATION_MASK, FM_MOST_LEVEL, FM_OVERFLOW_ID, FM_TAG_SHIFT, FM_TIER_BIT,
+    fm_bucket, fm_index, fm_load_acquire, fm_load_relaxed,
 )
 
 cdef enum:
@@ -81,6 +81,8 @@ cdef inline uint64_t stamp_of(
     """
     cdef uint64_t version
     home[0] = home_of(index, digest)
+    if home[0] >= index.bucket_room:
+        return NO_STAMP
     version = fm_load_acquire(&index.buckets[home[0]].version)
     # A split has the directory lead elsewhere, and then raises this version: read after that, it
     # would tell nothing of the bucket that the key is in.
@@ -98,10 +100,17 @@ cdef inline bint is_at(
 
 
 cdef inline void first_slot(const index_t* index, uint64_t home, cursor_t* cursor) noexcept nogil:
+    """Before the first slot of a bucket's chain; one that lies beyond the file's room has none."""
+    cdef bint there = home < index.bucket_room
     cursor.home = home
-    cursor.bucket = &index.buckets[home]
+    cursor.bucket = &index.buckets[home if there else 0]
     cursor.bucket_id = home
-    cursor.slot = -1
+    cursor.slot = -1 if there else LAST_SLOT
+
+
+cdef inline uint64_t most_overflow(const index_t* index) noexcept nogil:
+    """The overflow buckets that there are, as the file itself tells, and may be at all."""
+    return min(fm_load_acquire(&index.head.overflow_room), 1ULL << FM_MOST_LEVEL)
 
 
 cdef inline bint next_slot(
@@ -118,7 +127,7 @@ cdef inline bint next_slot(
         # Links only ever point to younger buckets, so a damaged one cannot make a cycle.
         if link == 0 or link >= fm_load_acquire(&index.head.overflow_next):
             return False
-        if link >= index.overflow_room and link >= fm_load_acquire(&index.head.overflow_room):
+        if link >= index.overflow_room and link >= most_overflow(index):
             return False
         if cursor.bucket_id >= FM_OVERFLOW_ID and link <= cursor.bucket_id - FM_OVERFLOW_ID:
             return False
@@ -147,3 +156,4 @@ cdef int split_some(index_t* index) noexcept nogil
 cdef bint index_sound(const index_t* index) noexcept nogil
 cdef bint recover_index(index_t* index) noexcept nogil
 cdef uint64_t bucket_count(const index_t* index) noexcept nogil
+cdef uint64_t reachable(const index_t* index) noexcept nogil

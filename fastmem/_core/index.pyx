@@ -28,6 +28,13 @@ cdef uint64_t bucket_count(const index_t* index) noexcept nogil:
     return (1ULL << level_of(index)) + split_of(index)
 
 
+cdef uint64_t reachable(const index_t* index) noexcept nogil:
+    """Buckets in use that the file is known to hold: all, unless another process has made it grow
+    just now, or the directory is damaged.
+    """
+    return min(bucket_count(index), index.bucket_room)
+
+
 cdef bint next_entry(const index_t* index, cursor_t* cursor, uint64_t* word) noexcept nogil:
     """Step to the next slot in use of the whole table, bucket by bucket; False at its end.
 
@@ -37,7 +44,7 @@ cdef bint next_entry(const index_t* index, cursor_t* cursor, uint64_t* word) noe
         while next_slot(index, cursor, word):
             if word[0]:
                 return True
-        if cursor.home + 1 >= bucket_count(index):
+        if cursor.home + 1 >= reachable(index):
             return False
         first_slot(index, cursor.home + 1, cursor)
 
@@ -88,7 +95,8 @@ cdef void raise_version(index_t* index, uint64_t digest) noexcept nogil:
 
     One store: there are no others that it would have to enclose.
     """
-    cdef fm_bucket* home = &index.buckets[home_of(index, digest)]
+    cdef uint64_t number = home_of(index, digest)
+    cdef fm_bucket* home = &index.buckets[number if number < index.bucket_room else 0]
     fm_store_release(&home.version, (fm_load_relaxed(&home.version) | 1) + 1)
 
 
@@ -118,6 +126,8 @@ cdef bint insert_word(index_t* index, uint64_t home, uint64_t word) noexcept nog
     cdef fm_bucket* spill
     cdef uint64_t warm = index.head.warm_entries + (0 if word & FM_TIER_BIT else 1)
     cdef uint64_t cold = index.head.cold_entries + (1 if word & FM_TIER_BIT else 0)
+    if home >= index.bucket_room:
+        return False
     first_slot(index, home, &cursor)
     while next_slot(index, &cursor, &seen):
         last = cursor
@@ -229,6 +239,10 @@ cdef bint index_sound(const index_t* index) noexcept nogil:
     if level < head.initial_level or level > head.initial_level + 16:
         return False
     if split_of(index) >= 1ULL << level or bucket_count(index) > index.bucket_room:
+        return False
+    if max(head.warm_entries, head.cold_entries) > SLOTS * (
+        bucket_count(index) + head.overflow_next
+    ):
         return False
     # Files far larger than the table needs were not made by its growth.
     if index.bucket_room > 4 * bucket_count(index):

@@ -99,7 +99,8 @@ typedef struct {       /* super: 4 KiB; each group on a cache line of its own */
     uint64_t cold_tail;
     uint64_t cold_head;
     uint64_t cold_synced;
-    uint64_t spare3[2];
+    uint64_t tail_inverse;      /* ~tail and ~cold_tail, from whoever moved them, while the */
+    uint64_t cold_tail_inverse; /* store is open: a tail that says something else is damaged */
 
     uint64_t changes;       /* counts segments that come and go, and growth of the index */
     uint64_t value_changes; /* counts value files that come and go */

@@ -97,6 +97,8 @@ cdef extern from "layout.h" nogil:
         uint64_t cold_tail
         uint64_t cold_head
         uint64_t cold_synced
+        uint64_t tail_inverse
+        uint64_t cold_tail_inverse
         int64_t latest_wall_ns
 
     ctypedef struct fm_index:

@@ -7,11 +7,14 @@ from fastmem._core.layout cimport (
     FM_LOCATION_MASK, FM_PAGE, FM_TIER_BIT, fm_add, fm_bucket, fm_index, fm_load_acquire,
     fm_load_relaxed, fm_processes, fm_store_release, fm_super,
 )
-from fastmem._core.lookup cimport touch_init
+from fastmem._core.index cimport bucket_count, index_t
+from fastmem._core.lookup cimport BEYOND, touch_init
 from fastmem._core.needs cimport CHORE_GROWTH
-from fastmem._core.tiers cimport is_unmapped, locate, tier_init, tier_map, tier_t, tier_unmap
+from fastmem._core.tiers cimport (
+    is_unmapped, locate, move_tail, tail_agrees, tier_init, tier_map, tier_t, tier_unmap,
+)
 
-from fastmem.errors import ClosedError
+from fastmem.errors import ClosedError, StoreError
 
 
 cdef class LogFiles:
@@ -30,11 +33,12 @@ cdef class LogFiles:
         self.state.index.buckets = <fm_bucket*>(index.base + FM_PAGE)
         self.state.index.overflow = <fm_bucket*>overflow.base
         tier_init(
-            &self.state.tier[0], &page.tail, &page.head, 0, warm_segment_bytes, warm_salt
+            &self.state.tier[0], &page.tail, &page.tail_inverse, &page.head, 0,
+            warm_segment_bytes, warm_salt,
         )
         tier_init(
-            &self.state.tier[1], &page.cold_tail, &page.cold_head, FM_TIER_BIT,
-            cold_segment_bytes, cold_salt,
+            &self.state.tier[1], &page.cold_tail, &page.cold_tail_inverse, &page.cold_head,
+            FM_TIER_BIT, cold_segment_bytes, cold_salt,
         )
         self.state.lease.word = &page.lock
         self.state.lease.waiters = &page.waiters
@@ -67,11 +71,30 @@ cdef class LogFiles:
             fm_store_release(&self.state.index.head.bucket_room, self.state.index.bucket_room)
             fm_store_release(&self.state.index.head.overflow_room, self.state.index.overflow_room)
 
-    def learn_room(self):
-        """Take over what other processes have made of the index's files."""
-        self.state.index.bucket_room = fm_load_acquire(&self.state.index.head.bucket_room)
-        self.state.index.overflow_room = fm_load_acquire(&self.state.index.head.overflow_room)
+    def learn_room(self, uint64_t buckets, uint64_t overflow):
+        """Take over what other processes have made of the index's files, which hold so many by
+        their size. They never shrink. False when they tell of more than that: one of them is cut,
+        or the first page damaged.
+        """
+        cdef index_t* index = &self.state.index
+        cdef uint64_t told = fm_load_acquire(&index.head.bucket_room)
+        cdef uint64_t spilled = fm_load_acquire(&index.head.overflow_room)
+        index.bucket_room = max(index.bucket_room, min(told, buckets))
+        index.overflow_room = max(index.overflow_room, min(spilled, overflow))
         self.state.chores &= ~CHORE_GROWTH
+        return told <= buckets and spilled <= overflow
+
+    def require_room(self):
+        """StoreError when the directory tells of more buckets than there are."""
+        cdef const index_t* index = &self.state.index
+        if bucket_count(index) > index.bucket_room and self.keeper is not None:
+            self.keeper.learn_room()
+        self.require_open()
+        if bucket_count(index) > index.bucket_room:
+            raise StoreError(
+                "the index makes no sense; close the store in all processes, and open it again",
+                self.path,
+            )
 
     # -- segments ------------------------------------------------------------------------------
 
@@ -152,7 +175,8 @@ cdef class LogFiles:
         did until `changes` was `seen` is known.
 
         The log asks `keeper`, who has the files, to ``catch_up()`` when they have, and to
-        ``map_segment(tier, number)`` when it meets one that it does not know.
+        ``map_segment(tier, number)`` when it meets one that it does not know. For buckets it asks
+        to ``learn_room()``.
         """
         self.seen = seen
         self.keeper = keeper
@@ -207,6 +231,17 @@ cdef class LogFiles:
         """True in a forked child, until it joins."""
         return self.state.lease.me == 0
 
+    def vouch_for_tails(self):
+        """From here on a tail that was not moved by a step is damaged."""
+        cdef int which
+        for which in range(2):
+            move_tail(&self.state.tier[which], self.state.tier[which].tail[0])
+
+    @property
+    def tails_agree(self):
+        """False when a tail is not what a step made it. Such a log takes no more records."""
+        return tail_agrees(&self.state.tier[0]) and tail_agrees(&self.state.tier[1])
+
     def note_change(self):
         """Tell the other processes that a segment has come or gone, or that the index has grown."""
         cdef uint64_t before = fm_add(&self.state.sup.changes, 1)
@@ -233,6 +268,11 @@ cdef class LogFiles:
         cdef int which = 1 if word & FM_TIER_BIT else 0
         self.state.unmapped = 0
         self.require_open()
+        if word == BEYOND:
+            if self.keeper is not None:
+                self.keeper.learn_room()
+                self.require_open()
+            return bucket_count(&self.state.index) <= self.state.index.bucket_room
         if word == 0 or not is_unmapped(self.state.tier, word):
             return True  # by another thread meanwhile
         mapped = self.keeper.map_segment(

@@ -10,6 +10,10 @@ from fastmem._core.tiers cimport place_t, tier_t
 cdef enum:
     MOST_DAMAGED = 32     # more than these wait for the next read to be met again
 
+cdef enum:
+    # In place of an unmapped word: a bucket beyond the known room of the index.
+    BEYOND = 0x400000000000
+
 ctypedef struct freed_t:  # a value file whose record was replaced or deleted
     uint64_t word         # of that record
     uint64_t number       # of the file

@@ -44,8 +44,9 @@ cdef uint64_t find(
 ) noexcept nogil:
     """The word of the key's record, 0 when there is none; cursor and place lead to it.
 
-    0 too, and `unmapped` says so, when the way leads into a segment that another process has begun:
-    map it and ask again. A slot that leads to bytes which do not validate is noted and passed over.
+    0 too, and `unmapped` says so, when the way leads into a segment that another process has begun,
+    or a bucket that it has made: map it and ask again. A slot that leads to bytes which do not
+    validate is noted and passed over.
     """
     cdef uint64_t directory
     cdef uint64_t word = 0
@@ -65,8 +66,12 @@ cdef inline bint look(
     """Go once through the chain that a key has under a directory word. False: look again."""
     cdef uint64_t word = 0
     cdef uint64_t tag = tag_of(&log.index, digest)
+    cdef uint64_t home = home_in(directory, digest)
     found[0] = 0
-    first_slot(&log.index, home_in(directory, digest), cursor)
+    first_slot(&log.index, home, cursor)
+    if home >= log.index.bucket_room:
+        log.unmapped = BEYOND
+        return True
     while next_slot(&log.index, cursor, &word):
         if word == 0 or (word & FM_TAG_MASK) != tag:
             continue

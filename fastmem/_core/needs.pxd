@@ -9,6 +9,7 @@ cdef enum:
     STALE = 4              # the key's record is not the one that was meant
     NEED_LOCK = 5          # another process has the write lock
     NEED_MAPPING = 6       # another process has begun the segment that `unmapped` leads into
+    NEED_REPAIR = 7        # a tail is damaged: the store must be opened again
 
 cdef enum:
     # What the log would like done soon, as bits of `chores`.

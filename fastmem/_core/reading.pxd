@@ -35,6 +35,7 @@ cdef class LogReader(LogFiles):
     cdef bint is_at(self, Record record) except -1
     cdef bint is_version(self, uint64_t home, uint64_t stamp) except -1
     cdef void touch(self, bytes key) noexcept
+    cdef uint64_t most_entries(self) noexcept
 
 cdef Record read_record(uint64_t word, const place_t* place, bint with_body)
 cdef bytes copy_body(const place_t* place)

@@ -4,7 +4,7 @@ cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint64_t
 from fastmem._core.hashing cimport xxh3
-from fastmem._core.index cimport bucket_count, cursor_t, stamp_of
+from fastmem._core.index cimport SLOTS, bucket_count, cursor_t, stamp_of
 from fastmem._core.layout cimport (
     FM_COLD, FM_POINTER, FM_TIER_BIT, fm_load_acquire, fm_record,
 )
@@ -194,12 +194,16 @@ cdef class LogReader(LogFiles):
     @property
     def warm_entries(self):
         self.require_open()
-        return self.state.index.head.warm_entries
+        return min(self.state.index.head.warm_entries, self.most_entries())
 
     @property
     def cold_entries(self):
         self.require_open()
-        return self.state.index.head.cold_entries
+        return min(self.state.index.head.cold_entries, self.most_entries())
+
+    cdef uint64_t most_entries(self) noexcept:
+        """More than there is room for only a damaged count tells of."""
+        return SLOTS * (self.state.index.bucket_room + self.state.index.overflow_room)
 
     @property
     def buckets(self):

@@ -17,8 +17,8 @@ from fastmem._core.lookup cimport digest_of, find, log_t
 from fastmem._core.needs cimport NEED_MAPPING, NEED_OVERFLOW
 from fastmem._core.record cimport cold_of, key_of, record_units, void_record
 from fastmem._core.tiers cimport (
-    COLD, WARM, locate, locate_at, place_t, segment_begin, segment_end, tier_t, valid, version_of,
-    whole,
+    COLD, WARM, locate, locate_at, move_tail, place_t, segment_begin, segment_end, tier_t, valid,
+    version_of, whole,
 )
 
 cdef extern from * nogil:
@@ -256,7 +256,7 @@ cdef int64_t finish(log_t* log, int* need) noexcept nogil:
             if place.record.kind == FM_SEAL:
                 if not locate_at(tier, segment_end(tier, place.at) + FM_HEADER_UNITS, &place):
                     break
-                fm_store_release(tier.tail, place.at)
+                move_tail(tier, place.at)
             elif redo(log, &place, need):
                 redone += 1
                 advance(log, tier, record_units(place.record, place.at))
@@ -294,5 +294,5 @@ cdef bint redo(log_t* log, const place_t* place, int* need) noexcept nogil:
         return False
     if place.tier.bit and log.sup.tail <= cold_of(record).origin:
         # Its version is taken: a later record of that version would lose to it at a rebuild.
-        fm_store_release(&log.sup.tail, cold_of(record).origin + 1)
+        move_tail(&log.tier[WARM], cold_of(record).origin + 1)
     return True

@@ -4,7 +4,8 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint64_t
 from fastmem._core.appending cimport draft_t
 from fastmem._core.index cimport (
-    bucket_count, cursor_t, first_slot, home_of, level_in, next_entry, next_slot, tag_of,
+    bucket_count, cursor_t, first_slot, home_of, level_in, next_entry, next_slot, reachable,
+    tag_of,
 )
 from fastmem._core.layout cimport (
     FM_LINK_BIT, FM_LOCATION_MASK, FM_POINTER, FM_SEAL, FM_TAG_MASK, FM_TIER_BIT, FM_TOMBSTONE,
@@ -141,7 +142,7 @@ cdef list records_of(
             stride *= 2
         home = group
         seen.clear()
-        while home < bucket_count(&state.index):
+        while home < reachable(&state.index):
             directory = directory_of(log)
             first_slot(&state.index, home, &cursor)
             while next_slot(&state.index, &cursor, &word):
@@ -214,6 +215,7 @@ def _walk(Log log, uint64_t groups_a_step, int which):
     cdef uint64_t level
     cdef uint64_t first
     log.require_open()
+    log.require_room()
     groups = bucket_count(&log.state.index)
     level = level_in(fm_load_acquire(&log.state.index.head.directory))
     for first in range(0, groups, groups_a_step):
@@ -251,7 +253,7 @@ def check_index(Log log not None):
     log.require_open()
     tally[WARM] = tally[COLD] = 0
     problems = []
-    for home in range(bucket_count(&state.index)):
+    for home in range(reachable(&state.index)):
         keys = []
         if fm_load_acquire(&state.index.buckets[home].version) & 1:
             problems.append(f"bucket {home} is marked busy")

@@ -1,7 +1,7 @@
 """The mapped segments of a tier, and the places in them that words lead to."""
 
 from libc.stdint cimport uint64_t
-from fastmem._core.layout cimport fm_record
+from fastmem._core.layout cimport fm_record, fm_store_release
 from fastmem._core.record cimport body_valid, cold_of, header_valid
 
 cdef enum:
@@ -23,6 +23,7 @@ ctypedef struct tier_t:
     uint64_t salt
     uint64_t bit          # FM_TIER_BIT in the words of the cold tier, else 0
     uint64_t* tail        # in the store's first page
+    uint64_t* inverse     # ~tail
     uint64_t* head
     uint64_t segment_bytes
     int shift             # log2 of units in a segment
@@ -41,6 +42,22 @@ cdef inline uint64_t segment_begin(const tier_t* tier, uint64_t at) noexcept nog
 
 cdef inline uint64_t segment_end(const tier_t* tier, uint64_t at) noexcept nogil:
     return segment_begin(tier, at) + (1ULL << tier.shift)
+
+
+cdef inline void move_tail(const tier_t* tier, uint64_t at) noexcept nogil:
+    """Publish what lies before an address, under the lock."""
+    fm_store_release(tier.tail, at)
+    fm_store_release(tier.inverse, ~at)
+
+
+cdef inline bint tail_agrees(const tier_t* tier) noexcept nogil:
+    """False when a tail was changed by anything but `move_tail`. Under the lock."""
+    return tier.tail[0] == ~tier.inverse[0]
+
+
+cdef inline bint tail_likely(const tier_t* tier) noexcept nogil:
+    """As `tail_agrees`, of a holder of the lock who may have died in the middle of `move_tail`."""
+    return tier.tail[0] - ~tier.inverse[0] <= 2ULL << tier.shift
 
 
 cdef inline bint is_mapped(const tier_t* tier, uint64_t at) noexcept nogil:
@@ -68,8 +85,8 @@ cdef inline uint64_t version_of(const place_t* place) noexcept nogil:
 
 
 cdef void tier_init(
-    tier_t* tier, uint64_t* tail, uint64_t* head, uint64_t bit, uint64_t segment_bytes,
-    uint64_t salt,
+    tier_t* tier, uint64_t* tail, uint64_t* inverse, uint64_t* head, uint64_t bit,
+    uint64_t segment_bytes, uint64_t salt,
 ) noexcept nogil
 cdef int tier_map(
     tier_t* tier, uint64_t lowest, uint64_t number, char* base, uint64_t size

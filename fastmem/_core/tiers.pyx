@@ -10,11 +10,12 @@ from fastmem._core.layout cimport (
 
 
 cdef void tier_init(
-    tier_t* tier, uint64_t* tail, uint64_t* head, uint64_t bit, uint64_t segment_bytes,
-    uint64_t salt,
+    tier_t* tier, uint64_t* tail, uint64_t* inverse, uint64_t* head, uint64_t bit,
+    uint64_t segment_bytes, uint64_t salt,
 ) noexcept nogil:
     memset(tier, 0, sizeof(tier_t))
     tier.tail = tail
+    tier.inverse = inverse
     tier.head = head
     tier.bit = bit
     tier.segment_bytes = segment_bytes

@@ -9,7 +9,9 @@ from fastmem._core.log cimport Log
 from fastmem._core.needs cimport NEED_OVERFLOW
 from fastmem._core.record cimport void_record
 from fastmem._core.recovery cimport finish
-from fastmem._core.tiers cimport COLD, WARM, is_mapped, locate_at, place_t, segment_begin, tier_t
+from fastmem._core.tiers cimport (
+    COLD, WARM, is_mapped, locate_at, place_t, segment_begin, tail_likely, tier_t,
+)
 
 from fastmem.errors import StoreError, StoreTimeoutError
 
@@ -61,7 +63,8 @@ cdef object succeed(Log log, uint64_t dead):
     cdef int which
     cdef uint64_t tails[2]
     while True:
-        log.learn_room()  # or an index that it saw grow seems damaged
+        log.keeper.learn_room()  # or an index that it saw grow seems damaged
+        log.require_open()
         for which in range(2):  # while it is dead they move no more
             tails[which] = fm_load_acquire(log.state.tier[which].tail)
             if log.state.tier[which].segment_bytes and not is_mapped(
@@ -73,17 +76,21 @@ cdef object succeed(Log log, uint64_t dead):
         if not same(log.state.tier, tails):
             fm_store_release(lease.word, dead)
             continue
-        redone = finish(&log.state, &need)
+        if not (tail_likely(&log.state.tier[WARM]) and tail_likely(&log.state.tier[COLD])):
+            redone = -1
+        else:
+            redone = finish(&log.state, &need)
         if need == NEED_OVERFLOW:  # never applied, so nobody was told that it is done
             void_tail(&log.state.tier[WARM])
             redone = finish(&log.state, &need)
         if redone >= 0 and not need:
+            log.vouch_for_tails()  # it may have moved a tail and not said so
             release(lease)
             return redone
         fm_store_release(lease.word, dead)
         if redone < 0:
             raise StoreError(
-                "a process died with the write lock, and the index it left makes no sense; close "
+                "a process died with the write lock, and what it left makes no sense; close "
                 "the store in all processes, and open it again",
                 log.path,
             )

@@ -30,6 +30,7 @@ from fastmem.storage.vouching import drop_dangling
 
 log_to = logging.getLogger("fastmem.storage")
 
+_NO_SENSE = "the index makes no sense; close the store in all processes, and open it again"
 _MOST_BUCKETS = 1 << MOST_LEVEL  # the mapping reserves addresses for these: 4 GiB, no memory
 
 
@@ -135,10 +136,7 @@ class IndexFiles:
                 "is damaged, while other processes have it open", self.directory.path / "index"
             )
         self._make_log(index, overflow)
-        self.log.learn_room()
-        _, buckets, _, spilled = self.log.buckets
-        sizes = [self.directory.size(name) for name in ("index", "overflow")]
-        if sizes[0] < PAGE_BYTES + BUCKET_BYTES * buckets or sizes[1] < BUCKET_BYTES * spilled:
+        if not self.learn_room():
             raise FormatError(
                 "is cut short, while other processes have it open", self.directory.path / "index"
             )
@@ -146,6 +144,15 @@ class IndexFiles:
             if segments is not None:
                 for number in list(segments.numbers):
                     self.map_segment(segments.which, number)
+
+    def learn_room(self) -> bool:
+        """Take over what other processes have made of the index. False when its files hold less
+        than its first page says.
+        """
+        sizes = [self.directory.size(name) for name in (self._index_name, self._overflow_name)]
+        return self.log.learn_room(
+            max(sizes[0] - PAGE_BYTES, 0) // BUCKET_BYTES, sizes[1] // BUCKET_BYTES
+        )
 
     def map_segment(self, which: int, number: int) -> bool:
         """Of SharedFiles."""
@@ -250,7 +257,9 @@ class IndexFiles:
 
         OSError (no space, or as large as it may get) leaves it as it was.
         """
-        _, buckets, _, overflow = self.log.buckets
+        used, buckets, spilled, overflow = self.log.buckets
+        if used > buckets or spilled > overflow:
+            raise StoreError(_NO_SENSE, self.directory.path)
         if 2 * (buckets if name == "index" else overflow) > _MOST_BUCKETS:
             raise StoreError(f"{name} cannot grow any more", self.directory.path, errno.ENOSPC)
         if name == "index":

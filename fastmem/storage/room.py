@@ -26,6 +26,7 @@ from fastmem._core.log import (
     NEED_LOCK,
     NEED_MAPPING,
     NEED_OVERFLOW,
+    NEED_REPAIR,
     NEED_SEGMENT,
     WARM,
     LogNeeds,
@@ -120,6 +121,11 @@ class Room:
         if need == NEED_MAPPING:
             self._files.require_mapped()
             return
+        if need == NEED_REPAIR:
+            raise StoreError(
+                "a tail of the log is damaged; close the store in all processes, and open it again",
+                self._files.directory.path,
+            )
         with self._lock:
             self._section.depth += 1
             try:
@@ -248,7 +254,7 @@ class Room:
                 return self._log.roll(tier)
             except LogNeeds as missing:
                 short = budget is not None and self.used(tier) + segments.segment_bytes > budget
-                if missing.what == NEED_LOCK:
+                if missing.what in (NEED_LOCK, NEED_REPAIR):
                     self.provide(missing.what)
                 elif short and not beyond:
                     return False

@@ -28,6 +28,7 @@ from fastmem.storage.strangers import leftovers
 from fastmem.storage.superblock import ARCHIVE_MAGIC, STORE_MAGIC, Superblock, refuse_foreign
 from fastmem.storage.values import INCARNATION_MASK, number_in, owner_of
 
+LONGEST_GAP = 1 << 20  # segments that one process may be behind the others
 _REBUILT = "its index was made anew by a process that opened it; open it again"
 
 
@@ -123,6 +124,7 @@ class SharedFiles(IndexFiles):
         if self.attached or not self.read_only:
             if not self.attached:
                 self._listed = self.changes
+                self.log.vouch_for_tails()
             self._attached_place = self._index_place()
             self.log.share(self, self._listed[0])
         for processes in self.processes:
@@ -183,7 +185,7 @@ class SharedFiles(IndexFiles):
         alone = self.read_only or self.log.orphaned  # one whom an opening does not wait for
         if alone and self._index_place() != self._attached_place:
             raise StoreError(_REBUILT, self.directory.path)
-        self.log.learn_room()
+        self.learn_room()
         for which, mapping in self.log.retire():
             self.pins.retire(which, mapping)
 
@@ -194,6 +196,8 @@ class SharedFiles(IndexFiles):
             return False
         if self.log.mapping(which, number) is not None:
             return True
+        if number > max(segments.numbers, default=0) + LONGEST_GAP:  # a damaged word
+            return False
         mapping = None
         with contextlib.suppress(FileNotFoundError):
             mapping = segments.open(number)
@@ -209,9 +213,12 @@ class SharedFiles(IndexFiles):
         return True
 
     def require_mapped(self) -> None:
-        """Map the segment that a step asked for. StoreError when somebody has removed it."""
+        """Map what a step asked for. StoreError when somebody has removed it, or damaged the
+        index.
+        """
         which, number = self.log.wanted
         if not self.log.map_missing():
+            self.log.require_room()
             raise self.missing(which, number)
 
     def missing(self, which: int, number: int) -> StoreError:
@@ -235,7 +242,7 @@ class SharedFiles(IndexFiles):
             self.note_death()
         listed = self.changes
         if died or listed[0] != self._listed[0]:
-            self.log.learn_room()
+            self.learn_room()
             for segments in (self.warm, self.cold):
                 if segments is not None:
                     segments.list_anew()
