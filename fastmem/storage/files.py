@@ -111,7 +111,8 @@ class Directory:
         except FileNotFoundError:
             raise StoreNotFoundError("there is no such directory", self.path) from None
         try:
-            self._refuse_unsafe(self._held.fd)
+            with self._placed() as folder:
+                self._refuse_unsafe(folder)
         except BaseException:
             self.close()
             raise
