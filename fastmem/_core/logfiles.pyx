@@ -11,7 +11,8 @@ from fastmem._core.index cimport bucket_count, index_t
 from fastmem._core.lookup cimport BEYOND, touch_init
 from fastmem._core.needs cimport CHORE_GROWTH
 from fastmem._core.tiers cimport (
-    is_unmapped, locate, move_tail, tail_agrees, tier_init, tier_map, tier_t, tier_unmap,
+    is_unmapped, locate, move_tail, tail_agrees, tail_likely, tier_init, tier_map, tier_t,
+    tier_unmap,
 )
 
 from fastmem.errors import ClosedError, StoreError
@@ -91,10 +92,8 @@ cdef class LogFiles:
             self.keeper.learn_room()
         self.require_open()
         if bucket_count(index) > index.bucket_room:
-            raise StoreError(
-                "the index makes no sense; close the store in all processes, and open it again",
-                self.path,
-            )
+            text = "the index makes no sense; close the store in all processes, and open it again"
+            raise StoreError(text, self.path)
 
     # -- segments ------------------------------------------------------------------------------
 
@@ -233,14 +232,23 @@ cdef class LogFiles:
 
     def vouch_for_tails(self):
         """From here on a tail that was not moved by a step is damaged."""
-        cdef int which
-        for which in range(2):
-            move_tail(&self.state.tier[which], self.state.tier[which].tail[0])
+        move_tail(&self.state.tier[0], self.state.tier[0].tail[0])
+        move_tail(&self.state.tier[1], self.state.tier[1].tail[0])
 
     @property
     def tails_agree(self):
         """False when a tail is not what a step made it. Such a log takes no more records."""
         return tail_agrees(&self.state.tier[0]) and tail_agrees(&self.state.tier[1])
+
+    @property
+    def tails_likely(self):
+        """As `tails_agree`, of a process that may have died while it moved one. True, too, where
+        none was moved by a step yet.
+        """
+        cdef const tier_t* tier = self.state.tier
+        return (tier[0].inverse[0] == 0 or tail_likely(&tier[0])) and (
+            tier[1].inverse[0] == 0 or tail_likely(&tier[1])
+        )
 
     def note_change(self):
         """Tell the other processes that a segment has come or gone, or that the index has grown."""

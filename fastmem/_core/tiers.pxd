@@ -57,7 +57,8 @@ cdef inline bint tail_agrees(const tier_t* tier) noexcept nogil:
 
 cdef inline bint tail_likely(const tier_t* tier) noexcept nogil:
     """As `tail_agrees`, of a holder of the lock who may have died in the middle of `move_tail`."""
-    return tier.tail[0] - ~tier.inverse[0] <= 2ULL << tier.shift
+    # 0 is the inverse of no tail: the line was wiped.
+    return tier.inverse[0] != 0 and tier.tail[0] - ~tier.inverse[0] <= 2ULL << tier.shift
 
 
 cdef inline bint is_mapped(const tier_t* tier, uint64_t at) noexcept nogil:

@@ -165,7 +165,7 @@ class IndexFiles:
         they held is missed, and no older version of it returns.
         """
         if not self.was_clean:
-            if not self._recover():
+            if not self.log.tails_likely or not self._recover():
                 return False
         else:
             digest = recovery.index_digest(self.log)

@@ -122,10 +122,7 @@ class Room:
             self._files.require_mapped()
             return
         if need == NEED_REPAIR:
-            raise StoreError(
-                "a tail of the log is damaged; close the store in all processes, and open it again",
-                self._files.directory.path,
-            )
+            raise self._files.moved_tail()
         with self._lock:
             self._section.depth += 1
             try:

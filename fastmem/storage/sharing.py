@@ -221,6 +221,13 @@ class SharedFiles(IndexFiles):
             self.log.require_room()
             raise self.missing(which, number)
 
+    def moved_tail(self) -> StoreError:
+        """The error of a tail that is not where the last step left it."""
+        return StoreError(
+            "a tail of the log is damaged; close the store in all processes, and open it again",
+            self.directory.path,
+        )
+
     def missing(self, which: int, number: int) -> StoreError:
         """The error of a segment that somebody has removed."""
         segments = self.segments(which)

@@ -24,6 +24,7 @@ from tests.crash.directories import (
     open_archive,
     open_segments,
     open_tiers,
+    patch,
     set_word,
     word,
 )
@@ -161,3 +162,48 @@ def test_a_tail_that_somebody_moved(private_tmp: Path, opener: Any, by: int, kil
         store.check()
     with opener(private_tmp) as store:
         assert contents(store) == {**VALUES, "k1": b"newer"}
+
+
+def test_a_line_of_tails_that_was_wiped(private_tmp: Path) -> None:
+    page = private_tmp / "l2" / "super"
+
+    def use(one: Any, two: Any) -> None:
+        patch(page, TAIL_AT, bytes(64))
+        set_word(page, LOCK_AT, DEAD)
+        for store in (one, two):
+            with pytest.raises(StoreError, match="open it again"):
+                store.put("k1", b"newer")
+
+    in_two(private_tmp, open_segments, use)
+    with open_segments(private_tmp) as store:
+        assert contents(store) == VALUES
+        store.check()
+
+
+@pytest.mark.parametrize("opener", [open_segments, open_archive, open_tiers])
+def test_a_tail_that_somebody_moved_before_all_were_killed(private_tmp: Path, opener: Any) -> None:
+    """An archive's versions go on from there: lower ones would lose to older values."""
+    page = private_tmp / ("l3" if opener is open_archive else "l2") / "super"
+
+    def child() -> str:
+        store = opener(private_tmp)
+        for key in VALUES:
+            store.put(key, b"older")
+        set_word(page, TAIL_AT, word(page, TAIL_AT) - 20)
+        os._exit(0)
+
+    assert forked(child) == ""
+    with opener(private_tmp) as store:
+        assert stats_of(store)["rebuilt"]
+        store.update(VALUES)
+        index = engine_of(store).files.paths[0] / "index"
+    index.unlink()
+    with opener(private_tmp) as store:
+        assert contents(store) == VALUES
+        store.check()
+
+
+def stats_of(store: Any) -> dict[str, Any]:
+    stats = store.stats()
+    found: dict[str, Any] = stats.get("l2", stats)
+    return found
