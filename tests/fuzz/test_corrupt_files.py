@@ -12,7 +12,7 @@ import pytest
 from tests.fuzz import corruptor
 from tests.house.tree import ROOT
 
-CASES = 5_000 if os.environ.get("FASTMEM_PROFILE") == "nightly" else 420
+CASES = 13_000 if os.environ.get("FASTMEM_PROFILE") == "nightly" else 420
 
 
 def test_a_campaign_of_corruptions(private_tmp: Path) -> None:
