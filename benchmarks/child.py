@@ -6,6 +6,7 @@ several peers can be asked in turn within a round.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import os
@@ -42,7 +43,7 @@ class ChildError(RuntimeError):
     """A child process failed; the message is its standard error."""
 
 
-class _Child:
+class Child:
     """A running child and one question at a time."""
 
     def __init__(self, *arguments: object) -> None:
@@ -54,27 +55,33 @@ class _Child:
             text=True,
         )
 
-    def ask(self) -> float:
+    def send(self, question: str = "") -> None:
+        """Ask, and do not wait."""
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        try:
-            self._process.stdin.write("\n")
+        with contextlib.suppress(BrokenPipeError):  # `hear` says why
+            self._process.stdin.write(f"{question}\n")
             self._process.stdin.flush()
-        except BrokenPipeError:
-            answer = ""
-        else:
-            answer = self._process.stdout.readline()
+
+    def hear(self) -> float:
+        """The answer to a question."""
+        assert self._process.stdout is not None
+        answer = self._process.stdout.readline()
         if not answer:
             raise ChildError(self._process.communicate()[1].strip() or "the child said nothing")
         return float(answer)
 
+    def ask(self) -> float:
+        self.send()
+        return self.hear()
+
     def close(self) -> None:
-        self._process.communicate()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.communicate()
 
 
 def resident_per_entry(name: str, count: int) -> float:
     """Bytes that the resident set grows by for each entry of a cache, keys and values aside."""
-    holder = _Child("memory", name, count)
+    holder = Child("memory", name, count)
     try:
         return holder.ask()
     finally:
@@ -84,14 +91,14 @@ def resident_per_entry(name: str, count: int) -> float:
 def resident_per_budget(name: str, budget_bytes: int) -> float:
     """What the resident set grows by for each byte of budget, after five budgets of mixed values
     went through the cache."""
-    holder = _Child("budget", name, budget_bytes)
+    holder = Child("budget", name, budget_bytes)
     try:
         return holder.ask()
     finally:
         holder.close()
 
 
-class Collector(_Child):
+class Collector(Child):
     """A process that holds one cache, and runs a full collection when asked."""
 
     def __init__(self, name: str, count: int) -> None:
@@ -217,6 +224,10 @@ def main(arguments: Sequence[str]) -> None:
         _budget(name, int(rest[0]))
     elif command == "collect":
         _collect(name, int(rest[0]))
+    elif command == "together":
+        path, role, number, cpu, count, window_s = rest
+        serve = importlib.import_module("benchmarks.together").serve
+        serve(name, Path(path), role, int(number), int(cpu), int(count), float(window_s))
     elif command == "die":
         _die(name, Path(rest[0]), int(rest[1]), int(rest[2]))
     else:

@@ -30,6 +30,7 @@ from benchmarks import (
     rows_l3,
     rows_memoize,
     rows_open,
+    rows_shared,
     rows_tiered,
     rows_values,
 )
@@ -41,6 +42,7 @@ ROWS: Final = (
     *rows_growth.ROWS,
     *rows_memoize.ROWS,
     *rows_l2.ROWS,
+    *rows_shared.ROWS,
     *rows_values.ROWS,
     *rows_open.ROWS,
     *rows_tiered.ROWS,

@@ -25,11 +25,10 @@ from benchmarks.peers import (
 )
 from benchmarks.rows import OURS, Bar, Field, Row, Scene
 from benchmarks.stores import Loaded, contenders, load, new_pairs, read_job
-from benchmarks.timing import Absent, Job
+from benchmarks.timing import Job
 
 EVERYBODY: Final = (STORE_OURS, *STORE_PEERS)
 FULL_BUDGET: Final = 16 << 20  # the smallest that a store accepts
-NOT_SHARED: Final = "not yet: several processes on one directory"
 COPYING: Final = (LMDB.name, LMDB_READER.name)
 ONLY_1KB: Final = "bars are set at 1 KB"
 
@@ -204,10 +203,6 @@ def _build_durable(scene: Scene) -> Field:
     return contenders((STORE_OURS_SYNC, LMDB_SYNC, DISKCACHE_SYNC), job)
 
 
-def _not_shared(_: Scene) -> Field:
-    return {OURS: Absent(NOT_SHARED)}
-
-
 ROWS: Final = (
     *(row for size in workloads.SIZES for row in _sized_rows(size)),
     Row(
@@ -227,32 +222,5 @@ ROWS: Final = (
         _build_durable,
         LMDB_SYNC.name,
         no_bar="the peers' times, and no limit",
-    ),
-    Row(
-        "l2.readers.two",
-        "throughput of two reading processes",
-        "op/s",
-        "l2.shared",
-        _not_shared,
-        "one reader",
-        (Bar(1.8, "one reader", at_least=True),),
-    ),
-    Row(
-        "l2.tail.reader",
-        "p99.9 of a get / its median beside a writing process",
-        "x",
-        "l2.shared",
-        _not_shared,
-        LMDB.name,
-        (Bar(20.0),),
-    ),
-    Row(
-        "l2.tail.writers",
-        "p99.99 of a put, two writing processes",
-        "ms",
-        "l2.shared",
-        _not_shared,
-        LMDB.name,
-        (Bar(10.0),),
     ),
 )
