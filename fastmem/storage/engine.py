@@ -8,6 +8,7 @@ that do the work, each of which can be read alone:
     contents.Contents            from a record to its value; what is damaged
     viewing.Views                the same without a copy; what views keep mapped
     room.Room                    what an append needs, within the budgets; chores after a commit
+    ahead.Ahead                  reclaim, segment and pages ahead of the tail, in bounded pieces
     reclaim.Reclaimer            empties the oldest warm segment: forward, down, or out
     cold_reclaim.ColdReclaimer   empties the oldest cold segment: out
     oldest.OldestSegment         what both do: the walk, the head, the unlinking

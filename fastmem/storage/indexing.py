@@ -32,6 +32,7 @@ log_to = logging.getLogger("fastmem.storage")
 
 _NO_SENSE = "the index makes no sense; close the store in all processes, and open it again"
 _MOST_BUCKETS = 1 << MOST_LEVEL  # the mapping reserves addresses for these: 4 GiB, no memory
+_GROWTH_BUCKETS = 1 << 14  # at most so many at a time, with their pages: half a millisecond
 
 
 class IndexFiles:
@@ -73,11 +74,13 @@ class IndexFiles:
 
     def _map_index(self, index: str, overflow: str) -> tuple[Mapping, Mapping]:
         size = PAGE_BYTES + BUCKET_BYTES * _MOST_BUCKETS
-        return self.directory.map(index, size), self.directory.map(overflow, size)
+        mappings = self.directory.map(index, size), self.directory.map(overflow, size)
+        mappings[0].advise(filling=True)
+        return mappings
 
     def _make_log(self, index: Mapping, overflow: Mapping) -> None:
         warm, cold = self.warm, self.cold
-        self._index = index
+        self._index, self._overflow = index, overflow
         self.log = Log(
             self.super.mapping,
             index,
@@ -253,27 +256,35 @@ class IndexFiles:
         return True
 
     def grow(self, name: str) -> None:
-        """Double the file of the buckets ("index") or of the overflow buckets ("overflow").
+        """Make the file of the buckets ("index") or of the overflow buckets ("overflow") longer: to
+        the double, or by 1 MiB.
 
         OSError (no space, or as large as it may get) leaves it as it was.
         """
         used, buckets, spilled, overflow = self.log.buckets
         if used > buckets or spilled > overflow:
             raise StoreError(_NO_SENSE, self.directory.path)
-        if 2 * (buckets if name == "index" else overflow) > _MOST_BUCKETS:
+        now, more = buckets if name == "index" else overflow, self._growth(name)
+        if more == 0:
             raise StoreError(f"{name} cannot grow any more", self.directory.path, errno.ENOSPC)
         if name == "index":
-            if not self._private_index:
-                start = PAGE_BYTES + buckets * BUCKET_BYTES
-                self.directory.extend(self._index_name, start, start + buckets * BUCKET_BYTES)
-            buckets *= 2
+            start, buckets = PAGE_BYTES + now * BUCKET_BYTES, now + more
+            file, mapping = self._index_name, self._index
         else:
-            if not self._private_index:
-                start = overflow * BUCKET_BYTES
-                self.directory.extend(self._overflow_name, start, 2 * start)
-            overflow *= 2
+            start, overflow = now * BUCKET_BYTES, now + more
+            file, mapping = self._overflow_name, self._overflow
+        if not self._private_index:
+            self.directory.extend(file, start, start + more * BUCKET_BYTES)
         self.log.set_room(buckets, overflow)
         self.note_change()
+        if not self._private_index:
+            mapping.populate(start, more * BUCKET_BYTES)
+
+    def _growth(self, name: str) -> int:
+        """How many buckets `grow` of "index" or "overflow" would add."""
+        _, buckets, _, overflow = self.log.buckets
+        now = buckets if name == "index" else overflow
+        return min(now, _GROWTH_BUCKETS, _MOST_BUCKETS - now)
 
     def note_change(self) -> None:
         """Of SharedFiles."""
@@ -281,8 +292,7 @@ class IndexFiles:
 
     def growth_bytes(self, name: str) -> int:
         """Bytes that `grow` of "index" or "overflow" would add."""
-        _, buckets, _, overflow = self.log.buckets
-        return BUCKET_BYTES * (buckets if name == "index" else overflow)
+        return BUCKET_BYTES * self._growth(name)
 
     @property
     def index_bytes(self) -> int:

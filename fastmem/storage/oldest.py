@@ -48,40 +48,42 @@ class OldestSegment(ABC):
         It takes `length` in the segment, and is the oldest of its log: the next begins at `after`.
         """
 
-    def step(self, budget_bytes: int) -> None:
+    def step(self, budget_bytes: int) -> int:
         """Settle about `budget_bytes` of the oldest segment's records, value files of live ones
-        included; unlink it when it is done.
+        included; unlink it when it is done. Return how much was settled.
 
         OSError (no room where they go) leaves every record where it was.
         """
         segments = self._engine.files.segments(self._tier)
         if segments is None or not segments.numbers:
-            return
+            return 0
         number = segments.numbers[0]
         if number >= self._engine.files.tail_segment(self._tier):
-            return
+            return 0
         if not self._engine.files.map_segment(self._tier, number):
             self._damaged = True  # somebody has removed it
             self._finish(segments, number)
-            return
+            return 0
+        settled = 0
         self._begin(number * segments.segment_units, segments.segment_units)
-        while budget_bytes > 0:
+        while settled < budget_bytes:
             record, after = scan.next_record(self._engine.log, self._tier, self._cursor)
             if record is None:
                 self._damaged |= after - self._cursor > _SEALS[self._tier]
                 self._finish(segments, number)
-                return
+                return settled
             self._damaged |= record.word & LOCATION_MASK != self._cursor
             if self._damaged:  # for whoever goes on here
                 self._engine.files.super.set(_DAMAGED[self._tier], 1 + number)
-            budget_bytes -= self._settle(record, (after - self._cursor) * UNIT_BYTES, after)
+            settled += self._settle(record, (after - self._cursor) * UNIT_BYTES, after)
             if not record.live and len(self._dead) <= _MOST_DEAD:
                 self._dead.add(hash(record.key))
             self._cursor = after
             self._pass(after)
             if after % segments.segment_units == 0:
                 self._finish(segments, number)
-                return
+                break
+        return settled
 
     def _begin(self, first: int, units: int) -> None:
         """Go on in the segment at address `first`, where this or another process left off."""

@@ -32,7 +32,7 @@ from fastmem._core.log import (
     LogNeeds,
 )
 from fastmem.errors import StoreError
-from fastmem.storage.populating import populate_ahead
+from fastmem.storage.ahead import Ahead
 from fastmem.storage.processes import PROCESSES_FILE_BYTES
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 log_to = logging.getLogger("fastmem.storage")
 
-PACE_LIMIT_BYTES = 1 << 20  # what one put may have to reclaim: about half a millisecond
 STEP_BYTES = 64 << 10  # of the log that are reclaimed at a time when room is needed
 T = TypeVar("T")
 
@@ -58,6 +57,7 @@ class Room:
         self._budgets = (warm_budget_bytes, cold_budget_bytes)
         self.unpaid = False  # the device refused the last payment
         self._again = self._began_cold = False  # a nested put left chores; a cold segment was begun
+        self.ahead = Ahead(engine, self)
 
     # -- how much there is -------------------------------------------------------------------
 
@@ -123,6 +123,8 @@ class Room:
             return
         if need == NEED_REPAIR:
             raise self._files.moved_tail()
+        if need == NEED_SEGMENT and self._files.map_news(WARM, self._files.next_segment(WARM)):
+            return  # whoever is at work on files is not waited for
         with self._lock:
             self._section.depth += 1
             try:
@@ -154,7 +156,9 @@ class Room:
             self._drop_dead()
             if self.unpaid and tier == WARM and cold is not None:
                 self.make_room(COLD, cold.segment_bytes)  # what reclaim of the warm tier takes
-            self.make_room(tier, wanted_bytes + spare * (segments.segment_bytes if segments else 0))
+            if spare and segments and not (tier == WARM and self.ahead.spare_bytes()):
+                wanted_bytes += segments.segment_bytes
+            self.make_room(tier, wanted_bytes)
         except (OSError, MemoryError):
             budget = self.budget(tier)
             self.unpaid |= budget is not None and self.used(tier) > budget  # the one moved on to
@@ -178,16 +182,16 @@ class Room:
         self.take(tier, segments.segment_bytes)
         if self._log.mapping(tier, number) is not None or number < self._files.tail_segment(tier):
             return  # making room left the tail's segment, and began this one for it
-        self._create_segment(tier, number)
+        self.begin_segment(tier, number)
 
     def _begin_next(self, tier: int) -> None:
         """Begin the segment that the tail goes on to, or map it, whatever that costs."""
         segments, number = self._files.segments(tier), self._files.next_segment(tier)
         assert segments is not None
         if not (segments.has(number) and self._files.map_segment(tier, number)):
-            self._create_segment(tier, number)
+            self.begin_segment(tier, number)
 
-    def _create_segment(self, tier: int, number: int) -> None:
+    def begin_segment(self, tier: int, number: int) -> None:
         """Begin segment `number`; again, or in the middle of doing so, makes no difference."""
         segments, archive = self._files.segments(tier), self._files.archive
         assert segments is not None
@@ -199,8 +203,8 @@ class Room:
             self._files.own_archive()
         self._began_cold |= tier == COLD
         if tier == WARM:
-            self._log.populate_mark = 0
-            self.set_pace()
+            self.ahead.begin(number, mapping)
+            self.ahead.set_pace()
 
     def _grow(self, name: str) -> None:
         """Double the index or its overflow file, at the cost of records if the budget asks it."""
@@ -224,22 +228,22 @@ class Room:
         if syncer.has_doomed and self.used(tier) + wanted_bytes > budget:
             syncer.sync()
         while self.used(tier) + wanted_bytes > budget:
-            if not self._can_step(tier) and not self._leave_tail(tier, beyond=True):
+            if not self.can_step(tier) and not self.leave_tail(tier, beyond=True):
                 if values.recount():
                     continue
                 self._refuse(tier, wanted_bytes)
             reclaimer.step(STEP_BYTES)
             syncer.free_values()
-            if syncer.has_doomed and not self._can_step(tier):
+            if syncer.has_doomed and not self.can_step(tier):
                 syncer.sync()  # before giving up: synced values of records just moved
 
-    def _can_step(self, tier: int) -> bool:
+    def can_step(self, tier: int) -> bool:
         """True while there is a segment before the tail's to reclaim."""
         segments = self._files.segments(tier)
         assert segments is not None
         return bool(segments.numbers) and segments.numbers[0] < self._files.tail_segment(tier)
 
-    def _leave_tail(self, tier: int, *, beyond: bool) -> bool:
+    def leave_tail(self, tier: int, *, beyond: bool) -> bool:
         """Only the tail's segment is left: begin another, so that this one can be reclaimed.
 
         False when it is empty, or there is no room for another.
@@ -277,7 +281,8 @@ class Room:
         try:
             # Another thread at it will do, but for what is to be paid before returning. One C call
             # takes the lock and notes it: an interrupt comes before both or after both.
-            taken.extend(map(self._lock.acquire, (bool(self._log.chores & CHORE_PAY),)))
+            wait = bool(self._log.chores & CHORE_PAY) or self.ahead.lags()
+            taken.extend(map(self._lock.acquire, (wait,)))
             if taken[0] and self._section.depth:  # nested: the outer one will do it
                 self._again = True
             elif taken[0]:
@@ -307,12 +312,9 @@ class Room:
             self._files.clear_up(self._engine.pass_lock)
         syncer.free_values()
         if self._log.chores & CHORE_PACE:
-            appended = self._log.take_appended()
-            self._engine.reclaimer.step(min(2 * appended, PACE_LIMIT_BYTES))
-            syncer.free_values()
-            self.set_pace()
+            self.ahead.reclaim()
         if self._log.chores & CHORE_POPULATE:
-            populate_ahead(self._files)
+            self.ahead.prepare()
         for bit, name in ((CHORE_BUCKETS, "index"), (CHORE_OVERFLOW, "overflow")):
             if self._log.chores & bit:
                 self._log.chores &= ~bit
@@ -328,7 +330,7 @@ class Room:
             if self.unpaid:
                 self._pay_cold()
             self.make_room(WARM, 0)
-            self._keep_ahead()
+            self.ahead.keep()
             self._drop_dead()
             self._pay_cold()
             self._again |= self.used(WARM) > self._engine.warm_budget_bytes  # by tombstones
@@ -351,34 +353,11 @@ class Room:
             reclaimer.drop_dead()
         self._began_cold = False
 
-    def _keep_ahead(self) -> None:
-        """Work towards a free segment a little at a time, so that no one put pays for all of it.
-
-        The tail is left while there is still room for another segment, and so before it must be.
-        """
-        segments, budget = self._files.warm, self.budget(WARM)
-        if segments is None or budget is None:
-            return
-        if self.used(WARM) + 2 * segments.segment_bytes <= budget:
-            return
-        if not self._can_step(WARM) and not self._leave_tail(WARM, beyond=False):
-            return
-        if self.used(WARM) + segments.segment_bytes > budget:
-            self._engine.reclaimer.step(PACE_LIMIT_BYTES)
-            self._engine.syncer.free_values()
-
-    def set_pace(self) -> None:
-        """Reclaim a little with every few puts once the budget is nearly full."""
-        segments, budget = self._files.warm, self.budget(WARM)
-        if segments is not None and budget is not None:
-            near = self.used(WARM) + 3 * segments.segment_bytes > budget
-            self._log.pace_bytes = segments.segment_bytes // 64 if near else 0
-
     def fit(self) -> None:
         """After opening: reclaim what a budget smaller than the last one has no room for."""
         self._log.chores |= CHORE_PAY
         self.do_chores()
-        self.set_pace()
+        self.ahead.set_pace()
 
     def note_failure(self, error: OSError | MemoryError) -> None:
         """Count and log what the system refused after a commit."""

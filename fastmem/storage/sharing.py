@@ -298,6 +298,10 @@ class SharedFiles(IndexFiles):
         """How often segments or the index, and value files, have changed."""
         return self.super.get("changes"), self.super.get("value_changes")
 
+    def map_news(self, which: int, number: int) -> bool:
+        """Map a segment if another process has begun it since this one went to work on files."""
+        return self._changes()[0] != self._listed[0] and self.map_segment(which, number)
+
     def note_change(self) -> None:
         """Tell the others that segments or the index are not what they were. In the section."""
         if not self.log.shared:  # opening it: nobody else is there

@@ -139,6 +139,8 @@ def test_many_tombstones_at_once_stay_within_the_budget_of_l2(private_tmp: Path)
 def test_the_eviction_waits_for_a_device_that_is_full(
     private_tmp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # As if there had been no room for it either, no segment is made ahead.
+    monkeypatch.setattr("fastmem.storage.ahead.Ahead._look_ahead", lambda *_: None)
     with open_small(private_tmp) as memory:
         put_old_and_new(memory)
         engine = engine_of(memory)

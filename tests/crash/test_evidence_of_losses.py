@@ -60,6 +60,7 @@ def test_a_value_file_that_cannot_be_read_for_now(
 
 def test_a_head_at_the_very_end(private_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All is evicted, the last record ends with its segment, and the next is not there yet."""
+    monkeypatch.setattr("fastmem.storage.ahead.Ahead._look_ahead", lambda *_: None)
     with open_segments(private_tmp) as store:
         engine = engine_of(store)
         page, units = engine.files.super, engine.files.warm.segment_units
