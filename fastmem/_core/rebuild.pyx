@@ -158,17 +158,23 @@ def newest(Log log not None, bytes key not None):
 
 def sweep(Log log not None, uint64_t cold_settled):
     """End of a rebuild: remove the tombstones and the cold records below an address from the index.
+
+    Return True when a pointer to a value file is left.
     """
     cdef uint64_t word = 0
+    cdef bint pointers = False
     cdef cursor_t cursor
     cdef place_t place
     log.require_open()
     first_slot(&log.state.index, 0, &cursor)
     while next_entry(&log.state.index, &cursor, &word):
-        if locate(log.state.tier, word, &place) and (
-            place.record.kind == FM_TOMBSTONE or place.tier.bit and place.at < cold_settled
-        ):
+        if not locate(log.state.tier, word, &place):
+            continue
+        if place.record.kind == FM_TOMBSTONE or place.tier.bit and place.at < cold_settled:
             replace_word(&log.state.index, &cursor, word, 0)
+        elif place.record.kind == FM_POINTER:
+            pointers = True
+    return pointers
 
 
 def pass_over(Log log not None, int which, uint64_t at, uint64_t units):

@@ -326,9 +326,10 @@ class IndexFiles:
             index, overflow = self._map_index(self._index_name, self._overflow_name)
         self._make_log(index, overflow)
         self.log.set_room(buckets, room)
-        Rebuild(self).run()
+        pointers = Rebuild(self).run()
         self.super.set("lock", 0)
-        drop_dangling(self.log, self.warm_values, self.cold_values)
+        if pointers:
+            drop_dangling(self.log, self.warm_values, self.cold_values)
         if not self.read_only:
             self.directory.rename(self._index_name, "index")
             self.directory.rename(self._overflow_name, "overflow")

@@ -60,7 +60,8 @@ class Rebuild:
         self._torn = False  # not all is there that was appended
         self._passed: list[tuple[int, int, list[tuple[int, int]]]] = []  # tier, segment, records
 
-    def run(self) -> None:
+    def run(self) -> bool:
+        """Return True when records are left that lead to value files."""
         files = self._files
         tiers = {
             segments.which: (segments, values, self._bounds(segments))
@@ -90,7 +91,7 @@ class Rebuild:
         if lost := self._vouching.lost(self._log):
             files.dropped_records += lost
             log_to.warning("%s: %d records lost with their value files", files.directory.path, lost)
-        rebuild.sweep(self._log, heads.get(COLD, 0))
+        pointers = rebuild.sweep(self._log, heads.get(COLD, 0))
         if not files.read_only:
             self._mend()
             if files.bounds_unknown:
@@ -100,6 +101,7 @@ class Rebuild:
             files.super.set(f"{prefix}head", min(heads[which], found[which].tail))
             files.set_bounds(segments, found[which].tail)
         self._place_tail(max(tier.newest for tier in found.values()))
+        return pointers
 
     def _bounds(self, segments: Segments) -> Bounds:
         files, prefix = self._files, "cold_" if segments.which == COLD else ""
