@@ -300,7 +300,7 @@ class SharedFiles(IndexFiles):
 
     def map_news(self, which: int, number: int) -> bool:
         """Map a segment if another process has begun it since this one went to work on files."""
-        return self._changes()[0] != self._listed[0] and self.map_segment(which, number)
+        return self.changes[0] != self._listed[0] and self.map_segment(which, number)
 
     def note_change(self) -> None:
         """Tell the others that segments or the index are not what they were. In the section."""
