@@ -105,7 +105,8 @@ def corrupt(store: Any) -> int:
 def test_a_put_that_fails_evicts_nothing(
     private_tmp: Path, opener: Any, error: Any, for_ever: bool
 ) -> None:
-    with opener(private_tmp) as store:
+    with contextlib.ExitStack() as opened:
+        store = opened.enter_context(opener(private_tmp))
         fill(store)
         failed = 0
         call, reached = 0, True
@@ -133,6 +134,10 @@ def test_a_put_that_fails_evicts_nothing(
                 assert len(unreadable) == corrupt(store) - damaged
                 assert not unreadable or error is io_error
                 assert evictions(store) == lost
+            if engine_of(store).files.super.get("sync_failed"):
+                # Nothing is freed after a sync that was refused until the store is opened again.
+                store.close()
+                store = opened.enter_context(opener(private_tmp))
             with contextlib.suppress(OSError):
                 store.put("settles what a fault left", call)
             for name in ("l2",) if opener is open_tiers else ("l2", "l3"):
