@@ -242,9 +242,7 @@ cdef class LogFiles:
 
     @property
     def tails_likely(self):
-        """As `tails_agree`, of a process that may have died while it moved one. True, too, where
-        none was moved by a step yet.
-        """
+        """As `tails_agree`, of one that may have died moving one; or where none has moved."""
         cdef const tier_t* tier = self.state.tier
         return (tier[0].inverse[0] == 0 or tail_likely(&tier[0])) and (
             tier[1].inverse[0] == 0 or tail_likely(&tier[1])
@@ -252,12 +250,13 @@ cdef class LogFiles:
 
     def note_change(self):
         """Tell the other processes that a segment has come or gone, or that the index has grown."""
-        cdef uint64_t before = fm_add(&self.state.sup.changes, 1)
-        if before == self.seen:  # else there is other news
-            self.seen = before + 1
+        self.require_open()
+        if fm_add(&self.state.sup.changes, 1) == self.seen:  # else there is other news
+            self.seen += 1
 
     def note_value_change(self):
         """Tell them that a value file has come or gone. Return how many had before."""
+        self.require_open()
         return fm_add(&self.state.sup.value_changes, 1)
 
     @property

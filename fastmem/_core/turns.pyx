@@ -26,10 +26,9 @@ def wait_for_lock(Log log not None, int64_t timeout_ns):
     """
     cdef lease_t* lease = &log.state.lease
     cdef int64_t until = boot_now_ns() + timeout_ns
-    cdef uint64_t dead
-    cdef uint64_t first = fm_load_acquire(lease.word)
-    cdef uint64_t holder
-    log.require_open()
+    cdef uint64_t dead, first, holder
+    log.require_open()  # first of all: another thread's close has unmapped the word
+    first = fm_load_acquire(lease.word)
     if lease.processes == NULL:
         raise RuntimeError(f"write lock held by {first:#x}: {log.path!r}")
     lease.waits += 1

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 from typing import NoReturn
 
 from fastmem._core.layout import TIER_BIT, UNIT_BYTES
 from fastmem._core.log import COLD, WARM
 from fastmem._core.synclead import SyncLead, SyncTurn
-from fastmem.errors import StoreError
+from fastmem.errors import StoreError, StoreTimeoutError
 from fastmem.storage.opening import StoreFiles
 from fastmem.storage.section import Section
 from fastmem.storage.values import ValueFiles
@@ -64,7 +65,8 @@ class Syncer:
                 self._sync()
         if not self._is_synced(end, cold_end):
             self.refuse()
-        self._reap()
+        if self.has_doomed:
+            self._reap_in_section()
 
     def sync_done(self) -> None:
         """Sync what a call has appended just now: it is done, so memory is asked for twice."""
@@ -180,6 +182,12 @@ class Syncer:
     def _reap(self) -> None:
         for values in self._files.all_values:
             values.reap(self._files.synced)
+
+    def _reap_in_section(self) -> None:
+        """Where no other thread closes the store meanwhile. What stays goes with the next sync."""
+        with contextlib.suppress(StoreTimeoutError), self._section.lock:
+            if not self._files.closed:
+                self._reap()
 
     @property
     def has_doomed(self) -> bool:
