@@ -15,6 +15,6 @@ ctypedef struct lease_t:
 
 cdef bint acquire(lease_t* lease) noexcept nogil
 cdef void release(lease_t* lease) noexcept nogil
-cdef uint64_t wait_a_little(lease_t* lease) noexcept nogil
+cdef uint64_t wait_a_little(const lease_t* lease) noexcept nogil
 cdef bint lives(const lease_t* lease, uint64_t holder) noexcept nogil
 cdef bint take_over(lease_t* lease, uint64_t holder) noexcept nogil

@@ -52,7 +52,7 @@ cdef void release(lease_t* lease) noexcept nogil:
         fm_futex_wake(lease.waiters)
 
 
-cdef uint64_t wait_a_little(lease_t* lease) noexcept nogil:
+cdef uint64_t wait_a_little(const lease_t* lease) noexcept nogil:
     """Sleep until the lock is freed, a millisecond at most. Return its holder if that is dead."""
     cdef uint64_t holder
     fm_store_flag(lease.waiters, 1)

@@ -141,6 +141,10 @@ cdef class SectionLock:
                 f"{self.timeout_ns / 1e9:.3g} s; is it stopped?",
                 self.path,
             )
+        if self.procs is not procs:  # closed by who had the lock before
+            self.held = False
+            fm_lock_bytes(procs.fd, self.byte, 1, F_UNLCK)
+            raise ClosedError(f"the store is closed: {self.path!r}")
         return self.held
 
     cdef bint take_byte(self, Descriptor procs, int64_t byte, int64_t until) except -1:

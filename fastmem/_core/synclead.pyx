@@ -178,6 +178,9 @@ cdef class SyncTurn:
         cdef fm_super* words
         cdef uint64_t seen, first = 0
         cdef int64_t until = 0
+        if self.needed and self.lead.take():  # by a close, which may have been interrupted before
+            self.leads = True
+            return self
         while True:
             words = self.lead.words()
             seen = fm_load_acquire(&words.syncing)

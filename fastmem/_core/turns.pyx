@@ -25,6 +25,7 @@ def wait_for_lock(Log log not None, int64_t timeout_ns):
     that a dead one's work is in.
     """
     cdef lease_t* lease = &log.state.lease
+    cdef lease_t seen
     cdef int64_t until = boot_now_ns() + timeout_ns
     cdef uint64_t dead, first, holder
     log.require_open()  # first of all: another thread's close has unmapped the word
@@ -33,14 +34,15 @@ def wait_for_lock(Log log not None, int64_t timeout_ns):
         raise RuntimeError(f"write lock held by {first:#x}: {log.path!r}")
     lease.waits += 1
     while True:
-        # A close by another thread must not unmap what is looked at.
+        # A close by another thread must not unmap what is looked at, nor change where that is.
         pages = memoryview(log.sup_map), memoryview(log.processes), log.procs
+        seen = lease[0]
         with nogil:
-            dead = wait_a_little(lease)
+            dead = wait_a_little(&seen)
         for page in pages[:2]:
             page.release()
-        log.require_open()
         PyErr_CheckSignals()
+        log.require_open()
         if dead:
             return succeed(log, dead)
         holder = fm_load_acquire(lease.word)
