@@ -11,6 +11,7 @@ from typing import Any
 from tests.crash.directories import (
     LOCK_AT,
     TAIL_AT,
+    TAIL_INVERSE_AT,
     Opener,
     engine_of,
     open_segments,
@@ -49,11 +50,12 @@ def put_half(
         first(store)
         files = [path / "l2" / name for name in ("index", "overflow")]
         before = [file.read_bytes() for file in files]
-        tail = word(path / "l2/super", TAIL_AT)
+        tails = {at: word(path / "l2/super", at) for at in (TAIL_AT, TAIL_INVERSE_AT)}
         store.put(key, value)
         for file, data in zip(files, before, strict=True):
             patch(file, 0, data)
-        set_word(path / "l2/super", TAIL_AT, tail)
+        for at, tail in tails.items():
+            set_word(path / "l2/super", at, tail)
         own = engine_of(store).files.processes[0]
         set_word(path / "l2/super", LOCK_AT, own.slot << 48 | own.incarnation)
 
