@@ -11,7 +11,7 @@ CORE = Path("fastmem/_core")
 # L2 and L3 need Linux (madvise, fallocate, OFD locks); L1 does not.
 LINUX_ONLY = {
     *("descriptor", "mapping", "ofd", "sectionlock", "lease", "logfiles", "reading", "chores"),
-    *("log", "turns", "moves", "scan", "shadowing", "recovery", "rebuild", "appending"),
+    *("log", "turns", "moves", "scan", "passing", "shadowing", "recovery", "rebuild", "appending"),
     *("damage", "coherence", "writeback", "guards", "tiered", "windows", "viewing"),
     *("direct", "verbs", "many", "through", "synclead"),
 }

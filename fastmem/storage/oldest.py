@@ -14,6 +14,7 @@ from fastmem._core.layout import (
     UNIT_BYTES,
 )
 from fastmem._core.log import COLD, WARM, Record
+from fastmem._core.passing import KeyFilter
 
 if TYPE_CHECKING:
     from fastmem.storage.engine import Engine
@@ -24,7 +25,6 @@ _HEADS = {WARM: "head", COLD: "cold_head"}
 _SYNCED = {WARM: "synced", COLD: "cold_synced"}
 _DAMAGED = {WARM: "damaged", COLD: "cold_damaged"}
 _SEALS = {WARM: SEAL_UNITS, COLD: COLD_SEAL_UNITS}
-_MOST_DEAD = 1 << 12  # keys of a segment that are remembered; with more, any is taken for one
 
 
 class OldestSegment(ABC):
@@ -39,7 +39,7 @@ class OldestSegment(ABC):
         self._cursor = 0
         self._damaged = False
         self._elsewhere = False  # another process has settled some of the segment
-        self._dead: set[int] = set()  # hashes of keys of the segment, of records that were not live
+        self._dead = KeyFilter(engine.log)  # of the segment's records that were not live
 
     @abstractmethod
     def _settle(self, record: Record, length: int, after: int) -> int:
@@ -67,6 +67,14 @@ class OldestSegment(ABC):
         settled = 0
         self._begin(number * segments.segment_units, segments.segment_units)
         while settled < budget_bytes:
+            if passed := self._pass_dead(budget_bytes - settled):
+                settled += passed
+                self._cursor += passed // UNIT_BYTES
+                self._pass(self._cursor)
+                if self._cursor % segments.segment_units == 0:
+                    self._finish(segments, number)
+                    break
+                continue
             record, after = scan.next_record(self._engine.log, self._tier, self._cursor)
             if record is None:
                 self._damaged |= after - self._cursor > _SEALS[self._tier]
@@ -76,14 +84,18 @@ class OldestSegment(ABC):
             if self._damaged:  # for whoever goes on here
                 self._engine.files.super.set(_DAMAGED[self._tier], 1 + number)
             settled += self._settle(record, (after - self._cursor) * UNIT_BYTES, after)
-            if not record.live and len(self._dead) <= _MOST_DEAD:
-                self._dead.add(hash(record.key))
+            if not record.live:
+                self._dead.add(record.key)
             self._cursor = after
             self._pass(after)
             if after % segments.segment_units == 0:
                 self._finish(segments, number)
                 break
         return settled
+
+    def _pass_dead(self, _most_bytes: int) -> int:
+        """Go past records from the cursor on for which nothing is to do. Return how many bytes."""
+        return 0
 
     def _begin(self, first: int, units: int) -> None:
         """Go on in the segment at address `first`, where this or another process left off."""
@@ -118,9 +130,7 @@ class OldestSegment(ABC):
 
     def _may_be_dead(self, record: Record) -> bool:
         """True when there may have been a record of the key in the segment that was not live."""
-        if self._elsewhere or len(self._dead) > _MOST_DEAD:
-            return True
-        return hash(record.key) in self._dead
+        return self._elsewhere or record.key in self._dead
 
     def _was_synced(self, address: int) -> bool:
         """True when what lies at an address was promised to stay, or is about to be."""

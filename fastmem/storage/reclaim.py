@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from fastmem._core.layout import POINTER, SHADOWS_L3, TOMBSTONE
+from fastmem._core.layout import POINTER, SHADOWS_L3, TOMBSTONE, UNIT_BYTES
 from fastmem._core.log import NEED_SEGMENT, WARM, LogNeeds, Record
+from fastmem._core.passing import pass_dead
 from fastmem.errors import CorruptRecordError
 from fastmem.storage.oldest import OldestSegment
 from fastmem.storage.values import Pointer
@@ -27,6 +28,12 @@ class Reclaimer(OldestSegment):
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine, WARM)
         self._credit = self._most_credit()
+
+    def _pass_dead(self, most_bytes: int) -> int:
+        after = pass_dead(self._engine.log, self._cursor, most_bytes // UNIT_BYTES, self._dead)
+        passed = (after - self._cursor) * UNIT_BYTES
+        self._credit = min(self._credit + passed, self._most_credit())
+        return passed
 
     def _settle(self, record: Record, length: int, after: int) -> int:
         if record.live and record.kind == POINTER and record.body:
