@@ -15,8 +15,7 @@ from fastmem._core.tiers cimport COLD, WARM, locate_at, place_t, segment_end, va
 
 
 cdef class KeyFilter:
-    """Keys of a segment, one bit each: a key that was added is in it, and one in a few that was not.
-    """
+    """Keys of a segment, one bit each: what was added is in it, and one in a few that was not."""
 
     cdef uint8_t[8192] bits
     cdef Log log
