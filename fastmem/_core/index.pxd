@@ -44,6 +44,11 @@ cdef inline uint64_t split_in(uint64_t directory) noexcept nogil:
     return directory & ((1ULL << 56) - 1)
 
 
+cdef inline uint64_t buckets_in(uint64_t directory) noexcept nogil:
+    """How many buckets it tells of: both of its parts belong together."""
+    return (1ULL << level_in(directory)) + split_in(directory)
+
+
 cdef inline uint64_t level_of(const index_t* index) noexcept nogil:
     return level_in(fm_load_relaxed(&index.head.directory))
 
@@ -54,8 +59,9 @@ cdef inline uint64_t split_of(const index_t* index) noexcept nogil:
 
 cdef inline uint64_t shared_tag(const index_t* index, uint64_t home) noexcept nogil:
     """The tag bits, in place, that a bucket's number has too: all its words agree with it there."""
-    cdef uint64_t level = level_of(index)
-    if home < split_of(index) or home >= 1ULL << level:
+    cdef uint64_t directory = fm_load_acquire(&index.head.directory)
+    cdef uint64_t level = level_in(directory)
+    if home < split_in(directory) or home >= 1ULL << level:
         level += 1
     return ((1ULL << (level - index.head.initial_level)) - 1 & 0xFFFF) << FM_TAG_SHIFT
 

@@ -16,7 +16,7 @@ each slot and reads no record. Sixteen tag bits allow sixteen doublings.
 from libc.stdint cimport uint64_t
 from fastmem._core.layout cimport (
     FM_LINK_BIT, FM_MOST_LEVEL, FM_OVERFLOW_ID, FM_TAG_SHIFT, FM_TIER_BIT, fm_bucket, fm_index,
-    fm_load_relaxed, fm_store_relaxed, fm_store_release,
+    fm_load_acquire, fm_load_relaxed, fm_store_relaxed, fm_store_release,
 )
 from fastmem._core.needs cimport CHORE_BUCKETS, CHORE_OVERFLOW
 
@@ -25,7 +25,7 @@ cdef uint64_t MOVED = 1ULL << 63  # in `redo_home`: the home's version stays
 
 cdef uint64_t bucket_count(const index_t* index) noexcept nogil:
     """Buckets in use, overflow not counted."""
-    return (1ULL << level_of(index)) + split_of(index)
+    return buckets_in(fm_load_acquire(&index.head.directory))
 
 
 cdef uint64_t reachable(const index_t* index) noexcept nogil:

@@ -4,8 +4,8 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint64_t
 from fastmem._core.appending cimport draft_t
 from fastmem._core.index cimport (
-    bucket_count, cursor_t, first_slot, home_of, level_in, next_entry, next_slot, reachable,
-    tag_of,
+    bucket_count, buckets_in, cursor_t, first_slot, home_of, level_in, next_entry, next_slot,
+    reachable, tag_of,
 )
 from fastmem._core.layout cimport (
     FM_LINK_BIT, FM_LOCATION_MASK, FM_POINTER, FM_SEAL, FM_TAG_MASK, FM_TIER_BIT, FM_TOMBSTONE,
@@ -142,7 +142,9 @@ cdef list records_of(
             stride *= 2
         home = group
         seen.clear()
-        while home < reachable(&state.index):
+        while home < bucket_count(&state.index):
+            if home >= state.index.bucket_room:  # which another process has added meanwhile
+                log.require_room()
             directory = directory_of(log)
             first_slot(&state.index, home, &cursor)
             while next_slot(&state.index, &cursor, &word):
@@ -211,15 +213,15 @@ cdef Record lost_record(uint64_t word):
 
 
 def _walk(Log log, uint64_t groups_a_step, int which):
+    cdef uint64_t directory
     cdef uint64_t groups
-    cdef uint64_t level
     cdef uint64_t first
     log.require_open()
     log.require_room()
-    groups = bucket_count(&log.state.index)
-    level = level_in(fm_load_acquire(&log.state.index.head.directory))
+    directory = directory_of(log)
+    groups = buckets_in(directory)
     for first in range(0, groups, groups_a_step):
-        yield from records_of(log, groups, level, first, groups_a_step, which)
+        yield from records_of(log, groups, level_in(directory), first, groups_a_step, which)
 
 
 def heads(Log log not None, bint only_expired=False):

@@ -375,21 +375,21 @@ class StoreFiles(OrphanFiles):
             if not self.read_only and not log.closed and log.shared and not log.orphaned:
                 self.super.set("section", 0)  # a close is no death at work
             log.close()
-        self._release(forked=False)
+        self._release(forked=False, clean=clean)
 
     def abandon(self) -> None:
         """In a forked child: let go of all, and touch no lock, which is the parent's."""
         log: Log | None = getattr(self, "log", None)
         if log is not None:
             log.close()
-        self._release(forked=True)
+        self._release(forked=True, clean=False)
 
-    def _release(self, *, forked: bool) -> None:
+    def _release(self, *, forked: bool, clean: bool) -> None:
         for page in self._supers:
             page.release()
             page.mapping.close()
         for processes in self.processes:
-            processes.leave(forked=forked)
+            processes.leave(forked=forked, clean=clean)
         for directory in self.directories:
             directory.close()
         self.closed = True

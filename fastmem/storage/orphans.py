@@ -57,6 +57,20 @@ class OrphanFiles(SharedFiles):
     def ever_synced(self) -> bool:
         return any(self.super.get(field) for field in ("synced", "cold_synced"))
 
+    def take_over(self, values: ValueFiles) -> bool:
+        """Doom the value files that other processes wait to unlink: they may rest, and their files
+        take room. True when there were some. Under the lock.
+
+        A mark alone is no proof: after a power loss a record may be back. Nor is it that no record
+        leads to a file: its writer, who has not marked it, may be about to append one.
+        """
+        if self.detached or not self.log.shared:
+            return False
+        left = [number for number in values.marked() if self.is_orphan(values, number)]
+        for number in left:
+            values.doom(number, self.ends)
+        return bool(left)
+
     def is_orphan(self, values: ValueFiles, number: int) -> bool:
         """True when no record leads to a value file. Expired records count as gone.
 

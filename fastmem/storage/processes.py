@@ -237,9 +237,11 @@ class Processes:
                 at = _FIRST_LINE + self.slot * PROCESS_BYTES
                 _LINE.pack_into(view, at, self.incarnation, self.heir)  # else the next one is
 
-    def leave(self, *, forked: bool = False) -> None:
-        """Give up every lock. `forked`: they are the parent's, and only the file is closed."""
-        if self.slot >= 0 and not forked:
+    def leave(self, *, forked: bool = False, clean: bool = True) -> None:
+        """Give up every lock. `forked`: they are the parent's, and only the file is closed. Not
+        `clean`: something may be left to clear up, so this one counts as one that died.
+        """
+        if self.slot >= 0 and clean and not forked:
             self._note_end()
         if self.mapping is not None:
             self.mapping.close()  # again, after an interrupt right here: then it is closed already

@@ -205,6 +205,9 @@ class Room:
         if tier == WARM:
             self.ahead.begin(number, mapping)
             self.ahead.set_pace()
+            values = self._files.warm_values
+            if self._log.pace_bytes and values is not None:  # reclaim is at work, and syncs
+                self._files.take_over(values)
 
     def _grow(self, name: str) -> None:
         """Double the index or its overflow file, at the cost of records if the budget asks it."""
@@ -228,10 +231,14 @@ class Room:
         if syncer.has_doomed and self.used(tier) + wanted_bytes > budget:
             syncer.sync()
         while self.used(tier) + wanted_bytes > budget:
-            if not self.can_step(tier) and not self.leave_tail(tier, beyond=True):
-                if values.recount():
+            if not self.can_step(tier):
+                if self._files.take_over(values):
+                    syncer.sync()
                     continue
-                self._refuse(tier, wanted_bytes)
+                if not self.leave_tail(tier, beyond=True):
+                    if values.recount():
+                        continue
+                    self._refuse(tier, wanted_bytes)
             reclaimer.step(STEP_BYTES)
             syncer.free_values()
             if syncer.has_doomed and not self.can_step(tier):

@@ -323,9 +323,22 @@ class ValueFiles:
     def doom(self, number: int, until: tuple[int, int]) -> None:
         """Unlink a file once the warm and the cold log are synced up to `until`.
 
-        Its record must not come back, and what took its place must be there.
+        Its record must not come back, and what took its place must be there. The file is marked
+        meanwhile: when this process rests, or dies, another one makes that sync (`marked`).
         """
         self._doomed.append((until, number))
+        if self._sharer is not None and any(until):
+            with contextlib.suppress(OSError):  # a mark helps others, and is not needed here
+                self.directory.mark(self._name(number))
+
+    def marked(self) -> list[int]:
+        """The files that another process waits, or has waited, to unlink. Cost: a stat of each."""
+        own = {number for _until, number in self._doomed}
+        return [
+            number
+            for number in self.numbers()
+            if number not in own and self.directory.is_marked(self._name(number))
+        ]
 
     @property
     def doomed(self) -> bool:
