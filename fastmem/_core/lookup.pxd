@@ -47,6 +47,7 @@ cdef inline uint64_t digest_of(const log_t* log, const char* key, uint64_t klen)
 
 cdef bint touch_init(log_t* log) noexcept nogil
 cdef bint mark_touched(log_t* log, uint64_t digest) noexcept nogil
+cdef bint is_touched(const log_t* log, uint64_t digest) noexcept nogil
 cdef bint take_touched(log_t* log, uint64_t digest) noexcept nogil
 cdef uint64_t find(
     log_t* log, const char* key, uint64_t klen, uint64_t digest, cursor_t* cursor, place_t* place

@@ -29,6 +29,10 @@ cdef bint mark_touched(log_t* log, uint64_t digest) noexcept nogil:
     return False
 
 
+cdef bint is_touched(const log_t* log, uint64_t digest) noexcept nogil:
+    return fm_load_byte(&log.touched[(digest & (FM_TOUCHED_BITS - 1)) >> 3]) >> (digest & 7) & 1
+
+
 cdef bint take_touched(log_t* log, uint64_t digest) noexcept nogil:
     """Clear a key's mark. True when there was one."""
     cdef uint8_t* byte = &log.touched[(digest & (FM_TOUCHED_BITS - 1)) >> 3]

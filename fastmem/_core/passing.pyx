@@ -4,7 +4,7 @@ Of a log in which few keys are replaced often most records are such, and looking
 fiftieth of what a Python object for it would.
 """
 
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport uint64_t
 from libc.string cimport memset
 from fastmem._core.index cimport cursor_t, tag_of
 from fastmem._core.layout cimport FM_SEAL, FM_SHADOWS_L3, FM_TOMBSTONE
@@ -16,9 +16,6 @@ from fastmem._core.tiers cimport COLD, WARM, locate_at, place_t, segment_end, va
 
 cdef class KeyFilter:
     """Keys of a segment, one bit each: what was added is in it, and one in a few that was not."""
-
-    cdef uint8_t[8192] bits
-    cdef Log log
 
     def __cinit__(self, Log log not None):
         self.log = log

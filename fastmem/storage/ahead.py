@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 SLICE_NS = 1_000_000  # of reclaim with any one put that the budget does not force to more
 KEEP_BYTES = 1 << 20  # of records and value files that one put reclaims towards a free segment
-STEP_BYTES = 16 << 10  # of these that are reclaimed between two looks at the clock
+STEP_BYTES = 32 << 10  # of these that are reclaimed between two looks at the clock
 PACE_BYTES = 64 << 10  # of the log that are appended between two slices
 POPULATE_BYTES = 512 << 10  # of pages with any one put
 _PIECE_UNITS = POPULATE_BYTES // UNIT_BYTES
 LAG_PARTS = 8  # of a segment: that much may be appended without a turn
-NEAR_SEGMENTS = 3  # so many free, or fewer, and reclaim begins
+NEAR_SEGMENTS = 2  # so many free, or fewer, and reclaim begins
 
 
 class Ahead:

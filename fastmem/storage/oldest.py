@@ -67,7 +67,7 @@ class OldestSegment(ABC):
         settled = 0
         self._begin(number * segments.segment_units, segments.segment_units)
         while settled < budget_bytes:
-            if passed := self._pass_dead(budget_bytes - settled):
+            if passed := self._pass_plain(budget_bytes - settled):
                 settled += passed
                 self._cursor += passed // UNIT_BYTES
                 self._pass(self._cursor)
@@ -93,8 +93,10 @@ class OldestSegment(ABC):
                 break
         return settled
 
-    def _pass_dead(self, _most_bytes: int) -> int:
-        """Go past records from the cursor on for which nothing is to do. Return how many bytes."""
+    def _pass_plain(self, _most_bytes: int) -> int:
+        """Settle records from the cursor on as far as that takes no more than compiled code. Return
+        how many bytes.
+        """
         return 0
 
     def _begin(self, first: int, units: int) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fastmem._core.layout import POINTER, SHADOWS_L3, TOMBSTONE, UNIT_BYTES
 from fastmem._core.log import NEED_SEGMENT, WARM, LogNeeds, Record
 from fastmem._core.passing import pass_dead
+from fastmem._core.settling import Credit, settle_plain
 from fastmem.errors import CorruptRecordError
 from fastmem.storage.oldest import OldestSegment
 from fastmem.storage.values import Pointer
@@ -27,12 +28,19 @@ class Reclaimer(OldestSegment):
 
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine, WARM)
-        self._credit = self._most_credit()
+        self._credit = Credit(engine.warm_budget_bytes // 2)
 
-    def _pass_dead(self, most_bytes: int) -> int:
-        after = pass_dead(self._engine.log, self._cursor, most_bytes // UNIT_BYTES, self._dead)
+    def _pass_plain(self, most_bytes: int) -> int:
+        engine, most_units = self._engine, most_bytes // UNIT_BYTES
+        if engine.cold is None:
+            after, evicted = settle_plain(
+                engine.log, self._cursor, most_units, self._credit, self._dead, engine.dropped_keys
+            )
+            engine.counters[WARM].evictions["size"] += evicted
+            return (after - self._cursor) * UNIT_BYTES
+        after = pass_dead(engine.log, self._cursor, most_units, self._dead)
         passed = (after - self._cursor) * UNIT_BYTES
-        self._credit = min(self._credit + passed, self._most_credit())
+        self._credit.earn(passed, dead=True)
         return passed
 
     def _settle(self, record: Record, length: int, after: int) -> int:
@@ -53,7 +61,6 @@ class Reclaimer(OldestSegment):
             counters.expirations += 1
             self._drop(record, after)
         elif self._wanted(record, length):
-            self._credit -= length
             return length
         elif engine.cold is not None and self._fits_archive(record, engine.cold):
             try:
@@ -67,7 +74,7 @@ class Reclaimer(OldestSegment):
         else:
             counters.evictions["size"] += 1
             self._drop(record, after)
-        self._credit = min(self._credit + length, self._most_credit())
+        self._credit.earn(length, dead=not record.live)
         return length
 
     @staticmethod
@@ -78,23 +85,17 @@ class Reclaimer(OldestSegment):
         return time.clock_gettime_ns(time.CLOCK_BOOTTIME) + self._engine.log.wall_offset_ns
 
     def _wanted(self, record: Record, length: int) -> bool:
-        """Move a record to the tail if it was read since the last pass, or would otherwise be lost.
-
-        Moving frees nothing, so it is paid from a credit of half the budget, which everything that
-        does not move pays back: a long stretch of live records moves whole, yet a log that is all
-        live comes free by half. The last quarter of the credit is for what was read lately.
+        """Move a record to the tail if it was read since the last pass, or would otherwise be lost,
+        and the credit covers it.
         """
         engine = self._engine
-        if engine.log.was_touched(record.key):
-            floor = 0
-        elif engine.cold is None:
-            floor = self._most_credit() // 4
-        else:
+        read_lately = engine.log.was_touched(record.key)
+        if not read_lately and engine.cold is not None:
             return False
-        return self._credit - length >= floor and self._forward(record)
-
-    def _most_credit(self) -> int:
-        return self._engine.warm_budget_bytes // 2
+        if not self._credit.covers(length, read_lately) or not self._forward(record):
+            return False
+        self._credit.spend(length, read_lately)
+        return True
 
     def _forward(self, record: Record) -> bool:
         """Move a record to the tail. False when it was replaced, or only reclaim can make room."""
