@@ -25,15 +25,11 @@ cdef class KeyFilter:
         memset(self.bits, 0, sizeof(self.bits))
 
     def add(self, bytes key not None):
-        self.note(digest_of(&self.log.state, key, len(key)))
+        note(&self.bits[0], digest_of(&self.log.state, key, len(key)))
 
     def __contains__(self, bytes key not None):
-        cdef uint64_t bit = digest_of(&self.log.state, key, len(key)) % (8 * sizeof(self.bits))
+        cdef uint64_t bit = digest_of(&self.log.state, key, len(key)) % (8 * FILTER_BYTES)
         return self.bits[bit >> 3] >> (bit & 7) & 1
-
-    cdef void note(self, uint64_t digest) noexcept nogil:
-        cdef uint64_t bit = digest % (8 * sizeof(self.bits))
-        self.bits[bit >> 3] |= 1 << (bit & 7)
 
 
 def pass_dead(Log log not None, uint64_t at, uint64_t most_units, KeyFilter dead not None):
@@ -53,7 +49,7 @@ def pass_dead(Log log not None, uint64_t at, uint64_t most_units, KeyFilter dead
         digest = digest_of(state, key_of(place.record), place.record.klen)
         if not needs_nothing(state, &place, digest):
             break
-        dead.note(digest)
+        note(&dead.bits[0], digest)
         at += record_units(place.record, at)
     return at
 

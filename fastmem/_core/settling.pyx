@@ -3,7 +3,7 @@ on to the tail, or taken out, without an object for each.
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 from fastmem._core.appending cimport draft_t, step_t
 from fastmem._core.index cimport cursor_t, tag_of
 from fastmem._core.layout cimport FM_SEAL, FM_UNIT, FM_VALUE
@@ -11,7 +11,7 @@ from fastmem._core.log cimport Log
 from fastmem._core.lookup cimport digest_of, expired, find_word, is_touched, log_t, take_touched
 from fastmem._core.moves cimport forward, remove
 from fastmem._core.needs cimport DONE, STALE
-from fastmem._core.passing cimport KeyFilter, needs_nothing
+from fastmem._core.passing cimport KeyFilter, needs_nothing, note
 from fastmem._core.record cimport body_valid, key_of, record_units
 from fastmem._core.tiers cimport WARM, locate_at, place_t, segment_end, valid
 
@@ -50,6 +50,16 @@ cdef class Credit:
             self.left_for_unread -= length
 
 
+ctypedef struct way_t:
+    log_t* log
+    uint8_t* dead       # the filter's bits
+    uint64_t at         # of the first record that was not passed
+    uint64_t until
+    int64_t dead_bytes  # of those that were
+    draft_t* draft      # of that one, if it is `plain`:
+    bint plain          # live, sound, and all that it stands for is in it
+
+
 def settle_plain(
     Log log not None, uint64_t at, uint64_t most_units, Credit credit not None,
     KeyFilter dead not None, list dropped,
@@ -62,47 +72,60 @@ def settle_plain(
     Call it under the engine's lock.
     """
     cdef log_t* state = &log.state
-    cdef uint64_t end = segment_end(&state.tier[WARM], at)
-    cdef uint64_t until = min(end, at + most_units)
+    cdef draft_t draft
+    cdef way_t way
     cdef int64_t length
     cdef Py_ssize_t gone = 0
     cdef bint read_lately
-    cdef place_t place
-    cdef cursor_t cursor
-    cdef draft_t draft
     log.require_open()
-    while at < until and locate_at(&state.tier[WARM], at, &place) and valid(&place):
-        if place.record.kind == FM_SEAL:
-            break
-        draft.key, draft.head.klen = key_of(place.record), place.record.klen
-        draft.digest = digest_of(state, draft.key, draft.head.klen)
-        draft.passed = at + record_units(place.record, at)
-        length = (draft.passed - at) * FM_UNIT
-        if needs_nothing(state, &place, draft.digest):
-            dead.note(draft.digest)
-            credit.earn(length, True)
-            at = draft.passed
-            continue
-        if place.record.kind != FM_VALUE:
-            break
-        draft.expected = tag_of(&state.index, draft.digest) | at
-        if not find_word(state, draft.digest, draft.expected, &cursor):
-            break  # replaced just now
-        if expired(state, place.record) or not body_valid(place.record, at):
-            break
+    way.log, way.dead, way.draft, way.at = state, &dead.bits[0], &draft, at
+    way.until = min(segment_end(&state.tier[WARM], at), at + most_units)
+    while True:
+        pass_on(&way)
+        credit.earn(way.dead_bytes, True)
+        if not way.plain:
+            return way.at, gone
+        length = (draft.passed - way.at) * FM_UNIT
         read_lately = is_touched(state, draft.digest)
         if credit.covers(length, read_lately):
             if not take(log, forward, &draft):
-                break
+                return way.at, gone
             credit.spend(length, read_lately)
             take_touched(state, draft.digest)
         else:
             if not take_out(log, &draft, dropped):
-                break
+                return way.at, gone
             credit.earn(length, False)
             gone += 1
-        at = draft.passed
-    return at, gone
+        way.at = draft.passed
+
+
+cdef void pass_on(way_t* way) noexcept nogil:
+    """Go on past what needs nothing."""
+    cdef log_t* log = way.log
+    cdef draft_t* draft = way.draft
+    cdef place_t place
+    cdef cursor_t cursor
+    way.plain = False
+    way.dead_bytes = 0
+    while way.at < way.until and locate_at(&log.tier[WARM], way.at, &place):
+        if not valid(&place) or place.record.kind == FM_SEAL:
+            return
+        draft.key, draft.head.klen = key_of(place.record), place.record.klen
+        draft.digest = digest_of(log, draft.key, draft.head.klen)
+        draft.passed = way.at + record_units(place.record, way.at)
+        if not needs_nothing(log, &place, draft.digest):
+            draft.expected = tag_of(&log.index, draft.digest) | way.at
+            way.plain = (
+                place.record.kind == FM_VALUE
+                and find_word(log, draft.digest, draft.expected, &cursor)
+                and not expired(log, place.record)
+                and body_valid(place.record, way.at)
+            )
+            return
+        note(way.dead, draft.digest)
+        way.dead_bytes += (draft.passed - way.at) * FM_UNIT
+        way.at = draft.passed
 
 
 cdef bint take(Log log, step_t step, draft_t* draft) except -1:
