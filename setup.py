@@ -13,7 +13,9 @@ LINUX_ONLY = {
     *("descriptor", "mapping", "ofd", "sectionlock", "lease", "logfiles", "reading", "chores"),
     *("log", "turns", "moves", "scan", "passing", "shadowing", "recovery", "rebuild", "appending"),
     *("damage", "coherence", "writeback", "guards", "tiered", "windows", "viewing"),
-    *("direct", "verbs", "many", "through", "synclead", "settling"),
+    *("direct", "verbs", "many", "through", "synclead", "faults", "residency", "looking"),
+    *("records", "shelter", "waking", "walking", "gathering", "joined", "filesystems"),
+    *("settling",),
 }
 
 extensions = [

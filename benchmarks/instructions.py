@@ -52,6 +52,21 @@ def _memory(*, shared: bool, **keywords: Any) -> Any:
     return memory
 
 
+def _store() -> Any:
+    place = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, place)
+    return peers.ours("SegmentStore")(place, budget_bytes=64 << 20)
+
+
+def _small_l1() -> Any:
+    """A memory whose L1 has room for a few of the values: a get is a miss there and found in L2."""
+    place = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, place)
+    return peers.ours("TieredMemorySystem")(
+        1 / 64, f"{place}/l2", f"{place}/l3", l2_size_mb=64, l3_size_mb=64
+    )
+
+
 # name -> (the cache, the statement that fills it, the statement that is counted)
 CONTENDERS: Final[Mapping[str, tuple[Any, str, str]]] = {
     EMPTY: (dict, "c[k] = 7", "pass"),
@@ -73,6 +88,11 @@ CONTENDERS: Final[Mapping[str, tuple[Any, str, str]]] = {
         "get(k)",
     ),
     "memory c[k], coherent": (lambda: _memory(shared=True, coherent=True), "c[k] = 7", "c[k]"),
+    "store get(k), 1 KB": (_store, "c[k] = bytes(1000)", "get(k)"),
+    "store get(k), an int": (_store, "c[k] = 7", "get(k)"),
+    "store k in c": (_store, "c[k] = 7", "k in c"),
+    "store put over, 1 KB": (_store, "c[k] = bytes(1000)", "c[k] = b"),
+    "memory get(k), 1 KB from L2": (_small_l1, "c[k] = bytes(1000)", "get(k)"),
     "cachebox LRU get(k)": (lambda: _found("1000", "cachebox LRU"), "c[k] = 7", "get(k)"),
     "cachebox LRU c[k]": (lambda: _found("1000", "cachebox LRU"), "c[k] = 7", "c[k]"),
     "cachebox LRU put over": (lambda: _found("1000", "cachebox LRU"), "c[k] = 7", "c[k] = 7"),
@@ -86,7 +106,7 @@ def run(name: str, rounds: int) -> None:
     """In the child: fill, then the counted loop."""
     make, fill, statement = CONTENDERS[name]
     cache = make()
-    names = {"c": cache, "get": getattr(cache, "get", None)}
+    names = {"c": cache, "get": getattr(cache, "get", None), "b": bytes(1000)}
     keys = workloads.user_keys(KEYS)
     timing.compile_loop(fill, names)(keys)
     # An order that no list follows, so that every hit relinks.

@@ -43,18 +43,22 @@ class TieredLookup(Through):
     _expired_in_limbo: int
 
     def _look(
-        self, key: TierKey, encoded: bytes, *, mark: bool
+        self, key: TierKey, encoded: bytes, *, mark: bool, resident_only: bool = False
     ) -> tuple[Held | None, tuple[Record, bytes] | None]:
         """What L1 or limbo holds of a key, or else its record below and the record's content.
 
-        With `mark` it counts as read there, so that reclaim keeps it and a cold one comes up.
+        With `mark` it counts as read there, so that reclaim keeps it and a cold one comes up. With
+        `resident_only` it always does, and BlockingIOError tells that it is not in memory.
         """
         while True:
             raised = self._raised
             held = self._held(key) or self._in_limbo(key)
             if held is not None:
                 return held, None
-            found = self._engine.read(encoded, mark=mark)
+            if resident_only:
+                found = self._engine.contents.read_resident(encoded)
+            else:
+                found = self._engine.read(encoded, mark=mark)
             if found is not None or raised == self._raised:
                 if self._engine.files.was_shared:
                     self._held(key)  # what another thread has loaded since may be older: drop it

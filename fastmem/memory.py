@@ -29,6 +29,7 @@ from typing import Any, Literal, Self
 from fastmem._core.keys import encode_key
 from fastmem._core.l1 import MISSING
 from fastmem._core.layout import TIER_BIT
+from fastmem._core.log import WARM
 from fastmem._core.tiered import CAUSE_CLEARED, CAUSE_SIZE
 from fastmem.arguments import MIB, bound_ns, directory, flag, mebibytes, positive
 from fastmem.codecs import ValueCodec
@@ -256,14 +257,14 @@ class TieredMemorySystem(TieredVerbs):
 
     # -- the two hooks -----------------------------------------------------------------------
 
-    def _load(self, key: TierKey) -> Any:
+    def _load(self, key: TierKey, *, resident_only: bool = False) -> Any:
         """A miss of L1 that takes more than one plain record: look below, promote what is found.
         MISSING when it is nowhere.
         """
         encoded = encode_key(key)
         engine = self._engine
-        if self._write_back:
-            held, found = self._look(key, encoded, mark=True)
+        if self._write_back or resident_only:
+            held, found = self._look(key, encoded, mark=True, resident_only=resident_only)
             if held is not None:
                 return held[0]
         else:  # all of L1 is below as well
@@ -293,11 +294,19 @@ class TieredMemorySystem(TieredVerbs):
             counters.promotions += 1
         elif engine.files.was_shared:
             self._held(key)  # what another thread has loaded since may be older: drop it
-        if record.word & TIER_BIT and record.read_before:
+        if record.word & TIER_BIT and record.read_before and not resident_only:
             promote(engine, record, content)
         if engine.dropped_keys:
             self._forget_dropped()
         return value
+
+    def _load_resident(self, key: TierKey) -> Any:
+        """As `_load`, of what is in memory. It moves nothing from L3 to L2, which might wait."""
+        try:
+            return self._load(key, resident_only=True)
+        except BlockingIOError:
+            self._engine.counters[WARM].not_resident += 1
+            return MISSING
 
     def flush(self) -> None:
         """Return when everything put so far would survive power loss.

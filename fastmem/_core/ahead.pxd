@@ -4,7 +4,7 @@ Hints, no more: what they touch is looked at again by whoever reads.
 """
 
 from libc.stdint cimport uint64_t
-from fastmem._core.index cimport SLOTS, home_of, tag_of
+from fastmem._core.index cimport SLOTS, home_in, home_of, tag_of
 from fastmem._core.layout cimport FM_LINK_BIT, FM_TAG_MASK, fm_bucket, fm_load_relaxed
 from fastmem._core.lookup cimport log_t
 from fastmem._core.tiers cimport locate, place_t
@@ -20,15 +20,18 @@ cdef extern from *:
 
 cdef enum:
     LINE_BYTES = 64
+    LIKELY_BYTES = 1152  # of a small value's record
 
 
 cdef inline void ask_for_bucket(const log_t* log, uint64_t digest) noexcept nogil:
-    """The bucket of a key."""
-    fm_prefetch(&log.index.buckets[home_of(&log.index, digest)])
+    """The bucket of a key, as far as is known without a look."""
+    fm_prefetch(&log.index.buckets[home_in(log.directory, digest)])
 
 
 cdef inline void ask_for_record(const log_t* log, uint64_t digest, uint64_t length) noexcept nogil:
-    """The first `length` bytes of what is probably a key's record: its bucket is looked at."""
+    """The first `length` bytes of what is probably a key's record: its bucket is looked at, so this
+    is work for a guard.
+    """
     cdef uint64_t home = home_of(&log.index, digest)
     cdef const fm_bucket* bucket = &log.index.buckets[home]
     cdef uint64_t tag = tag_of(&log.index, digest)

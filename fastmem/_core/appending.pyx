@@ -34,11 +34,13 @@ cdef int change(log_t* log, step_t step, draft_t* draft) noexcept nogil:
     cdef int outcome
     if not acquire(&log.lease):
         return NEED_LOCK
+    log.locked = True
     if log.shared and not (tail_agrees(&log.tier[WARM]) and tail_agrees(&log.tier[COLD])):
         outcome = NEED_REPAIR
     else:
         outcome = step(log, draft)
     release(&log.lease)
+    log.locked = False
     return outcome
 
 

@@ -42,15 +42,32 @@ static inline uint32_t fm_load_flag(const uint32_t *flag) {
 static inline void fm_store_flag(uint32_t *flag, uint32_t value) {
     __atomic_store_n(flag, value, __ATOMIC_SEQ_CST);
 }
-static inline uint8_t fm_load_byte(const uint8_t *byte) {
-    return __atomic_load_n(byte, __ATOMIC_RELAXED);
-}
 static inline void fm_set_bits(uint8_t *byte, uint8_t bits) {
     (void)__atomic_fetch_or(byte, bits, __ATOMIC_RELAXED);
 }
 static inline void fm_clear_bits(uint8_t *byte, uint8_t bits) {
     (void)__atomic_fetch_and(byte, (uint8_t)~bits, __ATOMIC_RELAXED);
 }
+/* As fm_load_acquire, where no guard may be (faults.h): FM_GONE, which no shared word is, if the page
+ * is missing. The handler knows the load by the no-op that follows it. */
+#define FM_GONE 0xfffffffffffffffdULL
+#if defined(__x86_64__)
+#define FM_PEEKS 1
+#define FM_PEEK_MARK {0x48, 0x8b, 0x00, 0x0f, 0x1f, 0x80, 'F', 'M', 'P', 'K'}
+#define FM_PEEK_LOAD 3 /* bytes of it that are the load */
+static inline uint64_t fm_peek(const uint64_t *word) {
+    uint64_t value;
+    __asm__ volatile("movq (%%rax), %%rax\n\t"
+                     ".byte 0x0f, 0x1f, 0x80, 'F', 'M', 'P', 'K'"
+                     : "=a"(value)
+                     : "a"(word)
+                     : "memory");
+    return value;
+}
+#else /* no more than a load: who can goes by `peek` of faults.pxd */
+#define FM_PEEKS 0
+static inline uint64_t fm_peek(const uint64_t *word) { return fm_load_acquire(word); }
+#endif
 static inline void fm_pause(void) {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();

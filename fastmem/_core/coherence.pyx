@@ -6,16 +6,28 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 
 from fastmem._core.clock cimport coarse_now_ns
+from fastmem._core.entries cimport is_shared
+from fastmem._core.faults cimport guarded
 from fastmem._core.index cimport NO_STAMP, cursor_t, first_slot, index_t, next_slot, stamp_of
 from fastmem._core.keys cimport encode
 from fastmem._core.layout cimport fm_load_acquire
 from fastmem._core.leases cimport Lease
+from fastmem._core.looking cimport stamp_now
 from fastmem._core.lookup cimport digest_of
 from fastmem._core.stamps cimport Stamp, Stamps, stamp_holds
 from fastmem._core.table cimport CAUSE_REPLACED, Displaced
 
 cdef enum:
     LAST_EPOCH = 0xFFFFFFFF
+
+ctypedef struct standing_t:  # of an entry in the log
+    const index_t* table
+    uint64_t word
+    uint64_t digest
+    uint64_t home
+    uint64_t seen     # the version that the home had; NO_STAMP: nobody knows
+    uint64_t version  # ... and has
+    bint stands
 
 cdef uint64_t NOBODY = 0
 cdef uint64_t SOMEBODY = 1
@@ -69,32 +81,26 @@ cdef class Coherent(L1Cache):
         return stamp_holds(&self.stamps, index)
 
     cdef bint is_outdated(self, uint32_t index) except -1:
-        cdef const index_t* table = &self._log.state.index
-        cdef cursor_t cursor
-        cdef uint64_t version, digest, home = 0, word = 0
-        cdef uint64_t own = self.entry_at(index).version
+        cdef standing_t facts
         cdef bytes encoded
+        facts.table = &self._log.state.index
+        facts.word = self.entry_at(index).version
+        facts.seen = NO_STAMP
+        facts.stands = False
         if index < self.stamps.room and self.stamps.stamps[index].version != NO_STAMP:
-            home = self.stamps.stamps[index].home
-            version = fm_load_acquire(&table.buckets[home].version)
-            if version == self.stamps.stamps[index].version:
-                return False
-            if version & 1:
-                return True
+            facts.home = self.stamps.stamps[index].home
+            facts.seen = self.stamps.stamps[index].version
         else:
             encoded = encode(<object>self.entry_at(index).key)
-            digest = digest_of(
+            facts.digest = digest_of(
                 &self._log.state, PyBytes_AS_STRING(encoded), PyBytes_GET_SIZE(encoded)
             )
-            version = stamp_of(table, digest, &home)
-            if version == NO_STAMP:
-                return True
-        first_slot(table, home, &cursor)
-        while next_slot(table, &cursor, &word):
-            if word == own:
-                self.note_stamp(index, home, version)
-                return False
-        return True
+        if guarded(compare, &facts):
+            self._log.state.faults += 1
+            return True
+        if facts.stands and facts.version != facts.seen:
+            self.note_stamp(index, facts.home, facts.version)
+        return not facts.stands
 
     cdef bint drop_outdated(self, uint32_t index) except -1:
         cdef Displaced out = [0, 0, 0]
@@ -109,7 +115,7 @@ cdef class Coherent(L1Cache):
 
     cdef void note_stamp(self, uint32_t index, uint64_t home, uint64_t version) noexcept:
         cdef Stamps* s = &self.stamps
-        if not self.shared[0]:
+        if not is_shared(self):
             version = NO_STAMP
         if index >= s.room and (version == NO_STAMP or not widen(s, self.table.entry_capacity)):
             return
@@ -123,14 +129,14 @@ cdef class Coherent(L1Cache):
             encoded = encode(lease.key)
         except MemoryError:
             return  # it will count as void
-        lease.stamp = stamp_of(
-            &self._log.state.index,
+        lease.stamp = stamp_now(
+            &self._log.state,
             digest_of(&self._log.state, PyBytes_AS_STRING(encoded), PyBytes_GET_SIZE(encoded)),
             &lease.bucket,
         )
 
     cdef void bind(self, draft_t* draft, object guard) noexcept:
-        if guard is None or not self.shared[0]:
+        if guard is None or not is_shared(self):
             return
         if isinstance(guard, Lease):
             draft.stamped = True
@@ -139,6 +145,23 @@ cdef class Coherent(L1Cache):
         else:
             draft.conditional = True
             draft.expected = (<tuple>guard)[1]
+
+
+cdef void compare(void* facts) noexcept nogil:
+    """Whether an entry's word, or the version that its bucket had, stands yet."""
+    cdef standing_t* entry = <standing_t*>facts
+    cdef cursor_t cursor
+    cdef uint64_t word = 0
+    if entry.seen == NO_STAMP:
+        entry.version = stamp_of(entry.table, entry.digest, &entry.home)
+    else:
+        entry.version = fm_load_acquire(&entry.table.buckets[entry.home].version)
+        entry.stands = entry.version == entry.seen
+    if entry.stands or entry.version & 1:  # as NO_STAMP is
+        return
+    first_slot(entry.table, entry.home, &cursor)
+    while not entry.stands and next_slot(entry.table, &cursor, &word):
+        entry.stands = word == entry.word
 
 
 cdef bint widen(Stamps* s, uint32_t room) noexcept:

@@ -8,9 +8,6 @@ from fastmem._core.plain cimport PlainCodec, body_t
 from fastmem._core.reading cimport LogReader
 from fastmem._core.spans cimport span_t
 
-cdef enum:
-    LIKELY_BYTES = 1152      # of a small value's record
-
 ctypedef struct met_t:   # what was read
     uint64_t word        # of the key's record
     uint64_t home        # the bucket that led to it, and
@@ -23,6 +20,8 @@ ctypedef struct met_t:   # what was read
 # that, and nothing has been counted: a body that is not plain, a cold one, damage, an error to be
 # told.
 cdef object fetch(LogReader log, PlainCodec codec, const span_t* key, met_t* met)
+# Ask for what keys with these digests lead to.
+cdef void ask_for_records(LogReader log, const uint64_t* digests, int count) noexcept
 # The draft of a plain value's record, written now. `deadline_ns` is CLOCK_BOOTTIME, 0 = never. The
 # memory of the key, which is aimed, and of the body must stay. Neither this nor a tombstone's can
 # fail.
@@ -39,7 +38,8 @@ cdef inline int aim(LogReader log, span_t* key) except -1:
 
     ClosedError. The digest stays what it is, also when user code runs before it is used.
     """
-    log.require_open()
+    if log.closed or log.state.poisoned:
+        log.require_open()
     key.digest = digest_of(&log.state, key.data, key.size)
     ask_for_bucket(&log.state, key.digest)
     return 0

@@ -3,14 +3,15 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memset
 
+from fastmem._core.ahead cimport LIKELY_BYTES, ask_for_record
 from fastmem._core.clock cimport wall_now_ms
+from fastmem._core.faults cimport guarded
 from fastmem._core.hashing cimport xxh3
-from fastmem._core.index cimport stamp_of
-from fastmem._core.layout cimport FM_COMPRESSED, FM_TIER_BIT, FM_TOMBSTONE, FM_VALUE, fm_record
-from fastmem._core.lookup cimport mark_touched
-from fastmem._core.plain cimport RAW_BYTES, is_plain
-from fastmem._core.reading cimport copy_body
-from fastmem._core.tiers cimport place_t
+from fastmem._core.layout cimport FM_TOMBSTONE, FM_VALUE, fm_record
+from fastmem._core.looking cimport begin_look
+from fastmem._core.lookup cimport log_t, mark_touched
+from fastmem._core.plain cimport RAW_BYTES
+from fastmem._core.records cimport body_read, read_t
 
 from fastmem._core.cache import MISSING
 
@@ -19,39 +20,49 @@ cdef int64_t LAST_WALL_NS = (1 << 63) - 1  # the wall clock of records ends in 2
 cdef object MISS = MISSING
 OTHER = object()
 
+ctypedef struct asked_t:
+    const log_t* log
+    const uint64_t* digests
+    int count
+
 
 cdef object fetch(LogReader log, PlainCodec codec, const span_t* key, met_t* met):
-    cdef place_t place
-    cdef const fm_record* head
-    cdef int codec_id
-    met.home = 0
-    log.attend()
-    met.stamp = stamp_of(&log.state.index, key.digest, &met.home)  # before the slot
-    met.word = log.live_word(key.data, key.size, key.digest, &place)
+    cdef read_t read
+    cdef const fm_record* head = &read.look.found.head
+    begin_look(&read.look, &log.state, key.data, key.size, key.digest)
+    read.plain = True
+    log.read(&read, True)
+    met.word = read.look.found.word
     if met.word == 0:
         return OTHER if log.state.damaged_count else MISS
-    if met.word & FM_TIER_BIT:
-        return OTHER
-    head = place.record
-    if head.kind != FM_VALUE or head.mac_key or head.flags & FM_COMPRESSED:
-        return OTHER
-    codec_id = head.codec
-    if not is_plain(codec_id):
-        return OTHER
-    met.deadline_ns = head.deadline_ns
-    met.written_ms = (<uint64_t>head.written_high << 32) | head.written_low
-    body = copy_body(&place)
+    body = body_read(&read)
     if body is None:
         return OTHER
     mark_touched(&log.state, key.digest)
-    if codec_id == RAW_BYTES:
+    met.home = read.look.home
+    met.stamp = read.look.stamp
+    met.deadline_ns = head.deadline_ns
+    met.written_ms = (<uint64_t>head.written_high << 32) | head.written_low
+    if head.codec == RAW_BYTES:
         return body
     try:
-        return codec.value_of(codec_id, body)
+        return codec.value_of(head.codec, body)
     except MemoryError:
         raise
     except Exception:
         return OTHER  # to be raised with the key and the place
+
+
+cdef void ask_for_records(LogReader log, const uint64_t* digests, int count) noexcept:
+    cdef asked_t asked = asked_t(&log.state, digests, count)
+    guarded(ask_for_all, &asked)
+
+
+cdef void ask_for_all(void* facts) noexcept nogil:
+    cdef asked_t* asked = <asked_t*>facts
+    cdef int i
+    for i in range(asked.count):
+        ask_for_record(asked.log, asked.digests[i], LIKELY_BYTES)
 
 
 cdef inline int64_t wall_deadline(LogReader log, int64_t deadline_ns) noexcept:

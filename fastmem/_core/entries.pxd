@@ -16,6 +16,7 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from fastmem._core.key_types cimport require_exact
+from fastmem._core.layout cimport fm_peek
 from fastmem._core.leases cimport Lease, Leases
 from fastmem._core.slots cimport Slot
 from fastmem._core.stamps cimport Stamps, stamp_holds
@@ -50,7 +51,7 @@ cdef class Entries:
     cdef bint closed_
     cdef Leases leases             # None until something is loaded under a lease
     # Not 0: others may change what the entries are copies of, and every hit asks `is_fresh`. Leads
-    # to a 0 in a cache that holds no copies.
+    # to a 0 in a cache that holds no copies. It may lie in a file: see `is_shared`.
     cdef const uint64_t* shared
     cdef Stamps stamps
     # Bit set of 1 << CAUSE_*: what leaves for one of these is shown to on_victims.
@@ -161,13 +162,18 @@ cdef inline uint32_t lookup(Entries self, object key, uint32_t* fragment) except
     return lookup_from(self, key, fragment[0], first_slot(&self.table, fragment[0]))
 
 
+cdef inline uint64_t is_shared(Entries self) noexcept:
+    """Not 0 too where the page that would tell is missing."""
+    return fm_peek(self.shared)
+
+
 cdef inline uint32_t lookup_live(Entries self, object key) except? 4294967295:
     """The live entry of a key, or 0; one that is expired or outdated leaves."""
     cdef uint32_t fragment, index = lookup(self, key, &fragment)
     if index and is_expired(self.table.entries + index):
         self.expire_at(index)
         return 0
-    if index and self.shared[0] and not self.is_fresh(index) and self.drop_outdated(index):
+    if index and is_shared(self) and not self.is_fresh(index) and self.drop_outdated(index):
         return 0
     return index
 

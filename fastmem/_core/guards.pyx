@@ -4,6 +4,7 @@ cimport cython
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from fastmem._core.clock cimport coarse_now_ns
+from fastmem._core.entries cimport is_shared
 from fastmem._core.leases cimport Lease
 from fastmem._core.table cimport CAUSE_EXPIRED, Entry, is_expired
 
@@ -32,7 +33,7 @@ cdef class Guarded(WriteBack):
         if index:
             if is_expired(self.entry_at(index)):
                 return MISS
-            if self.shared[0] and self.is_outdated(index):
+            if is_shared(self) and self.is_outdated(index):
                 return BELOW if self._log.standing(encoded) else MISS
             return <object>self.entry_at(index).value
         if key in self._limbo:

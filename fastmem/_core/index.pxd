@@ -21,6 +21,7 @@ ctypedef struct index_t:
     fm_bucket* overflow
     uint64_t bucket_room    # buckets that the file holds, as far as this process knows
     uint64_t overflow_room
+    bint changing           # since a change began, something of it can be seen
 
 ctypedef struct cursor_t:   # one slot of one chain
     uint64_t home

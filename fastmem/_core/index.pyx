@@ -56,6 +56,7 @@ cdef void store_slot(
     """Store `word` in the cursor's slot and set the counts, atomically across a death."""
     cdef fm_index* head = index.head
     cdef fm_bucket* home = &index.buckets[cursor.home]
+    index.changing = True
     head.redo_slot = 1 + cursor.bucket_id * 8 + <uint64_t>cursor.slot
     head.redo_word = word
     head.redo_home = cursor.home | (MOVED if moved else 0)
@@ -194,6 +195,7 @@ cdef bint split_one(index_t* index) noexcept nogil:
         moving += 1 if word & bit else 0
     if index.head.overflow_next + moving // LAST_SLOT + 1 > index.overflow_room:
         return False
+    index.changing = True
     clear_bucket(target)
     target.version = fm_load_relaxed(&index.buckets[old].version)
     first_slot(index, old, &cursor)

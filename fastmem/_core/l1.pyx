@@ -8,7 +8,7 @@ from libc.stdint cimport int64_t, uint32_t
 
 from fastmem._core.cache cimport used
 from fastmem._core.clock cimport deadline_after, ttl_ns
-from fastmem._core.entries cimport is_exact_copy, lookup, lookup_from, slot_at_hand
+from fastmem._core.entries cimport is_exact_copy, is_shared, lookup, lookup_from, slot_at_hand
 from fastmem._core.slots cimport Slot
 from fastmem._core.table cimport (
     CAUSE_EXPIRED, CAUSE_SIZE, ENTRY_OVERHEAD, GHOST_OVERHEAD, LRU, S3FIFO, Entry, Table,
@@ -29,7 +29,6 @@ cdef extern from "Python.h":
         PyMethodDef* d_method
 
 # They return NULL with an exception set, which the caller passes on as it is.
-ctypedef PyObject* (*fastcall)(PyObject*, PyObject**, Py_ssize_t, PyObject*) noexcept
 ctypedef PyObject* (*rest)(PyObject*, PyObject**, Py_ssize_t, uint32_t, const Slot*) noexcept
 ctypedef PyObject* (*checked)(PyObject*, PyObject**, Py_ssize_t, uint32_t) noexcept
 
@@ -51,7 +50,7 @@ cdef PyObject* hit_from(
     if is_expired(self.table.entries + index):
         self.expire_at(index)
         return NULL
-    if self.shared[0] and not self.is_fresh(index) and self.drop_outdated(index):
+    if is_shared(self) and not self.is_fresh(index) and self.drop_outdated(index):
         return NULL
     return used(self, index)
 
@@ -64,7 +63,7 @@ cdef inline PyObject* hit(L1Cache self, PyObject* key) except? NULL:
     if slot != NULL:
         entry = self.table.entries + slot.entry
         if slot.fragment == fragment and entry.key == key and not is_expired(entry):
-            if not self.shared[0] or self.is_fresh(slot.entry):
+            if not is_shared(self) or self.is_fresh(slot.entry):
                 return used(self, slot.entry)
     return hit_from(self, <object>key, fragment, slot)
 
@@ -221,7 +220,7 @@ MutableMapping.register(L1Cache)
 # What Cython's wrapper of `get` spends on owning its arguments is a quarter of a hit; calls without
 # keywords come here instead.
 cdef PyMethodDef* get_method = (<PyMethodDescrObject*><PyObject*>L1Cache.__dict__["get"]).d_method
-cdef fastcall get_wrapper = <fastcall>get_method.ml_meth
+get_wrapper = <fastcall>get_method.ml_meth
 
 
 cdef PyObject* get_rest(
@@ -243,7 +242,7 @@ cdef PyObject* get_checked(
 ) noexcept:
     """Few arguments: what is needed after the calls has to be saved across them."""
     cdef PyObject* value
-    if is_expired(self.table.entries + index) or self.shared[0] and not self.is_fresh(index):
+    if is_expired(self.table.entries + index) or is_shared(self) and not self.is_fresh(index):
         return finish(<PyObject*>self, arguments, count, 0, NULL)
     value = used(self, index)
     new_reference(value)
@@ -288,7 +287,7 @@ cdef PyObject* get_positional(
     entry = t.entries + slot.entry
     if slot.fragment != fragment or entry.key != arguments[0]:
         return finish(self, arguments, count, fragment, slot)
-    if entry.deadline_ns | <int64_t>(<L1Cache><void*>self).shared[0]:
+    if entry.deadline_ns | <int64_t>is_shared(<L1Cache><void*>self):
         return (check if entry.deadline_ns else compare)(self, arguments, count, slot.entry)
     value = used(<L1Cache><void*>self, slot.entry)
     new_reference(value)

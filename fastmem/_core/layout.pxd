@@ -4,6 +4,9 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef extern from "atomics.h" nogil:
     uint64_t fm_load_acquire(const uint64_t* word) noexcept
+    bint FM_PEEKS
+    uint64_t FM_GONE
+    uint64_t fm_peek(const uint64_t* word) noexcept
     uint64_t fm_load_settled(const uint64_t* word) noexcept
     uint64_t fm_load_relaxed(const uint64_t* word) noexcept
     void fm_store_release(uint64_t* word, uint64_t value) noexcept
@@ -13,7 +16,6 @@ cdef extern from "atomics.h" nogil:
     uint64_t fm_add(uint64_t* word, uint64_t value) noexcept
     uint32_t fm_load_flag(const uint32_t* flag) noexcept
     void fm_store_flag(uint32_t* flag, uint32_t value) noexcept
-    uint8_t fm_load_byte(const uint8_t* byte) noexcept
     void fm_set_bits(uint8_t* byte, uint8_t bits) noexcept
     void fm_clear_bits(uint8_t* byte, uint8_t bits) noexcept
     void fm_pause() noexcept

@@ -1,6 +1,6 @@
 from fastmem._core.chores import LogChores
 from fastmem._core.drafts import Draft
-from fastmem._core.reading import Record as Record
+from fastmem._core.records import Record as Record
 
 WARM: int
 COLD: int

@@ -18,13 +18,14 @@ from fastmem._core.hashing cimport xxh3
 from fastmem._core.layout cimport (
     FM_COLD, FM_INLINE_LIMIT, FM_KEY_LIMIT, FM_MAC_BYTES, FM_TOMBSTONE,
 )
-from fastmem._core.lookup cimport digest_of, find_live
-from fastmem._core.tiers cimport place_t
+from fastmem._core.looking cimport UNMAPPED, begin_look, look_t, look_up
+from fastmem._core.lookup cimport digest_of
+from fastmem._core.shelter cimport change_guarded
 
-from fastmem._core import reading
+from fastmem._core import records
 
 # What the units below this one name, for Python.
-Record = reading.Record
+Record = records.Record
 WARM = tiers.WARM
 COLD = tiers.COLD
 NEED_SEGMENT = needs.NEED_SEGMENT
@@ -59,12 +60,15 @@ cdef class Log(LogChores):
     """
 
     cdef int take(self, step_t step, draft_t* draft) except -1:
-        """Take a step under the write lock. Raise what it could not do when the lock is free."""
+        """Take a step under the write lock. Raise what it could not do when the lock is free.
+
+        StoreError where a page is missing: nothing has changed, unless it says otherwise.
+        """
         cdef int outcome
         self.require_open()
         if self.state.freed_count == self.state.freed_room:
             self.widen_freed()
-        outcome = appending.change(&self.state, step, draft)
+        outcome = change_guarded(self, step, draft)
         if outcome != needs.DONE and outcome != needs.STALE:
             raise LogNeeds(outcome)
         return outcome
@@ -101,16 +105,16 @@ cdef class Log(LogChores):
         """The key's word, as seek() returns it, for a step: it runs no Python code, and raises
         LogNeeds.
         """
-        cdef place_t place
-        cdef uint64_t word
+        cdef look_t look
         self.require_open()
-        word = find_live(
-            &self.state, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key),
-            digest_of(&self.state, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key)), &place,
+        begin_look(
+            &look, &self.state, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key),
+            digest_of(&self.state, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key)),
         )
-        if word == 0 and self.state.unmapped:
+        look.bare = True
+        if look_up(&look) == UNMAPPED:
             raise LogNeeds(needs.NEED_MAPPING)
-        return word
+        return look.found.word
 
     def shadow(self, bytes key not None, uint64_t version, uint32_t archived_s):
         """Append a cold tombstone of a version. The index stays as it is.

@@ -2,9 +2,10 @@
 
 from libc.stdint cimport uint8_t, uint64_t
 from fastmem._core.descriptor cimport Descriptor
+from fastmem._core.faults cimport work_t
 from fastmem._core.lookup cimport log_t
 from fastmem._core.mapping cimport Mapping
-from fastmem._core.tiers cimport place_t, tier_t
+from fastmem._core.tiers cimport tier_t
 
 cdef class LogFiles:
     cdef log_t state
@@ -20,7 +21,9 @@ cdef class LogFiles:
     cdef readonly str path
     cdef readonly bint closed
 
+    cdef bint has_room(self) except -1
+    cdef uint64_t word_at(self, const uint64_t* origin) except? 1
+    cdef int attempt(self, work_t work, void* facts) except -1
     cdef int require_open(self) except -1
-    cdef int attend(self) except -1
+    cdef int raise_poisoned(self) except -1
     cdef uint64_t lowest(self, const tier_t* tier, uint64_t number) noexcept
-    cdef bint reach(self, uint64_t word, place_t* place) except -1

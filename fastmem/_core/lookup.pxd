@@ -27,9 +27,20 @@ ctypedef struct log_t:
     int64_t wall_offset_ns
     bint writable         # the first page, too
     bint shared           # other processes may begin segments
+    uint64_t directory    # of the index, as it was seen last: what it leads to is only asked for
     uint64_t unmapped     # a word that led into a segment which is not mapped yet; 0 = none
     uint64_t[MOST_DAMAGED] damaged  # words that lead to no sound record
     int damaged_count
+    # Of the pages that all this lies on.
+    bint wary             # touch no record that is not known to be in memory: it goes to `asleep`
+    uint64_t asleep
+    uint64_t looks
+    uint64_t faults       # pages that a file lacked, or the device
+    uint64_t cold_reads   # ... and those that were waited for, while other threads went on
+    uint64_t own_waits    # major faults that these took
+    uint64_t waits_seen   # ... and of the others, those that are accounted for
+    bint locked           # this process has the write lock
+    bint poisoned         # a change was cut short: only an opening puts that right
     # Of the writers.
     lease_t lease
     freed_t* freed        # room for one more is made before a step

@@ -4,13 +4,22 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc
 from libc.string cimport memcmp
 from fastmem._core.clock cimport coarse_now_ns
+from fastmem._core.faults cimport guarded, peek
 from fastmem._core.index cimport cursor_t, first_slot, home_in, next_slot, tag_of
 from fastmem._core.layout cimport (
-    FM_TAG_MASK, FM_TOMBSTONE, FM_TOUCHED_BITS, fm_clear_bits, fm_load_acquire, fm_load_byte,
-    fm_load_relaxed, fm_record, fm_set_bits, fm_store_relaxed,
+    FM_COLD_EXTENSION, FM_RECORD_HEADER, FM_TAG_MASK, FM_TOMBSTONE, FM_TOUCHED_BITS,
+    fm_clear_bits, fm_load_acquire, fm_load_relaxed, fm_record, fm_set_bits,
+    fm_store_relaxed,
 )
 from fastmem._core.record cimport key_of
-from fastmem._core.tiers cimport is_unmapped, locate, place_t, valid
+from fastmem._core.tiers cimport in_memory, is_unmapped, locate, place_t, valid
+
+cdef enum:
+    MOST_BEFORE_KEY = FM_RECORD_HEADER + FM_COLD_EXTENSION
+
+ctypedef struct mark_t:
+    uint8_t* byte
+    uint8_t bit
 
 
 cdef bint touch_init(log_t* log) noexcept nogil:
@@ -19,13 +28,32 @@ cdef bint touch_init(log_t* log) noexcept nogil:
     return log.touched != NULL
 
 
+cdef inline bint is_marked(const log_t* log, uint64_t digest) noexcept nogil:
+    """Whatever it says where the page is missing: marks are hints."""
+    cdef const uint64_t* word = <const uint64_t*>log.touched
+    return peek(word + ((digest & (FM_TOUCHED_BITS - 1)) >> 6)) >> (digest & 63) & 1
+
+
+cdef inline void aim_at(mark_t* mark, const log_t* log, uint64_t digest) noexcept nogil:
+    mark.byte = &log.touched[(digest & (FM_TOUCHED_BITS - 1)) >> 3]
+    mark.bit = 1 << (digest & 7)
+
+
+cdef void set_mark(void* facts) noexcept nogil:
+    fm_set_bits((<mark_t*>facts).byte, (<mark_t*>facts).bit)
+
+
+cdef void clear_mark(void* facts) noexcept nogil:
+    fm_clear_bits((<mark_t*>facts).byte, (<mark_t*>facts).bit)
+
+
 cdef bint mark_touched(log_t* log, uint64_t digest) noexcept nogil:
     """Mark a key as read lately. True when it was marked already: then nothing is written."""
-    cdef uint8_t* byte = &log.touched[(digest & (FM_TOUCHED_BITS - 1)) >> 3]
-    cdef uint8_t bit = 1 << (digest & 7)
-    if fm_load_byte(byte) & bit:
+    cdef mark_t mark
+    if is_marked(log, digest):
         return True
-    fm_set_bits(byte, bit)
+    aim_at(&mark, log, digest)
+    guarded(set_mark, &mark)
     return False
 
 
@@ -35,11 +63,11 @@ cdef bint is_touched(const log_t* log, uint64_t digest) noexcept nogil:
 
 cdef bint take_touched(log_t* log, uint64_t digest) noexcept nogil:
     """Clear a key's mark. True when there was one."""
-    cdef uint8_t* byte = &log.touched[(digest & (FM_TOUCHED_BITS - 1)) >> 3]
-    cdef uint8_t bit = 1 << (digest & 7)
-    if not fm_load_byte(byte) & bit:
+    cdef mark_t mark
+    if not is_marked(log, digest):
         return False
-    fm_clear_bits(byte, bit)
+    aim_at(&mark, log, digest)
+    guarded(clear_mark, &mark)
     return True
 
 
@@ -55,11 +83,13 @@ cdef uint64_t find(
     cdef uint64_t directory
     cdef uint64_t word = 0
     while True:
-        directory = fm_load_acquire(&log.index.head.directory)
+        directory = log.directory = fm_load_acquire(&log.index.head.directory)
         if not look(log, directory, key, klen, digest, cursor, place, &word):
             continue
         # A miss counts only if no bucket was split meanwhile: it may have been this one.
-        if word or log.unmapped or fm_load_acquire(&log.index.head.directory) == directory:
+        if word or log.unmapped or log.wary and log.asleep or (
+            fm_load_acquire(&log.index.head.directory) == directory
+        ):
             return word
 
 
@@ -83,6 +113,9 @@ cdef inline bint look(
             if log.shared and is_unmapped(log.tier, word):
                 log.unmapped = word
                 return True
+        elif log.wary and not in_memory(place, MOST_BEFORE_KEY + klen):
+            log.asleep = word
+            return True
         elif valid(place):
             if place.record.klen == klen and memcmp(key_of(place.record), key, klen) == 0:
                 found[0] = word

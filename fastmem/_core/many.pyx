@@ -6,10 +6,9 @@ from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int64_t, uint64_t
 
 from fastmem._core cimport needs
-from fastmem._core.ahead cimport ask_for_record
 from fastmem._core.appending cimport draft_t, put_warm
 from fastmem._core.clock cimport deadline_after, ttl_ns
-from fastmem._core.direct cimport LIKELY_BYTES, aim, draft_value, fetch, met_t
+from fastmem._core.direct cimport aim, ask_for_records, draft_value, fetch, met_t
 from fastmem._core.layout cimport FM_INLINE_LIMIT
 from fastmem._core.lookup cimport log_t
 from fastmem._core.plain cimport body_bytes, body_in, body_t, is_plain
@@ -47,6 +46,7 @@ cdef int put_run(log_t* log, draft_t* draft) noexcept nogil:
         outcome = put_warm(log, &run.drafts[run.done])
         if outcome != needs.DONE:
             return needs.DONE if run.done > begun else outcome
+        log.index.changing = False  # that one is whole, whatever becomes of the next
         run.done += 1
     return needs.DONE
 
@@ -98,8 +98,7 @@ cdef class ManyVerbs(StoreVerbs):
             span_in(<bytes>holders[i], &span)
             aim(self.log, &span)
             digests[i] = span.digest
-        for i in range(len(holders)):
-            ask_for_record(&self.log.state, digests[i], LIKELY_BYTES)
+        ask_for_records(self.log, digests, len(holders))
         for i in range(len(holders)):
             span_in(<bytes>holders[i], &span)
             span.digest = digests[i]
@@ -188,7 +187,8 @@ cdef class ManyVerbs(StoreVerbs):
             self.log.take(put_run, &run.first)
         except LogNeeds as missing:
             self.provide(missing.what)
-        stored[0] += run.done - before
+        finally:
+            stored[0] += run.done - before
         if self.log.state.chores or self.log.state.freed_count:
             self.settle()
         return 0

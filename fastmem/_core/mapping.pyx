@@ -1,56 +1,30 @@
-"""What Linux has and the standard library lacks: mappings without a kept descriptor, populate,
-fallocate without glibc's emulation, a rename that replaces nothing, and what a file system tells of
-itself.
+"""Mappings without a kept descriptor, which Linux has and the standard library lacks, and populate.
 
 Nothing here opens a file: callers hand over descriptors, and a mapping outlives the descriptor.
 """
 
 from cpython.buffer cimport PyBuffer_FillInfo
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_SetFromErrno
 
+from libc.errno cimport EIO
+from libc.stdint cimport uint64_t
 from libc.stdlib cimport free
-from libc.string cimport strerror
+from libc.string cimport memcpy, strerror
+from fastmem._core.faults cimport guarded, unwatch, watch
+from fastmem._core.residency cimport bits_new
 
 cdef extern from * nogil:
     """
     #define _FASTMEM_MAPPING 1
     #include <errno.h>
-    #include <fcntl.h>
-    #include <stdio.h>
     #include <sys/mman.h>
-    #include <sys/stat.h>
-    #include <sys/vfs.h>
+    #ifndef MADV_POPULATE_READ
+    #define MADV_POPULATE_READ 22
+    #endif
     #ifndef MADV_POPULATE_WRITE
     #define MADV_POPULATE_WRITE 23
     #endif
-    static long fm_filesystem(int fd) {
-        struct statfs facts;
-        return fstatfs(fd, &facts) ? -1 : (long)(facts.f_type & 0xffffffffL);
-    }
-    #ifndef AT_HANDLE_FID
-    #define AT_HANDLE_FID 0x200
-    #endif
-    struct fm_handle { unsigned int bytes; int type; unsigned char data[128]; };
-    int name_to_handle_at(int, const char *, struct file_handle *, int *, int);
-    static int fm_overlay_upper(int fd) {
-        /* struct ovl_fh: 3 bytes, version, magic, length, flags; flag 4: it was made above */
-        struct fm_handle handle = {sizeof handle.data, 0, {0}};
-        int mount;
-        if (name_to_handle_at(fd, "", (struct file_handle *)&handle, &mount,
-                              AT_HANDLE_FID | AT_EMPTY_PATH))
-            return -1;
-        if (handle.bytes < 8 || handle.type != 0xf8 || handle.data[3] || handle.data[4] != 0xfb)
-            return -1;
-        return (handle.data[6] & 4) != 0;
-    }
-    static int fm_rename_new(int folder, const char *old, const char *name) {
-        struct stat facts;
-        if (fstatat(folder, name, &facts, AT_SYMLINK_NOFOLLOW) == 0) {
-            errno = EEXIST;
-            return -1;
-        }
-        return errno == ENOENT ? renameat(folder, old, folder, name) : -1;
-    }
     static void fm_add_nothing(unsigned long *word) {
         static volatile unsigned long nothing; /* a constant could be left out */
         (void)__atomic_fetch_add(word, nothing, __ATOMIC_RELAXED);
@@ -64,23 +38,38 @@ cdef extern from * nogil:
         return base == MAP_FAILED ? NULL : (char *)base;
     }
     """
-    int _c_fallocate "fallocate"(int fd, int mode, long long offset, long long length)
     int munmap(void* base, size_t size)
     int madvise(void* base, size_t size, int advice)
     int msync(void* base, size_t size, int flags)
     int MADV_HUGEPAGE
     int MADV_NOHUGEPAGE
     int MADV_NORMAL
+    int MADV_POPULATE_READ
     int MADV_RANDOM
     int MADV_POPULATE_WRITE
     int MS_SYNC
     int errno
     int EINVAL
-    long fm_filesystem(int fd)
-    int fm_overlay_upper(int fd)
-    int fm_rename_new(int folder, const char* old, const char* name)
     char* fm_map(int fd, size_t size, int writable)
     void fm_add_nothing(unsigned long* word)
+
+
+ctypedef struct move_t:  # of bytes to or from a mapping
+    char* to
+    const char* origin
+    size_t length
+
+
+cdef void move(void* facts) noexcept nogil:
+    cdef move_t* bytes_to_move = <move_t*>facts
+    memcpy(bytes_to_move.to, bytes_to_move.origin, bytes_to_move.length)
+
+
+cdef void change_nothing(void* facts) noexcept nogil:
+    cdef move_t* span = <move_t*>facts
+    cdef size_t at
+    for at in range(0, span.length, 4096):
+        fm_add_nothing(<unsigned long*>(span.to + at))
 
 
 cdef class Mapping:
@@ -97,10 +86,14 @@ cdef class Mapping:
             PyErr_SetFromErrno(OSError)
         self.size = size
         self.writable = writable or fd < 0
+        if not watch(self.base, size):
+            raise MemoryError()
 
     def __dealloc__(self):
         free(self.checked)
+        free(self.known)
         if self.base != NULL:
+            unwatch(self.base)
             munmap(self.base, self.size)
 
     cdef int unmap(self) except -1:
@@ -112,6 +105,7 @@ cdef class Mapping:
         self.base = NULL
         if base == NULL:
             return 0
+        unwatch(base)
         with nogil:
             failed = munmap(base, self.size)
         if failed:
@@ -140,6 +134,23 @@ cdef class Mapping:
         Return False where the kernel has no MADV_POPULATE_WRITE (before 5.14); pages are then
         faulted one by one as they are written. Cost: about 0.3 ms a MiB.
         """
+        return self.fault_in(offset, length, MADV_POPULATE_WRITE)
+
+    def populate_read(self, size_t offset, size_t length):
+        """Have the pages of [offset, offset + length) read and mapped, without the GIL; `offset`
+        begins a page. Return as `populate` does. OSError (EFAULT): the file ends before.
+        """
+        return self.fault_in(offset, length, MADV_POPULATE_READ)
+
+    cdef uint64_t* pages_known(self) except NULL:
+        """Bits that live as long as the mapping (residency.pxd)."""
+        if self.known == NULL:
+            self.known = bits_new(self.size)
+            if self.known == NULL:
+                raise MemoryError()
+        return self.known
+
+    cdef bint fault_in(self, size_t offset, size_t length, int advice) except -1:
         if offset + length > self.size or self.base == NULL:
             raise ValueError(f"populate of {length} bytes at {offset} outside {self.size}")
         cdef int failed
@@ -147,7 +158,7 @@ cdef class Mapping:
         cdef char* start = self.base + offset
         self.exports += 1  # a close() by another thread must wait
         with nogil:
-            failed = madvise(start, length, MADV_POPULATE_WRITE)
+            failed = madvise(start, length, advice)
             reason = errno
         self.give_back()
         if failed and reason == EINVAL:
@@ -189,12 +200,52 @@ cdef class Mapping:
     def rewrite(self, size_t offset, size_t length):
         """Have the pages of [offset, offset + length) count as changed, whatever became of them:
         the next sync writes them once more. Not a byte changes, nor is another process's lost.
+        OSError where the file has one of them no more.
         """
-        cdef size_t at
+        cdef move_t facts
         if offset + length > self.size or self.base == NULL or not self.writable:
             raise ValueError(f"rewrite of {length} bytes at {offset} outside {self.size}")
-        for at in range(offset & ~<size_t>4095, offset + length, 4096):
-            fm_add_nothing(<unsigned long*>(self.base + at))
+        facts.to = self.base + (offset & ~<size_t>4095)
+        facts.length = self.base + offset + length - facts.to
+        if guarded(change_nothing, &facts):
+            raise missing(offset)
+
+    def fetch(self, size_t offset, size_t length):
+        """Return bytes of the mapping. OSError where the file has none any more."""
+        cdef bytes found = PyBytes_FromStringAndSize(NULL, length)
+        self.move_guarded(offset, PyBytes_AS_STRING(found), NULL, length)
+        return found
+
+    def store(self, size_t offset, bytes content not None):
+        """Write bytes into the mapping. OSError where the file has none any more, or the device no
+        room: what came before is written.
+        """
+        if not self.writable:
+            raise ValueError("the mapping is for reading")
+        self.move_guarded(
+            offset, NULL, PyBytes_AS_STRING(content), PyBytes_GET_SIZE(content)
+        )
+
+    cdef int move_guarded(
+        self, size_t offset, char* to, const char* origin, size_t length
+    ) except -1:
+        """Copy between the mapping and memory; the one that is NULL is the mapping."""
+        cdef move_t facts
+        cdef char* place = self.base + offset
+        if self.closed or self.base == NULL:
+            raise ValueError("the mapping is closed")
+        if offset + length > self.size:
+            raise ValueError(f"{length} bytes at {offset} outside {self.size}")
+        facts.to = to
+        facts.origin = origin
+        facts.length = length
+        if to == NULL:
+            facts.to = place
+        else:
+            facts.origin = place
+        if guarded(move, &facts):
+            raise missing(offset)
+        return 0
 
     def __getbuffer__(self, Py_buffer* view, int flags):
         if self.closed or self.base == NULL:
@@ -216,36 +267,5 @@ cdef int raise_errno(int reason) except -1:
     raise OSError(reason, strerror(reason).decode())
 
 
-def fallocate(int fd, long long offset, long long length):
-    """Allocate blocks for the range, extending the file. OSError when the space is not there."""
-    cdef int failed
-    with nogil:
-        failed = _c_fallocate(fd, 0, offset, length)
-    if failed:
-        PyErr_SetFromErrno(OSError)
-
-
-def filesystem_type(int fd):
-    """Return the magic number of the file system that holds `fd` (statfs(2) f_type)."""
-    cdef long kind = fm_filesystem(fd)
-    if kind < 0:
-        PyErr_SetFromErrno(OSError)
-    return kind
-
-
-def overlay_upper(int fd):
-    """Of a file on an overlay file system: True when it was made on the upper layer, False when on
-    a lower one, copied up since or not; None when the kernel does not tell (before 6.6).
-    """
-    cdef int told = fm_overlay_upper(fd)
-    return None if told < 0 else told == 1
-
-
-def rename_new(int folder, bytes old not None, bytes name not None):
-    """Rename a file of a directory unless the new name is taken: FileExistsError.
-
-    One step for all of this process, finalizers and signal handlers included: the GIL is held from
-    the look to the rename. Not every file system has RENAME_NOREPLACE.
-    """
-    if fm_rename_new(folder, old, name) != 0:
-        PyErr_SetFromErrno(OSError)
+cdef object missing(size_t offset):
+    return OSError(EIO, f"a page of its file is gone, or cannot be had (offset {offset:,})")

@@ -2,8 +2,8 @@
 
 from libc.stdint cimport uint8_t, uint64_t
 from fastmem._core.log cimport Log
+from fastmem._core.looking cimport copy_t
 from fastmem._core.lookup cimport log_t
-from fastmem._core.tiers cimport place_t
 
 cdef enum:
     FILTER_BYTES = 8192
@@ -20,5 +20,6 @@ cdef inline void note(uint8_t* bits, uint64_t digest) noexcept nogil:
     bits[bit >> 3] |= 1 << (bit & 7)
 
 
-# True for a record that is not live, nor keeps one in the archive dead.
-cdef bint needs_nothing(log_t* log, const place_t* place, uint64_t digest) noexcept nogil
+# True for a record that is not live, nor keeps one in the archive dead. Under a guard; it may leave
+# `unmapped` behind.
+cdef bint needs_nothing(log_t* log, const copy_t* found, uint64_t digest) noexcept nogil

@@ -4,14 +4,22 @@ Of a log in which few keys are replaced often most records are such, and looking
 fiftieth of what a Python object for it would.
 """
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memset
+from fastmem._core.faults cimport guarded
 from fastmem._core.index cimport cursor_t, tag_of
 from fastmem._core.layout cimport FM_SEAL, FM_SHADOWS_L3, FM_TOMBSTONE
 from fastmem._core.log cimport Log
+from fastmem._core.looking cimport copy_head, copy_t
 from fastmem._core.lookup cimport digest_of, find_live, find_word, log_t
 from fastmem._core.record cimport key_of, record_units
 from fastmem._core.tiers cimport COLD, WARM, locate_at, place_t, segment_end, valid
+
+ctypedef struct pass_t:
+    log_t* log
+    uint8_t* bits    # of the filter
+    uint64_t at      # of the first record that was not passed
+    uint64_t until
 
 
 cdef class KeyFilter:
@@ -34,40 +42,46 @@ cdef class KeyFilter:
 
 def pass_dead(Log log not None, uint64_t at, uint64_t most_units, KeyFilter dead not None):
     """Return the address of the first record from `at` on that is live, may shadow one in the
-    archive that nothing else shadows, or is damaged; of the segment's end; or `most_units` on. Keys
-    of what was passed are added to `dead`. Call it under the engine's lock: nothing is reclaimed.
+    archive that nothing else shadows, or is damaged; of the segment's end; of a missing page's
+    record; or `most_units` on. Keys of what was passed are added to `dead`. Call it under the
+    engine's lock: nothing is reclaimed.
     """
     cdef log_t* state = &log.state
     cdef uint64_t end = segment_end(&state.tier[WARM], at)
-    cdef uint64_t until = min(end, at + most_units)
-    cdef uint64_t digest
-    cdef place_t place
+    cdef pass_t way = pass_t(state, &dead.bits[0], at, min(end, at + most_units))
     log.require_open()
-    while at < until and locate_at(&state.tier[WARM], at, &place):
-        if not valid(&place) or place.record.kind == FM_SEAL:
-            break
-        digest = digest_of(state, key_of(place.record), place.record.klen)
-        if not needs_nothing(state, &place, digest):
-            break
-        note(&dead.bits[0], digest)
-        at += record_units(place.record, at)
-    return at
+    if guarded(pass_on, &way):
+        state.faults += 1
+    state.unmapped = 0
+    return way.at
 
 
-cdef bint needs_nothing(log_t* log, const place_t* place, uint64_t digest) noexcept nogil:
-    cdef const char* key = key_of(place.record)
-    cdef uint64_t klen = place.record.klen
+cdef void pass_on(void* facts) noexcept nogil:
+    cdef pass_t* way = <pass_t*>facts
+    cdef log_t* log = way.log
+    cdef uint64_t digest
+    cdef copy_t found
+    while way.at < way.until and locate_at(&log.tier[WARM], way.at, &found.place):
+        if not valid(&found.place) or not copy_head(&found) or found.head.kind == FM_SEAL:
+            return
+        digest = digest_of(log, key_of(found.place.record), found.head.klen)
+        if not needs_nothing(log, &found, digest):
+            return
+        note(way.bits, digest)
+        way.at += record_units(&found.head, way.at)
+
+
+cdef bint needs_nothing(log_t* log, const copy_t* found, uint64_t digest) noexcept nogil:
     cdef cursor_t cursor
     cdef place_t newer
-    cdef uint64_t word
-    if place.record.kind != FM_TOMBSTONE and find_word(
-        log, digest, tag_of(&log.index, digest) | place.at, &cursor
+    if found.head.kind != FM_TOMBSTONE and find_word(
+        log, digest, tag_of(&log.index, digest) | found.place.at, &cursor
     ):
         return False
-    if not place.record.flags & FM_SHADOWS_L3 or log.tier[COLD].segment_bytes == 0:
+    if not found.head.flags & FM_SHADOWS_L3 or log.tier[COLD].segment_bytes == 0:
         return True
-    if place.record.kind == FM_TOMBSTONE:
+    if found.head.kind == FM_TOMBSTONE:
         return False
-    word = find_live(log, key, klen, digest, &newer)
-    log.unmapped = 0
-    return word != 0
+    return find_live(
+        log, key_of(found.place.record), found.head.klen, digest, &newer
+    ) != 0

@@ -1,41 +1,21 @@
-"""A log in mapped files, and its records, for the units that read them."""
+"""A log in mapped files, for the units that read it."""
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from fastmem._core.logfiles cimport LogFiles
-from fastmem._core.windows cimport Window
-from fastmem._core.tiers cimport place_t
+from libc.stdint cimport uint64_t
+from fastmem._core.joined cimport JoinedFiles
+from fastmem._core.looking cimport look_t
+from fastmem._core.records cimport Record, read_t
 
-cdef class Record:
-    cdef readonly bytes key
-    cdef readonly bytes body
-    cdef readonly Window window
-    cdef readonly uint64_t word
-    cdef readonly uint64_t version
-    cdef readonly uint64_t home    # the bucket that led to it, and
-    cdef readonly uint64_t stamp   # its version before: see stamp_of
-    cdef readonly int64_t deadline_ns
-    cdef readonly uint64_t written_ms
-    cdef readonly uint32_t dictionary
-    cdef readonly uint32_t raw_len
-    cdef readonly uint32_t archived_s
-    cdef readonly uint16_t codec
-    cdef readonly uint16_t mac_key
-    cdef readonly uint8_t kind
-    cdef readonly uint8_t flags
-    cdef readonly bint live
-    cdef readonly bint read_before
-
-cdef class LogReader(LogFiles):
-    cdef uint64_t live_word(
-        self, const char* key, uint64_t klen, uint64_t digest, place_t* place
-    ) except? 1
-    cdef Record sound_record(self, bytes key, uint64_t digest)
+cdef class LogReader(JoinedFiles):
+    # As `look_up` and `read_up` of a look that was begun, having seen to whatever it could not go
+    # on without; then everything may have changed. Return what it ended with: FOUND, ABSENT, or
+    # ASLEEP when it may not `wait` for pages.
+    cdef int find(self, look_t* look) except -1
+    cdef int read(self, read_t* read, bint wait) except -1
+    cdef bint prepare(self, look_t* look, int outcome, bint wait) except -1
+    cdef bint wake(self, look_t* look, bint wait) except -1
     cdef int note_corrupt(self, uint64_t word) except -1
     cdef bint holds(self, bytes key, uint64_t word) except -1
     cdef bint is_at(self, Record record) except -1
     cdef bint is_version(self, uint64_t home, uint64_t stamp) except -1
     cdef void touch(self, bytes key) noexcept
     cdef uint64_t most_entries(self) noexcept
-
-cdef Record read_record(uint64_t word, const place_t* place, bint with_body)
-cdef bytes copy_body(const place_t* place)

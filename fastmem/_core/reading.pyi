@@ -1,32 +1,15 @@
-from fastmem._core.logfiles import LogFiles
-from fastmem._core.windows import Window
+from typing import Literal
 
-class Record:
-    key: bytes
-    body: bytes
-    window: Window | None
-    word: int
-    version: int
-    home: int
-    stamp: int
-    deadline_ns: int
-    written_ms: int
-    dictionary: int
-    raw_len: int
-    archived_s: int
-    codec: int
-    mac_key: int
-    kind: int
-    flags: int
-    live: bool
-    read_before: bool
+from fastmem._core.joined import JoinedFiles
+from fastmem._core.records import Record
 
-class LogReader(LogFiles):
+class LogReader(JoinedFiles):
     corrupt_places: set[int]
     wall_offset_ns: int
     def get(self, key: bytes) -> Record | None: ...
     def pointer(self, key: bytes) -> bytes | None: ...
     def peek(self, key: bytes) -> Record | None: ...
+    def get_resident(self, key: bytes) -> Record | Literal[False] | None: ...
     def seek(self, key: bytes) -> int: ...
     def was_touched(self, key: bytes) -> bool: ...
     @property
@@ -35,3 +18,7 @@ class LogReader(LogFiles):
     def cold_entries(self) -> int: ...
     @property
     def buckets(self) -> tuple[int, int, int, int]: ...
+    @property
+    def faults(self) -> int: ...
+    @property
+    def cold_reads(self) -> int: ...

@@ -1,151 +1,152 @@
 """A log as it lies in mapped files: what one process reads, without a lock."""
 
-cimport cython
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint64_t
-from fastmem._core.hashing cimport xxh3
-from fastmem._core.index cimport SLOTS, bucket_count, cursor_t, stamp_of
-from fastmem._core.layout cimport (
-    FM_COLD, FM_POINTER, FM_TIER_BIT, fm_load_acquire, fm_record,
+from fastmem._core.faults cimport peek
+from fastmem._core.index cimport SLOTS, level_in, split_in
+from fastmem._core.layout cimport FM_POINTER, FM_TIER_BIT
+from fastmem._core.looking cimport (
+    ASLEEP, FOUND, begin_look, holds_word, look_up,
 )
-from fastmem._core.lookup cimport (
-    digest_of, find_live, find_word, mark_touched, note_damaged, take_touched,
-)
-from fastmem._core.record cimport body_bytes, body_offset, cold_of, key_of
-from fastmem._core.tiers cimport version_of
+from fastmem._core.lookup cimport digest_of, mark_touched, note_damaged, take_touched
+from fastmem._core.mapping cimport Mapping
+from fastmem._core.records cimport body_of, read_up, record_read
+from fastmem._core.tiers cimport place_t
+from fastmem._core.waking cimport check_pages, wake_pages
+
+cdef enum:
+    LOOKS_A_TICK = 1 << 12  # after so many it is asked what costs a system call
 
 
-@cython.no_gc
-cdef class Record:
-    """A record copied out of the log. `body` is the value and its MAC, or None when not read;
-    `window` the value where it lies, if that is what was asked for (viewing.pyx).
-
-    It holds nothing but bytes and so is no container for the garbage collector: making one
-    never runs a finalizer while the log holds pointers into its maps.
-    """
+cdef inline void begin(LogReader self, bytes key, look_t* look) noexcept:
+    begin_look(
+        look, &self.state, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key),
+        digest_of(&self.state, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key)),
+    )
 
 
-cdef Record read_record(uint64_t word, const place_t* place, bint with_body):
-    """Copy a sound record. `body` is None without `with_body`, and when its checksum is wrong."""
-    cdef const fm_record* head = place.record
-    cdef Record record = Record.__new__(Record)
-    record.key = PyBytes_FromStringAndSize(key_of(head), head.klen)
-    record.word = word
-    record.version = version_of(place)
-    record.deadline_ns = head.deadline_ns
-    record.written_ms = (<uint64_t>head.written_high << 32) | head.written_low
-    record.dictionary = head.dictionary
-    record.raw_len = head.vlen
-    record.codec = head.codec
-    record.mac_key = head.mac_key
-    record.kind = head.kind
-    record.flags = head.flags
-    if head.flags & FM_COLD:
-        record.raw_len = cold_of(head).raw_len
-        record.archived_s = cold_of(head).archived_s
-    if with_body:
-        record.body = copy_body(place)
+cdef inline int attend_first(LogReader self) except -1:
+    """`attend`, without a call where there is nothing to attend to."""
+    if self.closed or self.state.poisoned or self.state.shared:
+        self.attend()
+    return 0
+
+
+cdef inline Record sound_record(LogReader self, bytes key, bint mark):
+    """The key's record, None when it is absent, expired or, which is noted, damaged."""
+    cdef read_t read
+    begin(self, key, &read.look)
+    read.plain = False
+    self.read(&read, True)
+    return whole_record(self, key, &read, mark)
+
+
+cdef inline Record whole_record(LogReader self, bytes key, read_t* read, bint mark):
+    cdef Record record
+    if read.look.found.word == 0:
+        return None
+    record = record_read(read, key)
+    if record.body is None:
+        self.note_corrupt(record.word)
+        return None
+    if mark:
+        record.read_before = mark_touched(&self.state, read.look.digest)
     return record
 
 
-cdef bytes copy_body(const place_t* place):
-    """The body of a sound record, None when its checksum is wrong: that of the copy."""
-    cdef const fm_record* head = place.record
-    body = PyBytes_FromStringAndSize(
-        <const char*>head + body_offset(head, place.at), body_bytes(head)
-    )
-    if xxh3(PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body)) != head.bcheck:
-        return None
-    return body
-
-
-cdef class LogReader(LogFiles):
+cdef class LogReader(JoinedFiles):
     """What one process reads in a log, without a lock."""
 
     def get(self, bytes key not None):
-        """Return the key's Record, checksums verified, or None: absent, expired or corrupt."""
-        cdef uint64_t digest = digest_of(
-            &self.state, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key)
-        )
-        cdef Record record = self.sound_record(key, digest)
-        if record is None:
-            return None
-        record.read_before = mark_touched(&self.state, digest)
-        return record
+        """Return the key's Record, checksums verified, or None: absent, expired or corrupt.
+
+        What is not in memory is waited for without the GIL; then it is another look.
+        """
+        return sound_record(self, key, True)
+
+    def peek(self, bytes key not None):
+        """As get(), but the key does not count as read."""
+        return sound_record(self, key, False)
+
+    def get_resident(self, bytes key not None):
+        """As get(), but never waits for the device: False when the record is not in memory."""
+        cdef read_t read
+        begin(self, key, &read.look)
+        read.plain = False
+        if self.read(&read, False) == ASLEEP:
+            return False
+        return whole_record(self, key, &read, True)
 
     def pointer(self, bytes key not None):
         """Return the body of the key's record if that points to a value file, else None.
 
         A look of the store's own: the key does not count as read.
         """
-        cdef place_t place
-        cdef uint64_t word
-        word = self.live_word(
-            PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key),
-            digest_of(&self.state, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key)), &place,
-        )
-        if word == 0 or place.record.kind != FM_POINTER:
+        cdef look_t look
+        begin(self, key, &look)
+        look.brief = True
+        if self.find(&look) != FOUND or look.found.head.kind != FM_POINTER:
             return None
-        return read_record(word, &place, True).body
+        return body_of(&self.state, &look.found)
 
     def seek(self, bytes key not None):
         """Return the key's word, 0 when absent or expired. Reads the header, not the body."""
-        cdef place_t place
-        return self.live_word(
-            PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key),
-            digest_of(&self.state, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key)), &place,
-        )
+        cdef look_t look
+        begin(self, key, &look)
+        look.bare = True
+        self.find(&look)
+        return look.found.word
 
-    def peek(self, bytes key not None):
-        """As get(), but the key does not count as read."""
-        return self.sound_record(
-            key, digest_of(&self.state, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key))
-        )
-
-    cdef uint64_t live_word(
-        self, const char* key, uint64_t klen, uint64_t digest, place_t* place
-    ) except? 1:
-        """As `find_live`, having mapped what lies on the way."""
-        cdef uint64_t word
-        cdef bint missing = False
+    cdef int find(self, look_t* look) except -1:
+        cdef int outcome
+        look.wary = True
+        attend_first(self)
         while True:
-            self.attend()
-            word = find_live(&self.state, key, klen, digest, place)
-            if word or not self.state.unmapped:
-                return word
-            if missing:  # and still led to: somebody has removed the file
-                self.note_corrupt(self.state.unmapped)
-                self.state.unmapped = 0
-                return 0
-            missing = not self.map_missing()
+            outcome = look_up(look)
+            if outcome <= FOUND or not self.prepare(look, outcome, True):
+                return outcome
 
-    cdef Record sound_record(self, bytes key, uint64_t digest):
-        """The key's record, None when it is absent, expired or, which is noted, damaged."""
-        cdef place_t place
-        cdef uint64_t word, stamp, home = 0
-        cdef Record record
+    cdef int read(self, read_t* read, bint wait) except -1:
+        cdef int outcome
+        self.state.looks += 1
+        if self.state.looks & (LOOKS_A_TICK - 1) == 0:
+            check_pages(&self.state)
+        read.look.wary = True
+        attend_first(self)
+        while True:
+            outcome = read_up(read)
+            if outcome <= FOUND or not self.prepare(&read.look, outcome, wait):
+                return outcome
+
+    cdef bint prepare(self, look_t* look, int outcome, bint wait) except -1:
+        """See to what a look could not go on without. False: it has ended, with nothing found."""
+        if outcome == ASLEEP:
+            return self.wake(look, wait)
+        if look.missing:  # and still led to: somebody has removed the file
+            self.note_corrupt(self.state.unmapped)
+            self.state.unmapped = 0
+            return False
+        look.missing = not self.map_missing()
         self.attend()
-        stamp = stamp_of(&self.state.index, digest, &home)  # before the slot
-        word = self.live_word(
-            PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key), digest, &place
+        return True
+
+    cdef bint wake(self, look_t* look, bint wait) except -1:
+        """See to the pages that a look was too wary to touch; False when it may not `wait` for
+        them, and would have to. Afterwards everything may have changed.
+        """
+        cdef const place_t* place = &look.found.place
+        cdef Mapping mapping = self.maps.get(
+            (1 if place.tier.bit else 0, place.at >> place.tier.shift)
         )
-        if word == 0:
-            return None
-        record = read_record(word, &place, True)
-        if record.body is None:
-            self.note_corrupt(word)
-            return None
-        record.home = home
-        record.stamp = stamp
-        return record
+        cdef bint woken = mapping is None or wake_pages(look, mapping, wait)
+        self.attend()
+        return woken
 
     cdef bint holds(self, bytes key, uint64_t word) except -1:
         """True while `word` is the current record of the key."""
-        cdef cursor_t cursor
         self.require_open()
-        return find_word(
-            &self.state,
-            digest_of(&self.state, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key)), word, &cursor,
+        return holds_word(
+            &self.state, digest_of(&self.state, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key)), word
         )
 
     cdef bint is_at(self, Record record) except -1:
@@ -155,20 +156,18 @@ cdef class LogReader(LogFiles):
     cdef bint is_version(self, uint64_t home, uint64_t stamp) except -1:
         """True while a bucket has the version that `stamp_of` told."""
         self.require_open()
-        return stamp == fm_load_acquire(&self.state.index.buckets[home].version)
+        return stamp == peek(&self.state.index.buckets[home].version)
 
     cdef void touch(self, bytes key) noexcept:
         """Mark a key of the warm tier as used lately, so that reclaim moves it forward rather than
         out. In the archive a mark would say that it was read there, and is worth promoting.
         """
-        cdef place_t place
-        cdef const char* name = PyBytes_AS_STRING(key)
-        cdef uint64_t klen = PyBytes_GET_SIZE(key)
-        cdef uint64_t digest = digest_of(&self.state, name, klen)
-        cdef uint64_t word = find_live(&self.state, name, klen, digest, &place)
+        cdef look_t look
+        begin(self, key, &look)
+        look.bare = True
+        if look_up(&look) == FOUND and not look.found.word & FM_TIER_BIT:
+            mark_touched(&self.state, look.digest)
         self.state.unmapped = 0  # what another process has written it may mark itself
-        if word and not word & FM_TIER_BIT:
-            mark_touched(&self.state, digest)
 
     def was_touched(self, bytes key not None):
         """True when the key was read since it was last asked (one bit a hash: may be wrong)."""
@@ -193,13 +192,11 @@ cdef class LogReader(LogFiles):
 
     @property
     def warm_entries(self):
-        self.require_open()
-        return min(self.state.index.head.warm_entries, self.most_entries())
+        return min(self.word_at(&self.state.index.head.warm_entries), self.most_entries())
 
     @property
     def cold_entries(self):
-        self.require_open()
-        return min(self.state.index.head.cold_entries, self.most_entries())
+        return min(self.word_at(&self.state.index.head.cold_entries), self.most_entries())
 
     cdef uint64_t most_entries(self) noexcept:
         """More than there is room for only a damaged count tells of."""
@@ -208,11 +205,21 @@ cdef class LogReader(LogFiles):
     @property
     def buckets(self):
         """(buckets in use, buckets the file holds, overflow buckets in use, held)."""
-        self.require_open()
+        cdef uint64_t directory = self.word_at(&self.state.index.head.directory)
         return (
-            bucket_count(&self.state.index), self.state.index.bucket_room,
-            self.state.index.head.overflow_next, self.state.index.overflow_room,
+            (1 << level_in(directory)) + split_in(directory), self.state.index.bucket_room,
+            self.word_at(&self.state.index.head.overflow_next), self.state.index.overflow_room,
         )
+
+    @property
+    def faults(self):
+        """How often a page was missing: the file was cut, or the device failed."""
+        return self.state.faults
+
+    @property
+    def cold_reads(self):
+        """How often pages were waited for, while other threads went on."""
+        return self.state.cold_reads
 
     @property
     def wall_offset_ns(self):

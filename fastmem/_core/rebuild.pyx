@@ -1,23 +1,44 @@
 """Rebuilding the index from the log."""
 
 cimport cython
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint64_t
+from libc.string cimport memset
+from fastmem._core.faults cimport guarded
+from fastmem._core.gathering cimport gather_next, gather_t
 from fastmem._core.index cimport (
     cursor_t, first_slot, home_of, insert_word, next_entry, replace_word, split_some, tag_of,
     wants_growth,
 )
 from fastmem._core.layout cimport (
-    FM_HEADER_UNITS, FM_POINTER, FM_SEAL, FM_SEAL_UNITS, FM_TOMBSTONE, fm_record,
+    FM_HEADER_UNITS, FM_POINTER, FM_SEAL, FM_TOMBSTONE, fm_record,
 )
 from fastmem._core.log cimport Log
+from fastmem._core.looking cimport begin_look, copy_head, copy_t, copy_version, look_t
 from fastmem._core.lookup cimport digest_of, find, log_t
 from fastmem._core.needs cimport CHORE_GROWTH, NEED_OVERFLOW
-from fastmem._core.record cimport body_offset, body_valid, key_of, record_units
-from fastmem._core.skips cimport skipped_units, write_skip
+from fastmem._core.record cimport body_valid, key_of, record_units
+from fastmem._core.records cimport Record, record_of
+from fastmem._core.shelter cimport raise_fault
+from fastmem._core.skips cimport write_skip
 from fastmem._core.tiers cimport (
-    WARM, locate, locate_at, place_t, segment_begin, segment_end, tier_t, valid, version_of,
+    WARM, locate, locate_at, place_t, segment_begin, segment_end, tier_t, version_of,
 )
+
+
+ctypedef struct adoption_t:
+    log_t* log
+    const copy_t* found
+    bint done
+
+ctypedef struct sweep_t:
+    log_t* log
+    uint64_t cold_settled
+    bint pointers         # one to a value file is left
+
+ctypedef struct passage_t:  # what is to be passed over, from a place on
+    place_t place
+    uint64_t units
 
 
 @cython.final
@@ -53,69 +74,74 @@ def absorb(
     """
     cdef log_t* state = &log.state
     cdef tier_t* tier = &state.tier[which]
-    cdef uint64_t end = (number + 1) << tier.shift
-    cdef place_t place
-    cdef bint in_run = False
-    cdef uint64_t gap = 0
-    cdef uint64_t skipped, units
-    cdef bint good, intact
+    cdef gather_t gather
+    cdef const fm_record* head = &gather.found.head
+    cdef Record record
+    cdef bint good
     log.require_open()
     log.need = 0
-    if at == 0:
-        at = (number << tier.shift) + FM_HEADER_UNITS
-    while at < end and locate_at(tier, at, &place):
-        if not valid(&place):
-            skipped = skipped_units(&place)
-            if skipped:
-                in_run = False
-                gap = 0
-                at += skipped
-                survey.end = at
-                continue
-            gap += 1  # three at a segment's end are no lost record
-            survey.holes += gap > FM_SEAL_UNITS and vouched <= at < tail
-            if not in_run and not zero_unit(<const uint64_t*>place.record):
-                survey.dropped += 1
-                in_run = True
-            at += 1
-            continue
-        in_run = False
-        gap = 0
-        if place.record.kind == FM_SEAL:
+    memset(&gather, 0, sizeof(gather))
+    gather.log, gather.tier = state, tier
+    gather.vouched, gather.tail = vouched, tail
+    gather.end = (number + 1) << tier.shift
+    gather.at = at if at else (number << tier.shift) + FM_HEADER_UNITS
+    while gather_next(&gather):
+        tell(&gather, survey)
+        at = gather.at
+        if head.kind == FM_SEAL:
             survey.end = at
             return 0
-        good = intact = body_valid(place.record, at)
-        survey.holes += not good and vouched <= at < tail
-        if good and at >= max(vouched, settled) and place.record.kind == FM_POINTER:
-            good = vouch(
-                PyBytes_FromStringAndSize(key_of(place.record), place.record.klen),
-                PyBytes_FromStringAndSize(
-                    <const char*>place.record + body_offset(place.record, at), place.record.vlen
-                ),
-                version_of(&place),
+        good = gather.intact
+        if good and at >= max(vouched, settled) and head.kind == FM_POINTER:
+            record = record_of(state, &gather.found, True)
+            good = record.body is not None and vouch(
+                record.key, record.body[:head.vlen], record.version
             )
         if good or at < vouched:
-            if (at >= settled or tier.bit) and not adopt(state, &place):
+            if (at >= settled or tier.bit) and not adopt_guarded(log, &gather.found):
                 log.need = NEED_OVERFLOW
                 return at
             survey.records += 1
-            survey.newest = max(survey.newest, version_of(&place))
-        survey.dropped += not intact
-        units = record_units(place.record, at)
+            survey.newest = max(survey.newest, copy_version(&gather.found))
+        survey.dropped += not gather.intact
         if not good and at >= vouched:
-            survey.passed.append((at, units))
-        at += units
-        survey.end = at
+            survey.passed.append((at, record_units(head, at)))
+        gather.at += record_units(head, at)
+        survey.end = gather.at
         if wants_growth(&state.index):
             state.chores |= split_some(&state.index)
             if state.chores & CHORE_GROWTH:
-                return at
-    survey.holes += vouched <= at < min(tail, end)  # the file was cut
+                return gather.at
+    tell(&gather, survey)
+    survey.holes += vouched <= gather.at < min(tail, gather.end)  # the file was cut
     return 0
 
 
-cdef inline bint zero_unit(const uint64_t* unit) noexcept nogil:
-    return unit[0] == 0 and unit[1] == 0
+cdef int tell(gather_t* gather, Survey survey) except -1:
+    """Note in a survey what was passed."""
+    survey.dropped += gather.dropped
+    survey.holes += gather.holes
+    gather.dropped = gather.holes = 0
+    if gather.after:
+        survey.end = gather.after
+        gather.after = 0
+    return 0
+
+
+cdef bint adopt_guarded(Log log, const copy_t* found) except -1:
+    """As `adopt`. StoreError where what it is to be compared with is missing: a page was there when
+    that was read.
+    """
+    cdef adoption_t facts = adoption_t(&log.state, found, False)
+    cdef uint64_t fault = guarded(adopt_found, &facts)
+    if fault:
+        raise_fault(log, fault)
+    return facts.done
+
+
+cdef void adopt_found(void* facts) noexcept nogil:
+    cdef adoption_t* one = <adoption_t*>facts
+    one.done = adopt(one.log, &one.found.place)
 
 
 cdef bint adopt(log_t* log, const place_t* place) noexcept nogil:
@@ -146,14 +172,26 @@ def newest(Log log not None, bytes key not None):
     """Return the version of the record that the key's slot leads to, a tombstone or an expired one
     included; 0 when there is none.
     """
-    cdef place_t place
-    cdef cursor_t cursor
-    cdef const char* name = PyBytes_AS_STRING(key)
-    cdef uint64_t klen = PyBytes_GET_SIZE(key)
+    cdef look_t look
     log.require_open()
-    if not find(&log.state, name, klen, digest_of(&log.state, name, klen), &cursor, &place):
+    begin_look(
+        &look, &log.state, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key),
+        digest_of(&log.state, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key)),
+    )
+    look.found.word = 0
+    if guarded(find_newest, &look) or look.found.word == 0:
         return 0
-    return version_of(&place)
+    return copy_version(&look.found)
+
+
+cdef void find_newest(void* facts) noexcept nogil:
+    cdef look_t* look = <look_t*>facts
+    cdef copy_t* found = &look.found
+    found.word = find(
+        look.log, look.key, look.klen, look.digest, &look.cursor, &found.place
+    )
+    if found.word and not copy_head(found):
+        found.word = 0
 
 
 def sweep(Log log not None, uint64_t cold_settled):
@@ -161,28 +199,42 @@ def sweep(Log log not None, uint64_t cold_settled):
 
     Return True when a pointer to a value file is left.
     """
-    cdef uint64_t word = 0
-    cdef bint pointers = False
-    cdef cursor_t cursor
-    cdef place_t place
+    cdef sweep_t facts = sweep_t(&log.state, cold_settled, False)
+    cdef uint64_t fault
     log.require_open()
-    first_slot(&log.state.index, 0, &cursor)
-    while next_entry(&log.state.index, &cursor, &word):
-        if not locate(log.state.tier, word, &place):
+    fault = guarded(sweep_index, &facts)
+    if fault:
+        raise_fault(log, fault)
+    return facts.pointers
+
+
+cdef void sweep_index(void* of) noexcept nogil:
+    cdef sweep_t* facts = <sweep_t*>of
+    cdef log_t* state = facts.log
+    cdef uint64_t word = 0
+    cdef cursor_t cursor
+    cdef copy_t found
+    first_slot(&state.index, 0, &cursor)
+    while next_entry(&state.index, &cursor, &word):
+        if not locate(state.tier, word, &found.place) or guarded(copy_kind, &found):
             continue
-        if place.record.kind == FM_TOMBSTONE or place.tier.bit and place.at < cold_settled:
-            replace_word(&log.state.index, &cursor, word, 0)
-        elif place.record.kind == FM_POINTER:
-            pointers = True
-    return pointers
+        if found.head.kind == FM_TOMBSTONE or (
+            found.place.tier.bit and found.place.at < facts.cold_settled
+        ):
+            replace_word(&state.index, &cursor, word, 0)
+        elif found.head.kind == FM_POINTER:
+            facts.pointers = True
+
+
+cdef void copy_kind(void* facts) noexcept nogil:
+    cdef copy_t* found = <copy_t*>facts
+    found.head.kind = found.place.record.kind
 
 
 def pass_over(Log log not None, int which, uint64_t at, uint64_t units):
     """Put a skip in the place of a record that counts for nothing."""
-    cdef place_t place
     log.require_open()
-    if locate_at(&log.state.tier[which], at, &place):
-        write_skip(&place, units)
+    put_skip(log, &log.state.tier[which], at, units)
 
 
 def pass_rest(Log log not None):
@@ -192,10 +244,24 @@ def pass_rest(Log log not None):
     cdef tier_t* tier = &log.state.tier[WARM]
     cdef uint64_t at = tier.tail[0]
     cdef uint64_t end = (tier.first + tier.count) << tier.shift
-    cdef place_t place
     log.require_open()
     while at < end:
         at = max(at, segment_begin(tier, at) + FM_HEADER_UNITS)
-        if locate_at(tier, at, &place):
-            write_skip(&place, segment_end(tier, at) - at)
+        put_skip(log, tier, at, segment_end(tier, at) - at)
         at = segment_end(tier, at)
+
+
+cdef int put_skip(Log log, tier_t* tier, uint64_t at, uint64_t units) except -1:
+    cdef passage_t passage
+    cdef uint64_t fault
+    passage.units = units
+    if locate_at(tier, at, &passage.place):
+        fault = guarded(write_passage, &passage)
+        if fault:
+            raise_fault(log, fault)
+    return 0
+
+
+cdef void write_passage(void* facts) noexcept nogil:
+    cdef passage_t* passage = <passage_t*>facts
+    write_skip(&passage.place, passage.units)

@@ -1,23 +1,22 @@
 """Walking the log and the index: reclaim's cursor, iteration, checks."""
 
-from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint64_t
 from fastmem._core.appending cimport draft_t
-from fastmem._core.index cimport (
-    bucket_count, buckets_in, cursor_t, first_slot, home_of, level_in, next_entry, next_slot,
-    reachable, tag_of,
-)
+from fastmem._core.faults cimport guarded
+from fastmem._core.index cimport home_of, level_in, split_in, tag_of
 from fastmem._core.layout cimport (
-    FM_LINK_BIT, FM_LOCATION_MASK, FM_POINTER, FM_SEAL, FM_TAG_MASK, FM_TIER_BIT, FM_TOMBSTONE,
-    FM_VALUE, fm_load_acquire,
+    FM_LOCATION_MASK, FM_PAGE, FM_POINTER, FM_TAG_MASK, FM_TIER_BIT, FM_VALUE, fm_bucket,
 )
 from fastmem._core.log cimport Log
-from fastmem._core.lookup cimport digest_of, expired, find_word, log_t
+from fastmem._core.looking cimport copy_head
+from fastmem._core.lookup cimport digest_of, log_t
 from fastmem._core.moves cimport clear_slot
-from fastmem._core.reading cimport Record, read_record
 from fastmem._core.record cimport key_of, record_units
-from fastmem._core.tiers cimport (
-    COLD, WARM, locate, locate_at, place_t, segment_end, tier_t, valid, whole,
+from fastmem._core.records cimport Record, record_of
+from fastmem._core.tiers cimport COLD, WARM, locate, place_t, segment_end, tier_t, whole
+from fastmem._core.walking cimport (
+    DAMAGED, LEADS, MOVED, directory_of, meet, missing_page, reachable, visit_home, visit_next,
+    visit_t, walk_on, walk_t,
 )
 
 from fastmem._core.log import LogNeeds
@@ -25,15 +24,17 @@ from fastmem._core.log import LogNeeds
 cdef enum:
     GROUPS_A_STEP = 64
 
-cdef enum:  # what `meet` returns
-    LEADS
-    DAMAGED
-    MOVED
-
 cdef enum:  # what `records_of` returns
     HEADS    # the live records' headers
     EXPIRED  # the headers of those that expired
     WHOLE    # the live records and their bodies, and what is damaged
+
+ctypedef struct trial_t:  # of what a slot leads to
+    visit_t* visit
+    bint whole
+    bint at_home
+    bint tagged
+    bint past_tail
 
 
 def next_record(Log log not None, int which, uint64_t at):
@@ -41,32 +42,30 @@ def next_record(Log log not None, int which, uint64_t at):
 
     (None, address) at the seal or the end of the segment. `live` tells whether the index leads to
     it; only live records carry their body, and of those none that is damaged, which is counted.
+    Pages that are missing are passed over; StoreError where it is one of the index.
     """
-    cdef tier_t* tier = &log.state.tier[which]
-    cdef uint64_t end = segment_end(tier, at)
-    cdef place_t place
+    cdef walk_t walk
     cdef Record record
-    cdef uint64_t digest
-    cdef uint64_t word
-    cdef bint live
-    cdef cursor_t cursor
+    cdef place_t place
     log.require_open()
-    log.reach(at | tier.bit, &place)
-    while at < end and locate_at(tier, at, &place):
-        if not valid(&place):
-            at += 1
+    log.reach(at | log.state.tier[which].bit, &place)
+    walk.log = &log.state
+    walk.tier = &log.state.tier[which]
+    walk.at = at
+    walk.end = segment_end(walk.tier, at)
+    while True:
+        if not walk_on(&walk):
+            raise missing_page(log)
+        if walk.found.word == 0:
+            return None, walk.at
+        record = record_of(&log.state, &walk.found, walk.live)
+        if record.key is None:
+            walk.at += 1
             continue
-        if place.record.kind == FM_SEAL:
-            break
-        digest = digest_of(&log.state, key_of(place.record), place.record.klen)
-        word = tag_of(&log.state.index, digest) | tier.bit | at
-        live = place.record.kind != FM_TOMBSTONE and find_word(&log.state, digest, word, &cursor)
-        record = read_record(word, &place, live)
-        record.live = live
-        if live and record.body is None:
-            log.note_corrupt(word)
-        return record, at + record_units(place.record, at)
-    return None, at
+        record.live = walk.live
+        if walk.live and record.body is None:
+            log.note_corrupt(record.word)
+        return record, walk.at + record_units(&walk.found.head, walk.at)
 
 
 def forget(Log log not None, int which, uint64_t number, provide):
@@ -75,31 +74,44 @@ def forget(Log log not None, int which, uint64_t number, provide):
     What a step needs ``provide(need)`` gives it.
     Only damage leaves such slots: a record whose header does not validate is met by no walk.
     """
-    cdef tier_t* tier = &log.state.tier[which]
-    cdef draft_t draft
-    cdef uint64_t cleared = 0
-    log.require_open()
-    first_slot(&log.state.index, 0, &draft.cursor)
-    while next_entry(&log.state.index, &draft.cursor, &draft.expected):
-        if draft.expected & FM_TIER_BIT == tier.bit and (
-            (draft.expected & FM_LOCATION_MASK) >> tier.shift == number
-        ):
-            clear(log, &draft, provide)
-            cleared += 1
-    return cleared
+    return clear_where(log, which, number, provide)
 
 
 def forget_damaged(Log log not None, provide):
     """Clear every slot that leads to no sound header of a key of its own. Return how many."""
+    return clear_where(log, -1, 0, provide)
+
+
+cdef object clear_where(Log log, int which, uint64_t number, provide):
+    """Clear the slots that lead into a segment of tier `which`, or, -1, nowhere."""
+    cdef tier_t* tier = &log.state.tier[max(which, 0)]
     cdef draft_t draft
-    cdef place_t place
+    cdef visit_t visit
     cdef uint64_t cleared = 0
+    cdef uint64_t home = 0
+    cdef uint64_t directory
+    cdef bint wanted
     log.require_open()
-    first_slot(&log.state.index, 0, &draft.cursor)
-    while next_entry(&log.state.index, &draft.cursor, &draft.expected):
-        if meet(log, &draft.cursor, directory_of(log), &draft.expected, &place) == DAMAGED:
-            clear(log, &draft, provide)
-            cleared += 1
+    while home < reachable(log):
+        directory = directory_of(log)
+        visit_home(&visit, &log.state, home)
+        home += 1
+        while True:
+            if not visit_next(&visit):
+                raise missing_page(log)
+            if visit.word == 0:
+                break
+            if which < 0:
+                wanted = meet(log, &visit, directory) == DAMAGED
+            else:
+                wanted = visit.word & FM_TIER_BIT == tier.bit and (
+                    (visit.word & FM_LOCATION_MASK) >> tier.shift == number
+                )
+            if wanted:
+                draft.cursor = visit.cursor
+                draft.expected = visit.word
+                clear(log, &draft, provide)
+                cleared += 1
     return cleared
 
 
@@ -119,18 +131,12 @@ cdef list records_of(
 ):
     """Return what the groups [first, first + count) hold.
 
-    A group is what was one bucket when the iteration took (groups, level), so
-    that a key present throughout is seen exactly once however the table grows meanwhile; and a
-    key that went, and came back in another slot, not twice.
+    A group is what was one bucket when the iteration took (groups, level), so that a key present
+    throughout is seen exactly once however the table grows meanwhile; and a key that went, and came
+    back in another slot, not twice.
     """
-    cdef log_t* state = &log.state
-    cdef uint64_t group
-    cdef uint64_t home
-    cdef uint64_t stride
-    cdef uint64_t word = 0
-    cdef uint64_t directory
-    cdef cursor_t cursor
-    cdef place_t place
+    cdef uint64_t group, home, stride, directory
+    cdef visit_t visit
     cdef int met
     cdef Record record
     log.attend()
@@ -142,86 +148,60 @@ cdef list records_of(
             stride *= 2
         home = group
         seen.clear()
-        while home < bucket_count(&state.index):
-            if home >= state.index.bucket_room:  # which another process has added meanwhile
-                log.require_room()
+        while home < reachable(log):
             directory = directory_of(log)
-            first_slot(&state.index, home, &cursor)
-            while next_slot(&state.index, &cursor, &word):
-                met = MOVED if word == 0 else meet(log, &cursor, directory, &word, &place)
-                if met == MOVED or word in seen:
-                    continue
-                if met == DAMAGED:
-                    seen.add(word)
+            visit_home(&visit, &log.state, home)
+            while True:
+                if not visit_next(&visit):
                     if which == WHOLE:
-                        found.append(lost_record(word))
-                    else:
-                        log.note_corrupt(word)
-                elif expired(state, place.record) == (which == EXPIRED):
-                    record = read_record(word, &place, which == WHOLE)
+                        found.append(lost_record(0, home))
+                    break
+                if visit.word == 0:
+                    break
+                met = meet(log, &visit, directory)
+                if met == MOVED or visit.word in seen:
+                    continue
+                record = None
+                if met == LEADS:
+                    if visit.expired != (which == EXPIRED):
+                        continue
+                    record = record_of(&log.state, &visit.found, which == WHOLE)
+                if record is not None and record.key is not None:
                     if record.key not in seen:
                         seen.add(record.key)
                         found.append(record)
+                    continue
+                seen.add(visit.word)
+                if which == WHOLE:
+                    found.append(lost_record(visit.word, 0))
+                else:
+                    log.note_corrupt(visit.word)
             home += stride
     return found
 
 
-cdef inline uint64_t directory_of(Log log) noexcept:
-    return fm_load_acquire(&log.state.index.head.directory)
-
-
-cdef int meet(
-    Log log, const cursor_t* cursor, uint64_t directory, uint64_t* word, place_t* place
-) except -1:
-    """Go where the word in a slot leads, which another process may change meanwhile: LEADS, to a
-    sound header of a key that belongs there; DAMAGED; MOVED, out of the slot or, since that was the
-    directory, out of the chain.
+cdef Record lost_record(uint64_t word, uint64_t home):
+    """What stands for a word that leads to no record of its own: it has neither key nor body. Word
+    0: for a chain of which a page is missing. Its `version` is the offset of its bucket.
     """
-    cdef uint64_t now
-    while True:
-        log.reach(word[0], place)
-        if leads(&log.state, cursor.home, word[0], place):
-            return LEADS
-        now = fm_load_acquire(&cursor.bucket.slot[cursor.slot])
-        if now == word[0]:
-            return DAMAGED if directory == directory_of(log) else MOVED
-        if now == 0 or now & FM_LINK_BIT:
-            return MOVED
-        word[0] = now
-
-
-cdef bint leads(const log_t* state, uint64_t home, uint64_t word, place_t* place) noexcept nogil:
-    """True when a word in the chain of `home` leads to a sound header of a key that belongs there.
-
-    A damaged word may lead to the record of another key, which then would be met twice.
-    """
-    cdef uint64_t digest
-    if not locate(state.tier, word, place) or not valid(place):
-        return False
-    digest = digest_of(state, key_of(place.record), place.record.klen)
-    return (
-        tag_of(&state.index, digest) == word & FM_TAG_MASK
-        and home_of(&state.index, digest) == home
-    )
-
-
-cdef Record lost_record(uint64_t word):
-    """What stands for a word that leads to no record of its own: it has neither key nor body."""
     cdef Record record = Record.__new__(Record)
     record.word = word
+    record.version = FM_PAGE + home * sizeof(fm_bucket)
     return record
 
 
 def _walk(Log log, uint64_t groups_a_step, int which):
-    cdef uint64_t directory
     cdef uint64_t groups
+    cdef uint64_t level
     cdef uint64_t first
+    cdef uint64_t directory
     log.require_open()
     log.require_room()
-    directory = directory_of(log)
-    groups = buckets_in(directory)
+    directory = log.word_at(&log.state.index.head.directory)
+    level = level_in(directory)
+    groups = (1ULL << level) + split_in(directory)
     for first in range(0, groups, groups_a_step):
-        yield from records_of(log, groups, level_in(directory), first, groups_a_step, which)
+        yield from records_of(log, groups, level, first, groups_a_step, which)
 
 
 def heads(Log log not None, bint only_expired=False):
@@ -236,7 +216,8 @@ def heads(Log log not None, bint only_expired=False):
 
 def wholes(Log log not None):
     """Iterate all live records with their bodies, as `heads` does their headers. One without a body
-    is damaged; without a key, its header is. Nothing is noted, counted or marked.
+    is damaged; without a key, its header is; of word 0, a page of the index is missing, at
+    `version` in the file. Nothing is noted, counted or marked.
     """
     return _walk(log, 1, WHOLE)  # bodies of one group at a time: no more in memory
 
@@ -248,25 +229,29 @@ def check_index(Log log not None):
     past the tail, the counts exact.
     """
     cdef log_t* state = &log.state
-    cdef uint64_t home
-    cdef uint64_t word = 0
+    cdef uint64_t home = 0
     cdef uint64_t tally[2]
-    cdef cursor_t cursor
+    cdef visit_t visit
     log.require_open()
     tally[WARM] = tally[COLD] = 0
     problems = []
-    for home in range(reachable(&state.index)):
+    while home < reachable(log):
         keys = []
-        if fm_load_acquire(&state.index.buckets[home].version) & 1:
+        visit_home(&visit, state, home)
+        if log.word_at(&visit.cursor.bucket.version) & 1:
             problems.append(f"bucket {home} is marked busy")
-        first_slot(&state.index, home, &cursor)
-        while next_slot(&state.index, &cursor, &word):
-            if word:
-                tally[COLD if word & FM_TIER_BIT else WARM] += 1
-                keys.append(check_entry(log, home, word, problems))
+        while True:
+            if not visit_next(&visit):
+                problems.append(f"bucket {home}: a page is missing")
+                break
+            if visit.word == 0:
+                break
+            tally[COLD if visit.word & FM_TIER_BIT else WARM] += 1
+            keys.append(check_entry(log, &visit, problems))
         for key in keys:
             if key is not None and keys.count(key) > 1:
                 problems.append(f"bucket {home}: key {key!r} twice")
+        home += 1
     if (tally[WARM], tally[COLD]) != (log.warm_entries, log.cold_entries):
         problems.append(
             f"counts say {log.warm_entries} warm and {log.cold_entries} cold, "
@@ -275,23 +260,40 @@ def check_index(Log log not None):
     return problems
 
 
-cdef bytes check_entry(Log log, uint64_t home, uint64_t word, list problems):
-    """Check what one slot leads to. Return the key, None when no whole record is there."""
-    cdef log_t* state = &log.state
-    cdef tier_t* tier = &state.tier[COLD if word & FM_TIER_BIT else WARM]
-    cdef place_t place
+cdef void try_entry(void* facts) noexcept nogil:
+    cdef trial_t* trial = <trial_t*>facts
+    cdef visit_t* visit = trial.visit
+    cdef log_t* log = visit.log
+    cdef tier_t* tier = &log.tier[COLD if visit.word & FM_TIER_BIT else WARM]
+    cdef place_t* place = &visit.found.place
     cdef uint64_t digest
-    if not log.reach(word, &place) or not whole(&place):
-        problems.append(f"bucket {home}: {word:#x} leads to no whole record")
+    trial.whole = locate(log.tier, visit.word, place) and whole(place) and copy_head(&visit.found)
+    if trial.whole:
+        digest = digest_of(log, key_of(place.record), visit.found.head.klen)
+        trial.at_home = home_of(&log.index, digest) == visit.home
+        trial.tagged = tag_of(&log.index, digest) == visit.word & FM_TAG_MASK
+        trial.past_tail = place.at >= tier.tail[0]
+
+
+cdef bytes check_entry(Log log, visit_t* visit, list problems):
+    """Check what one slot leads to. Return the key, None when no whole record is there."""
+    cdef trial_t trial
+    cdef Record record = None
+    meet(log, visit, directory_of(log))
+    trial.visit = visit
+    trial.whole = False
+    if not guarded(try_entry, &trial) and trial.whole:
+        record = record_of(visit.log, &visit.found, False)
+    if record is None or record.key is None:
+        problems.append(f"bucket {visit.home}: {visit.word:#x} leads to no whole record")
         return None
-    key = PyBytes_FromStringAndSize(key_of(place.record), place.record.klen)
-    digest = digest_of(state, key_of(place.record), place.record.klen)
-    if home_of(&state.index, digest) != home:
-        problems.append(f"bucket {home}: key {key!r} belongs elsewhere")
-    if tag_of(&state.index, digest) != word & FM_TAG_MASK:
-        problems.append(f"bucket {home}: key {key!r} has the wrong tag")
-    if place.at >= tier.tail[0]:
-        problems.append(f"bucket {home}: key {key!r} lies past the tail")
-    if place.record.kind != FM_VALUE and place.record.kind != FM_POINTER:
-        problems.append(f"bucket {home}: key {key!r} leads to kind {place.record.kind}")
+    key = record.key
+    if not trial.at_home:
+        problems.append(f"bucket {visit.home}: key {key!r} belongs elsewhere")
+    if not trial.tagged:
+        problems.append(f"bucket {visit.home}: key {key!r} has the wrong tag")
+    if trial.past_tail:
+        problems.append(f"bucket {visit.home}: key {key!r} lies past the tail")
+    if record.kind != FM_VALUE and record.kind != FM_POINTER:
+        problems.append(f"bucket {visit.home}: key {key!r} leads to kind {record.kind}")
     return key

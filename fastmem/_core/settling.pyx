@@ -2,18 +2,20 @@
 on to the tail, or taken out, without an object for each.
 """
 
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from fastmem._core.appending cimport draft_t, step_t
+from fastmem._core.faults cimport guarded
 from fastmem._core.index cimport cursor_t, tag_of
 from fastmem._core.layout cimport FM_SEAL, FM_UNIT, FM_VALUE
 from fastmem._core.log cimport Log
+from fastmem._core.looking cimport copy_bytes, copy_head, copy_t
 from fastmem._core.lookup cimport digest_of, expired, find_word, is_touched, log_t, take_touched
 from fastmem._core.moves cimport forward, remove
 from fastmem._core.needs cimport DONE, STALE
 from fastmem._core.passing cimport KeyFilter, needs_nothing, note
 from fastmem._core.record cimport body_valid, key_of, record_units
-from fastmem._core.tiers cimport WARM, locate_at, place_t, segment_end, valid
+from fastmem._core.tiers cimport WARM, locate_at, segment_end, valid
 
 from fastmem._core.log import LogNeeds
 
@@ -65,7 +67,7 @@ def settle_plain(
     KeyFilter dead not None, list dropped,
 ):
     """Return where the first record from `at` on lies that wants more than this (or the segment's
-    end, or what lies `most_units` on), and how many values were taken out.
+    end, what lies on a missing page, or `most_units` on), and how many values were taken out.
 
     What needs nothing is passed, its key added to `dead`. What is live moves to the tail if
     `credit` covers it. Else its key is removed, and noted in `dropped`, where that is not None.
@@ -81,7 +83,11 @@ def settle_plain(
     way.log, way.dead, way.draft, way.at = state, &dead.bits[0], &draft, at
     way.until = min(segment_end(&state.tier[WARM], at), at + most_units)
     while True:
-        pass_on(&way)
+        way.plain = False
+        way.dead_bytes = 0
+        if guarded(pass_on, &way):
+            state.faults += 1
+            way.plain = False
         credit.earn(way.dead_bytes, True)
         if not way.plain:
             return way.at, gone
@@ -100,27 +106,26 @@ def settle_plain(
         way.at = draft.passed
 
 
-cdef void pass_on(way_t* way) noexcept nogil:
+cdef void pass_on(void* facts) noexcept nogil:
     """Go on past what needs nothing."""
+    cdef way_t* way = <way_t*>facts
     cdef log_t* log = way.log
     cdef draft_t* draft = way.draft
-    cdef place_t place
     cdef cursor_t cursor
-    way.plain = False
-    way.dead_bytes = 0
-    while way.at < way.until and locate_at(&log.tier[WARM], way.at, &place):
-        if not valid(&place) or place.record.kind == FM_SEAL:
+    cdef copy_t found
+    while way.at < way.until and locate_at(&log.tier[WARM], way.at, &found.place):
+        if not valid(&found.place) or not copy_head(&found) or found.head.kind == FM_SEAL:
             return
-        draft.key, draft.head.klen = key_of(place.record), place.record.klen
+        draft.key, draft.head.klen = key_of(found.place.record), found.head.klen
         draft.digest = digest_of(log, draft.key, draft.head.klen)
-        draft.passed = way.at + record_units(place.record, way.at)
-        if not needs_nothing(log, &place, draft.digest):
+        draft.passed = way.at + record_units(&found.head, way.at)
+        if not needs_nothing(log, &found, draft.digest):
             draft.expected = tag_of(&log.index, draft.digest) | way.at
             way.plain = (
-                place.record.kind == FM_VALUE
+                found.head.kind == FM_VALUE
                 and find_word(log, draft.digest, draft.expected, &cursor)
-                and not expired(log, place.record)
-                and body_valid(place.record, way.at)
+                and not expired(log, &found.head)
+                and body_valid(found.place.record, way.at)
             )
             return
         note(way.dead, draft.digest)
@@ -139,10 +144,16 @@ cdef bint take(Log log, step_t step, draft_t* draft) except -1:
 
 
 cdef bint take_out(Log log, draft_t* draft, list dropped) except -1:
-    cdef bint done
-    if dropped is not None:  # first: it may need memory
-        dropped.append(PyBytes_FromStringAndSize(draft.key, draft.head.klen))
-    done = take(log, remove, draft)
-    if dropped is not None and not done:
-        dropped.pop()
+    cdef bint done = False
+    if dropped is None:
+        return take(log, remove, draft)
+    key = PyBytes_FromStringAndSize(NULL, draft.head.klen)
+    if not copy_bytes(&log.state, PyBytes_AS_STRING(key), draft.key, draft.head.klen):
+        return False
+    dropped.append(key)  # first: it may need memory
+    try:
+        done = take(log, remove, draft)
+    finally:
+        if not done:
+            dropped.pop()
     return done

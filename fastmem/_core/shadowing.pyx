@@ -4,12 +4,21 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint64_t
 from libc.string cimport memcmp
 from fastmem._core.appending cimport advance, draft_t, write_next
+from fastmem._core.faults cimport guarded
 from fastmem._core.index cimport replace_word
 from fastmem._core.log cimport Log
 from fastmem._core.lookup cimport find, log_t
 from fastmem._core.needs cimport DONE, STALE
 from fastmem._core.record cimport key_of, record_units
 from fastmem._core.tiers cimport WARM, locate_at, place_t, tier_t, valid
+
+
+ctypedef struct older_t:
+    log_t* log
+    const char* key
+    uint64_t klen
+    uint64_t version
+    bint stands
 
 
 def uncovers(Log log not None, bytes key not None, uint64_t version):
@@ -21,15 +30,25 @@ def uncovers(Log log not None, bytes key not None, uint64_t version):
     """
     cdef const tier_t* tier = &log.state.tier[WARM]
     cdef uint64_t klen = PyBytes_GET_SIZE(key)
-    cdef place_t place
+    cdef older_t older
     log.require_open()
     if tier.count == 0 or version >> tier.shift < tier.first:
         return False
     # Not from the head on: there a rebuild takes what was moved down for the newest.
-    return not (
-        version < log.state.sup.head and locate_at(tier, version, &place) and valid(&place)
-        and place.record.klen == klen
-        and memcmp(key_of(place.record), PyBytes_AS_STRING(key), klen) == 0
+    older = older_t(&log.state, PyBytes_AS_STRING(key), klen, version, False)
+    guarded(compare, &older)
+    return not older.stands
+
+
+cdef void compare(void* facts) noexcept nogil:
+    """Whether the key's record of that version stands in the warm log, below its head."""
+    cdef older_t* older = <older_t*>facts
+    cdef const tier_t* tier = &older.log.tier[WARM]
+    cdef place_t place
+    older.stands = (
+        older.version < older.log.sup.head and locate_at(tier, older.version, &place)
+        and valid(&place) and place.record.klen == older.klen
+        and memcmp(key_of(place.record), older.key, older.klen) == 0
     )
 
 

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from fastmem._core.layout cimport fm_bucket, fm_load_acquire
+from fastmem._core.layout cimport fm_bucket, fm_peek
 
 cdef struct Stamp:         # of the entry with the same index
     uint64_t version       # of the key's home bucket; NO_STAMP: nobody knows
@@ -19,4 +19,4 @@ cdef struct Stamps:
 cdef inline bint stamp_holds(const Stamps* s, uint32_t index) noexcept nogil:
     """Whether the entry's bucket has the version that it had."""
     cdef const Stamp* stamp = s.stamps + index
-    return fm_load_acquire(&s.buckets[stamp.home].version) == stamp.version
+    return fm_peek(&s.buckets[stamp.home].version) == stamp.version

@@ -11,12 +11,11 @@ from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from fastmem._core.clock cimport boot_now_ns
 from fastmem._core.descriptor cimport Descriptor
-from fastmem._core.layout cimport (
-    fm_add, fm_load_acquire, fm_load_settled, fm_store_release, fm_super,
-)
+from fastmem._core.faults cimport guarded, work_t
+from fastmem._core.layout cimport fm_add, fm_load_settled, fm_store_release, fm_super
 from fastmem._core.mapping cimport Mapping
 
-from fastmem.errors import ClosedError, StoreTimeoutError
+from fastmem.errors import ClosedError, StoreError, StoreTimeoutError
 
 cdef extern from "waiting.h" nogil:
     int F_WRLCK
@@ -28,6 +27,41 @@ cdef extern from "waiting.h" nogil:
 cdef enum:
     FAILED = 1          # of `sync_failed`
     SLEEP_NS = 1000000  # after that, who leads may be dead
+
+ctypedef struct told_t:  # what the first page says, and is told: work for a guard is about one
+    fm_super* words
+    uint64_t syncing
+    uint64_t sync_failed
+    uint64_t synced
+    uint64_t cold_synced
+    uint64_t tail
+    uint64_t cold_tail
+    uint64_t added
+
+
+cdef void hear(void* facts) noexcept nogil:
+    """In that order."""
+    cdef told_t* told = <told_t*>facts
+    cdef const fm_super* words = told.words
+    told.syncing = fm_load_settled(&words.syncing)
+    told.sync_failed = fm_load_settled(&words.sync_failed)
+    told.synced = fm_load_settled(&words.synced)
+    told.cold_synced = fm_load_settled(&words.cold_synced)
+    told.tail = fm_load_settled(&words.tail)
+    told.cold_tail = fm_load_settled(&words.cold_tail)
+
+
+cdef void add_to_count(void* facts) noexcept nogil:
+    cdef told_t* told = <told_t*>facts
+    fm_add(&told.words.syncing, told.added)
+
+
+cdef void raise_synced(void* facts) noexcept nogil:
+    cdef told_t* told = <told_t*>facts
+    if told.words.synced < told.synced:
+        fm_store_release(&told.words.synced, told.synced)
+    if told.words.cold_synced < told.cold_synced:
+        fm_store_release(&told.words.cold_synced, told.cold_synced)
 
 
 cdef class SyncLead:
@@ -50,10 +84,14 @@ cdef class SyncLead:
         self.inner = threading.RLock()
         self.page, self.path = page, path
 
-    cdef fm_super* words(self) except NULL:
-        if self.page.base == NULL:
+    cdef int attempt(self, work_t work, told_t* told) except -1:
+        """StoreError where the first page is missing, ClosedError after close."""
+        told.words = <fm_super*>self.page.base
+        if told.words == NULL:
             raise ClosedError(f"the store is closed: {self.path!r}")
-        return <fm_super*>self.page.base
+        if guarded(work, told):
+            raise StoreError("the first page is missing: a cut file, or a failed device", self.path)
+        return 0
 
     def share(self, Descriptor procs not None, int64_t byte):
         """Keep other processes from leading by a byte of `procs`, from now on."""
@@ -77,14 +115,18 @@ cdef class SyncLead:
     @property
     def word(self):
         """What `syncing` is."""
-        return fm_load_acquire(&self.words().syncing)
+        cdef told_t told
+        self.attempt(hear, &told)
+        return told.syncing
 
     @property
     def under_way(self):
         """True while a sync is under way, or was left undone: what is appended by now may be
         promised any moment. False: what was appended by this process is seen by the next one.
         """
-        return fm_load_settled(&self.words().syncing) & 1 != 0
+        cdef told_t told
+        self.attempt(hear, &told)
+        return told.syncing & 1 != 0
 
     def turn(self, uint64_t end, uint64_t cold_end, int64_t timeout_ns, bint needed=False):
         """Return what ``with`` waits by until the log is synced up to these addresses, has failed,
@@ -96,25 +138,29 @@ cdef class SyncLead:
         """Say that a sync is under way. Return whether the last one was left undone, and the tails
         as of now: what was moved there, by who then saw none under way, lies below them.
         """
-        cdef fm_super* words = self.words()
+        cdef told_t told
         cdef bint undone = False
+        self.attempt(hear, &told)
         if self.depth == 1:
-            undone = fm_load_acquire(&words.syncing) & 1
-            fm_add(&words.syncing, 2 if undone else 1)
-        return undone, fm_load_settled(&words.tail), fm_load_settled(&words.cold_tail)
+            undone = told.syncing & 1
+            told.added = 2 if undone else 1
+            self.attempt(add_to_count, &told)
+            self.attempt(hear, &told)
+        return undone, told.tail, told.cold_tail
 
     def end(self):
         """Say that its outcome is known: `publish` or `sync_failed` has told it."""
-        if self.depth == 1 and fm_load_acquire(&self.words().syncing) & 1:
-            fm_add(&self.words().syncing, 1)
+        cdef told_t told
+        self.attempt(hear, &told)
+        if self.depth == 1 and told.syncing & 1:
+            told.added = 1
+            self.attempt(add_to_count, &told)
 
     def publish(self, uint64_t end, uint64_t cold_end):
         """The log is synced up to there, and never less far than it was."""
-        cdef fm_super* words = self.words()
-        if words.synced < end:
-            fm_store_release(&words.synced, end)
-        if words.cold_synced < cold_end:
-            fm_store_release(&words.cold_synced, cold_end)
+        cdef told_t told
+        told.synced, told.cold_synced = end, cold_end
+        self.attempt(raise_synced, &told)
 
     cdef bint take(self) except -1:
         """Take the lead, if it is to be had now."""
@@ -129,17 +175,20 @@ cdef class SyncLead:
         return False
 
     cdef int give_back(self) except -1:
-        cdef fm_super* words = <fm_super*>self.page.base
+        cdef told_t told
         if self.inherited and not self.inner._is_owned():
             return 0
         self.depth -= 1
         if self.depth == 0:
             if self.procs is not None:
                 fm_lock_bytes(self.procs.fd, self.byte, 1, F_UNLCK)
-            if words != NULL and self.page.writable:
-                # After the byte: who has seen it locked, and not this, does not go to sleep.
-                fm_add(&words.syncing, 2)
-                fm_futex_wake(<uint32_t*>&words.syncing)
+            told.words = <fm_super*>self.page.base
+            told.added = 2
+            if told.words != NULL and self.page.writable:
+                # After the byte: who has seen it locked, and not this, does not go to sleep. Where
+                # the page is missing, those who sleep wake by themselves.
+                guarded(add_to_count, &told)
+                fm_futex_wake(<uint32_t*>&told.words.syncing)
         self.inner.release()
         return 0
 
@@ -164,48 +213,44 @@ cdef class SyncTurn:
         self.lead, self.end, self.cold_end = lead, end, cold_end
         self.timeout_ns, self.needed = timeout_ns, needed
 
-    cdef bint is_settled(self, const fm_super* words) noexcept:
+    cdef bint is_settled(self, const told_t* told) noexcept:
         if self.needed:
             return False
-        if fm_load_acquire(&words.sync_failed) == FAILED:
+        if told.sync_failed == FAILED:
             return True
-        return (
-            fm_load_acquire(&words.synced) >= self.end
-            and fm_load_acquire(&words.cold_synced) >= self.cold_end
-        )
+        return told.synced >= self.end and told.cold_synced >= self.cold_end
 
     def __enter__(self):
-        cdef fm_super* words
-        cdef uint64_t seen, first = 0
+        cdef told_t told
+        cdef uint64_t first = 0
         cdef int64_t until = 0
         if self.needed and self.lead.take():  # by a close, which may have been interrupted before
             self.leads = True
             return self
         while True:
-            words = self.lead.words()
-            seen = fm_load_acquire(&words.syncing)
-            if self.is_settled(words):
+            self.lead.attempt(hear, &told)
+            if self.is_settled(&told):
                 return self
             if self.lead.take():
                 self.leads = True
                 return self
-            if until == 0 or seen != first:
-                first, until = seen, boot_now_ns() + self.timeout_ns
+            if until == 0 or told.syncing != first:
+                first, until = told.syncing, boot_now_ns() + self.timeout_ns
             elif boot_now_ns() > until:
                 raise StoreTimeoutError(
                     f"a sync has been under way for {self.timeout_ns / 1e9:.3g} s; is the process "
                     "stopped?",
                     self.lead.path,
                 )
-            self.sleep(seen)
+            self.sleep(&told)
             PyErr_CheckSignals()
 
-    cdef int sleep(self, uint64_t seen) except -1:
+    cdef int sleep(self, const told_t* told) except -1:
         cdef Mapping page = self.lead.page
-        cdef uint32_t* flag = <uint32_t*>&self.lead.words().syncing
+        cdef uint32_t* flag = <uint32_t*>&told.words.syncing
         page.exports += 1  # a close() by another thread must wait
         with nogil:
-            fm_futex_wait(flag, <uint32_t>seen, SLEEP_NS)
+            fm_futex_wait(flag, <uint32_t>told.syncing, SLEEP_NS)
         page.give_back()
         return 0
 

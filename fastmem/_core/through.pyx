@@ -1,18 +1,22 @@
 """`Through`: plain values on their way between L1 and the warm log, in one compiled step.
 
-The subclass provides the rest as methods: ``_load(key)`` for a miss, ``_store(key, value,
-deadline_ns, guard, coded)`` for a put, and ``_forget_dropped()``.
+The subclass provides the rest as methods: ``_load(key)`` for a miss, ``_load_resident(key)`` for
+one that may not wait, ``_store(key, value, deadline_ns, guard, coded)`` for a put, and
+``_forget_dropped()``.
 """
 
 cimport cython
-from libc.stdint cimport int64_t, uint64_t
+from cpython.object cimport PyObject
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from fastmem._core.ahead cimport ask_for_record
 from fastmem._core.appending cimport draft_t, put_warm
 from fastmem._core.bulk cimport MOST_FORESEEN
+from fastmem._core.cache cimport used
 from fastmem._core.clock cimport deadline_after, ttl_ns
 from fastmem._core.counts cimport Counts
-from fastmem._core.direct cimport LIKELY_BYTES, OTHER, aim, draft_value, fetch, met_t
+from fastmem._core.direct cimport OTHER, aim, ask_for_records, draft_value, fetch, met_t
+from fastmem._core.entries cimport is_shared
+from fastmem._core.l1 cimport L1Cache, fastcall, get_wrapper
 from fastmem._core.layout cimport FM_INLINE_LIMIT
 from fastmem._core.plain cimport PlainCodec, body_in, body_t, is_plain
 from fastmem._core.spans cimport bytes_of, span_in, span_of, span_t
@@ -20,6 +24,12 @@ from fastmem._core.tiered cimport TieredL1
 
 from fastmem._core.cache import MISSING
 from fastmem._core.log import LogNeeds
+
+cdef extern from "Python.h":
+    ctypedef struct PyMethodDef:
+        void* ml_meth
+    ctypedef struct PyMethodDescrObject:
+        PyMethodDef* d_method
 
 cdef object MISS = MISSING
 
@@ -55,6 +65,27 @@ cdef class Through(TieredL1):
 
     # -- reading -------------------------------------------------------------------------------
 
+    def get(self, key, default=None, *, bint resident_only=False):
+        """The value of `key`, made most recent, or `default`. A hit in L1 costs about `dict.get`.
+
+        What lies below is read, which waits for what is not in memory while other threads go on,
+        and promoted. With `resident_only` it waits for nothing: then a value that is not all in
+        memory is `default`, and counts as ``not_resident`` in L2.
+
+        Raises KeyTypeError for what is no key, SerializationError for bytes that do not become a
+        value, ClosedError.
+        """
+        cdef uint32_t index
+        if not resident_only:
+            return L1Cache.get(self, key, default)
+        index = self.find_live(key)
+        if index:
+            return <object>used(self, index)
+        self.require_open()
+        self.misses += 1
+        found = self._load_resident(key)
+        return default if found is MISS else found
+
     cdef object on_miss(self, object key):
         cdef span_t span
         cdef met_t met
@@ -62,7 +93,6 @@ cdef class Through(TieredL1):
         value = OTHER
         if self.reads:
             aim(self._log, &span)
-            ask_for_record(&self._log.state, span.digest, LIKELY_BYTES)
             value = fetch(self._log, self.codec, &span, &met)
         if value is OTHER:
             return self._load(key)
@@ -71,7 +101,7 @@ cdef class Through(TieredL1):
             self.cold.misses += 1
             return MISS
         self.warm.hits += 1
-        if not self.promote(key, value, &met) and self.shared[0]:
+        if not self.promote(key, value, &met) and is_shared(self):
             self._held(key)  # what another thread has loaded since may be older: drop it
         if self.dropped:
             self._forget_dropped()
@@ -93,7 +123,7 @@ cdef class Through(TieredL1):
     cdef int foresee(self, list keys) except -1:
         cdef uint64_t[MOST_FORESEEN] digests
         cdef span_t span
-        cdef int i, count = 0
+        cdef int count = 0
         if not self.reads:
             return 0
         for key in keys:
@@ -104,8 +134,7 @@ cdef class Through(TieredL1):
                 count += 1
         if count:
             self._log.require_open()  # what the keys' lookups ran may have closed it
-        for i in range(count):
-            ask_for_record(&self._log.state, digests[i], LIKELY_BYTES)
+            ask_for_records(self._log, digests, count)
         return 0
 
     # -- writing -------------------------------------------------------------------------------
@@ -179,3 +208,23 @@ cdef class Through(TieredL1):
             if self._listening:
                 self.tell(0)
         return 0
+
+
+# A hit stays L1's own, to the instruction: `get` is entered where L1's is, and calls with keywords,
+# which that hands on, come here.
+cdef PyMethodDef* of_l1 = (<PyMethodDescrObject*><PyObject*>L1Cache.__dict__["get"]).d_method
+cdef PyMethodDef* of_tiers = (<PyMethodDescrObject*><PyObject*>Through.__dict__["get"]).d_method
+cdef fastcall l1_wrapper = get_wrapper
+cdef fastcall tiers_wrapper = <fastcall>of_tiers.ml_meth
+
+
+cdef PyObject* get_named(
+    PyObject* self, PyObject** arguments, Py_ssize_t count, PyObject* names
+) noexcept:
+    if isinstance(<object>self, Through):
+        return tiers_wrapper(self, arguments, count, names)
+    return l1_wrapper(self, arguments, count, names)
+
+
+(&get_wrapper)[0] = get_named
+of_tiers.ml_meth = of_l1.ml_meth

@@ -4,7 +4,7 @@ from typing import Any, Final
 from fastmem._core.drafts import Draft
 from fastmem._core.guards import Guarded
 from fastmem._core.leases import Lease
-from fastmem._core.reading import Record
+from fastmem._core.records import Record
 
 CAUSE_CLEARED: Final[int]
 CAUSE_DELETED: Final[int]

@@ -7,11 +7,11 @@ from fastmem._core cimport appending, needs
 from fastmem._core.appending cimport draft_t, step_t
 from fastmem._core.clock cimport coarse_now_ns
 from fastmem._core.drafts cimport Draft
-from fastmem._core.entries cimport lookup, void_lease
+from fastmem._core.entries cimport is_shared, lookup, void_lease
 from fastmem._core.guards cimport is_kept
 from fastmem._core.l1 cimport L1Cache
 from fastmem._core.layout cimport FM_COLD
-from fastmem._core.reading cimport Record
+from fastmem._core.records cimport Record
 from fastmem._core.sizing cimport size_and_form, size_of
 from fastmem._core.table cimport (
     CAUSE_CLEARED, CAUSE_DELETED, CAUSE_EXPIRED, CAUSE_REPLACED, CAUSE_SIZE, DIRTY, HIT_SHIFT,
@@ -187,7 +187,7 @@ cdef class TieredL1(Guarded):
         cdef uint32_t index = lookup(self, key, &fragment)
         cdef Entry* entry
         cdef int64_t deadline_ns
-        cdef bint there, bound = value is not MISS and self.shared[0]
+        cdef bint there, bound = value is not MISS and is_shared(self)
         if value is not MISS and not self.is_current(index, key, encoded, value, word):
             return -1
         event = self.take_event()
@@ -267,7 +267,7 @@ cdef class TieredL1(Guarded):
         """
         cdef uint32_t index = self.find_live(key)
         cdef Entry* entry
-        if index == 0 or self.shared[0] and self.drop_outdated(index):
+        if index == 0 or is_shared(self) and self.drop_outdated(index):
             return None
         entry = self.entry_at(index)
         return (

@@ -3,6 +3,7 @@
 from libc.stdint cimport uint64_t
 from fastmem._core.layout cimport fm_record, fm_store_release
 from fastmem._core.record cimport body_valid, cold_of, header_valid
+from fastmem._core.residency cimport PAGE_BITS, are_known
 
 cdef enum:
     WARM = 0
@@ -14,6 +15,7 @@ cdef enum:
 ctypedef struct segment_t:
     char* base            # NULL when it is not mapped
     uint64_t size         # bytes mapped; a cut file maps fewer than a segment's
+    uint64_t* known       # a bit for each page known to be in memory (residency.pxd)
 
 ctypedef struct tier_t:
     segment_t* segments   # numbers first .. first + count - 1
@@ -31,6 +33,7 @@ ctypedef struct tier_t:
 ctypedef struct place_t:  # where a word leads
     const fm_record* record
     const tier_t* tier
+    const segment_t* segment
     uint64_t at
     uint64_t room         # bytes mapped from there to the segment's end
 
@@ -75,6 +78,15 @@ cdef inline bint valid(const place_t* place) noexcept nogil:
     return header_valid(place.record, place.at, place.room, place.tier.salt)
 
 
+cdef inline bint in_memory(const place_t* place, uint64_t length) noexcept nogil:
+    """True when the pages are known to be in memory that `length` bytes from a place on take."""
+    cdef uint64_t offset = <const char*>place.record - place.segment.base
+    return are_known(
+        place.segment.known, offset >> PAGE_BITS,
+        (offset + min(length, place.room) - 1) >> PAGE_BITS,
+    )
+
+
 cdef inline bint whole(const place_t* place) noexcept nogil:
     """True when a record stands at a place, body included."""
     return valid(place) and body_valid(place.record, place.at)
@@ -90,7 +102,7 @@ cdef void tier_init(
     uint64_t segment_bytes, uint64_t salt,
 ) noexcept nogil
 cdef int tier_map(
-    tier_t* tier, uint64_t lowest, uint64_t number, char* base, uint64_t size
+    tier_t* tier, uint64_t lowest, uint64_t number, char* base, uint64_t size, uint64_t* known
 ) noexcept nogil
 cdef void tier_unmap(tier_t* tier, uint64_t number) noexcept nogil
 cdef bint is_unmapped(const tier_t* tiers, uint64_t word) noexcept nogil

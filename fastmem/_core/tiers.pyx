@@ -3,9 +3,9 @@
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport realloc
 from libc.string cimport memmove, memset
+from fastmem._core.faults cimport peek
 from fastmem._core.layout cimport (
-    FM_LOCATION_MASK, FM_RECORD_HEADER, FM_TIER_BIT, FM_UNIT, FM_UNIT_SHIFT, fm_load_acquire,
-    fm_record,
+    FM_LOCATION_MASK, FM_RECORD_HEADER, FM_TIER_BIT, FM_UNIT, FM_UNIT_SHIFT, fm_record,
 )
 
 
@@ -25,7 +25,7 @@ cdef void tier_init(
 
 
 cdef int tier_map(
-    tier_t* tier, uint64_t lowest, uint64_t number, char* base, uint64_t size
+    tier_t* tier, uint64_t lowest, uint64_t number, char* base, uint64_t size, uint64_t* known
 ) noexcept nogil:
     """Take a segment in, none older than the first; with NULL note that it is gone. None
     older than `lowest` will come. -1 when there is no memory; nothing changed.
@@ -41,18 +41,20 @@ cdef int tier_map(
         tier.room = 2 * wanted
     tier.first = first
     while tier.count < wanted:
-        tier.segments[tier.count] = segment_t(NULL, 0)
+        tier.segments[tier.count] = segment_t(NULL, 0, NULL)
         tier.count += 1
-    tier.segments[wanted - 1] = segment_t(base, min(size, tier.segment_bytes) if base else GONE)
+    tier.segments[wanted - 1] = segment_t(
+        base, min(size, tier.segment_bytes) if base else GONE, known
+    )
     return 0
 
 
 cdef void tier_unmap(tier_t* tier, uint64_t number) noexcept nogil:
     """Let go of a mapped segment, and of the numbers before the first that is left."""
     cdef uint64_t gone = 0
-    tier.segments[number - tier.first] = segment_t(NULL, GONE)
+    tier.segments[number - tier.first] = segment_t(NULL, GONE, NULL)
     while gone < tier.count and tier.segments[gone].base == NULL and (
-        tier.segments[gone].size == GONE or tier.first + gone < tier.head[0] >> tier.shift
+        tier.segments[gone].size == GONE or tier.first + gone < peek(tier.head) >> tier.shift
     ):
         gone += 1
     tier.first += gone
@@ -66,9 +68,9 @@ cdef bint is_unmapped(const tier_t* tiers, uint64_t word) noexcept nogil:
     """
     cdef const tier_t* tier = &tiers[1 if word & FM_TIER_BIT else 0]
     cdef uint64_t number = (word & FM_LOCATION_MASK) >> tier.shift
-    if tier.segment_bytes == 0 or number > fm_load_acquire(tier.tail) >> tier.shift:
+    if tier.segment_bytes == 0 or number > peek(tier.tail) >> tier.shift:
         return False
-    if number < fm_load_acquire(tier.head) >> tier.shift or tier.count and number < tier.first:
+    if number < peek(tier.head) >> tier.shift or tier.count and number < tier.first:
         return False
     return number - tier.first >= tier.count or tier.segments[number - tier.first].size == 0
 
@@ -91,6 +93,7 @@ cdef bint locate_at(const tier_t* tier, uint64_t at, place_t* place) noexcept no
         return False
     place.record = <const fm_record*>(segment.base + offset)
     place.tier = tier
+    place.segment = segment
     place.at = at
     place.room = segment.size - offset
     return True

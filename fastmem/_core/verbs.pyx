@@ -2,24 +2,23 @@
 
 The subclass provides the rest as methods, which are called for what is more than a plain value in
 one record: ``_read_through(encoded)``, ``_write_through(encoded, codec, body, deadline_ns)`` and
-``_remove(encoded)``.
+``_remove(encoded)``; and ``_get_resident(key)``, for a read that may not wait.
 """
 
 from cpython.bytes cimport PyBytes_CheckExact
 from libc.stdint cimport int64_t
 
 from fastmem._core cimport appending, needs
-from fastmem._core.ahead cimport ask_for_record
 from fastmem._core.appending cimport draft_t, step_t
 from fastmem._core.clock cimport deadline_after, ttl_ns
 from fastmem._core.direct cimport (
-    LIKELY_BYTES, OTHER, aim, draft_tombstone, draft_value, fetch, met_t,
+    OTHER, aim, draft_tombstone, draft_value, fetch, met_t,
 )
 from fastmem._core.layout cimport FM_INLINE_LIMIT
+from fastmem._core.looking cimport FOUND, begin_look, look_t
 from fastmem._core.plain cimport body_t
 from fastmem._core.sizing cimport size_and_form
 from fastmem._core.spans cimport bytes_of, span_of, span_t
-from fastmem._core.tiers cimport place_t
 
 from fastmem._core.cache import MISSING
 from fastmem._core.log import LogNeeds
@@ -47,9 +46,13 @@ cdef class StoreVerbs:
 
     # -- reading -------------------------------------------------------------------------------
 
-    def get(self, key, default=None):
+    def get(self, key, default=None, *, bint resident_only=False):
         """Return the key's value, `default` when it is absent or expired: a fresh copy, but for the
         arrays of a SegmentStore.
+
+        What is not in memory is waited for, while other threads go on. With `resident_only` it is
+        not: then a value that is not all in memory is `default`, and counts as ``not_resident``
+        rather than as a miss.
 
         There a numpy array is read-only, and so are the arrays in a pickled object that have 1 KiB
         or more; ``array.copy()`` is yours to write to. Of a value of 16 KiB or more they are not
@@ -60,7 +63,7 @@ cdef class StoreVerbs:
         not become a value (a class that is gone, another serializer's) are a SerializationError,
         counted as "undecodable".
         """
-        value = self.read(key)
+        value = self._get_resident(key) if resident_only else self.read(key)
         return default if value is MISS else value
 
     def __getitem__(self, key):
@@ -71,12 +74,14 @@ cdef class StoreVerbs:
 
     def __contains__(self, key):
         cdef span_t span
-        cdef place_t place
+        cdef look_t look
         _holder = span_of(key, &span)
         if self.log is None:
             raise RuntimeError("the store was not opened")
         aim(self.log, &span)
-        return self.log.live_word(span.data, span.size, span.digest, &place) != 0
+        begin_look(&look, &self.log.state, span.data, span.size, span.digest)
+        look.bare = True
+        return self.log.find(&look) == FOUND
 
     cdef object read(self, object key):
         """The key's value, or MISSING; counted."""
@@ -86,7 +91,6 @@ cdef class StoreVerbs:
         value = OTHER
         if self.reads:
             aim(self.log, &span)
-            ask_for_record(&self.log.state, span.digest, LIKELY_BYTES)
             value = fetch(self.log, self.codec, &span, &met)
         return self.counted(value, holder, &span)
 

@@ -1,18 +1,8 @@
-from typing import Any, Self, final
+from typing import Any, Self
 
-from fastmem._core.mapping import Mapping
-from fastmem._core.reading import LogReader, Record
-from fastmem._core.windows import Window
-
-@final
-class MappedFile:
-    mapping: Mapping
-    start: int
-    length: int
-    body: bytes
-    word: int
-    def __new__(cls, mapping: Mapping, start: int, length: int, body: bytes) -> Self: ...
-    def window(self) -> Window | None: ...
+from fastmem._core.reading import LogReader
+from fastmem._core.records import Record
+from fastmem._core.windows import MappedFile
 
 class Viewer:
     def __new__(

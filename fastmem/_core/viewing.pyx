@@ -4,18 +4,21 @@ Whose header validates and whose body was looked at once since its segment was m
 written: nothing writes there again. So a view costs no more than finding the record.
 """
 
-cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 from fastmem._core.keys cimport encode
 from fastmem._core.layout cimport (
-    FM_ALIGNED, FM_BODY_ALIGNMENT, FM_COMPRESSED, FM_POINTER, FM_VALUE, fm_pointer, fm_record,
+    FM_ALIGNED, FM_BODY_ALIGNMENT, FM_COMPRESSED, FM_POINTER, FM_UNIT, FM_UNIT_SHIFT, FM_VALUE,
+    fm_pointer, fm_record,
 )
+from fastmem._core.looking cimport FOUND, begin_look, body_sound, copy_bytes, copy_t, look_t
 from fastmem._core.lookup cimport digest_of, mark_touched
 from fastmem._core.mapping cimport Mapping
-from fastmem._core.reading cimport LogReader, Record, read_record
-from fastmem._core.record cimport body_bytes, body_offset, body_valid
-from fastmem._core.windows cimport Window, covers, window_over
+from fastmem._core.reading cimport LogReader
+from fastmem._core.record cimport body_bytes, body_offset, record_units
+from fastmem._core.records cimport Record, body_of, record_found
+from fastmem._core.residency cimport PAGE_BITS, are_known
+from fastmem._core.windows cimport MappedFile, Window, covers, window_over
 from fastmem._core.tiers cimport place_t
 
 cdef extern from "Python.h":
@@ -23,32 +26,6 @@ cdef extern from "Python.h":
 
 cdef enum:
     RECENT = 64
-
-
-@cython.final
-cdef class MappedFile:
-    """A value file that is mapped and verified, and where in it the value lies."""
-
-    cdef readonly Mapping mapping
-    cdef readonly uint64_t start
-    cdef readonly uint64_t length
-    cdef readonly bytes body   # of the record that led to it
-    cdef public uint64_t word  # of the record whose MAC was verified
-
-    def __cinit__(
-        self, Mapping mapping not None, uint64_t start, uint64_t length, bytes body not None
-    ):
-        self.mapping = mapping
-        self.start = start
-        self.length = length
-        self.body = body
-
-    def window(self):
-        """Return the value, None when the mapping was closed meanwhile."""
-        cdef const char* base = self.mapping.base
-        if not covers(self.mapping, base + self.start):
-            return None
-        return window_over(self.mapping, base + self.start, self.length)
 
 
 cdef class Viewer:
@@ -101,23 +78,21 @@ cdef class Viewer:
 
     def load(self, bytes key not None):
         """The array that is the value of a key, if it can be made here; else what get() returns."""
-        cdef uint64_t digest = self.digest(key)
-        cdef place_t place
+        cdef look_t look
         cdef Record record
         cdef Window window
-        cdef uint64_t word = self.find(key, digest, &place)
-        if word == 0:
+        if not self.find(key, &look):
             return None
-        if place.record.codec != self.array:
-            return self.read_at(key, digest, word, &place, self.least, True)
-        if place.record.kind == FM_POINTER or place.record.vlen >= self.least:
-            window = self.ready(word, &place)
+        if look.found.head.codec != self.array:
+            return self.read_at(key, &look, self.least, True)
+        if look.found.head.kind == FM_POINTER or look.found.head.vlen >= self.least:
+            window = self.ready(key, &look)
             made = None if window is None else self.array_on(window, window.start, window.size)
             if made is not None:
-                mark_touched(&self.log.state, digest)
+                mark_touched(&self.log.state, look.digest)
                 return made
             return self.read(key, self.least, True)
-        record = self.read_at(key, digest, word, &place, self.least, True)
+        record = self.read_at(key, &look, self.least, True)
         if record is None or record.body is None or self.keyed or record.mac_key:
             return record
         if record.kind != FM_VALUE or record.flags & FM_COMPRESSED:
@@ -140,7 +115,10 @@ cdef class Viewer:
     cdef tuple shown_by(self, const char* start, Py_ssize_t size):
         if size < FM_BODY_ALIGNMENT:
             return None
-        cdef tuple shown = self.shown.get(PyBytes_FromStringAndSize(start, FM_BODY_ALIGNMENT))
+        cdef bytes front = PyBytes_FromStringAndSize(NULL, FM_BODY_ALIGNMENT)
+        if not copy_bytes(&self.log.state, PyBytes_AS_STRING(front), start, FM_BODY_ALIGNMENT):
+            return None
+        cdef tuple shown = self.shown.get(front)
         return shown if shown is not None and shown[5] == size else None
 
     def memory(self, key):
@@ -148,18 +126,16 @@ cdef class Viewer:
         (not encoded yet), if it can be made here; else None.
         """
         cdef bytes encoded = encode(key)
-        cdef uint64_t digest = self.digest(encoded)
-        cdef place_t place
+        cdef look_t look
         cdef Window window
-        cdef uint64_t word = self.find(encoded, digest, &place)
         cdef uint16_t codec
         cdef tuple shown
-        if word == 0:
+        if not self.find(encoded, &look):
             return None
-        codec = place.record.codec
+        codec = look.found.head.codec
         if codec != self.raw and codec != self.array:
             return None
-        window = self.ready(word, &place)
+        window = self.ready(encoded, &look)
         if window is None:
             return None
         if codec == self.array:  # its elements
@@ -167,77 +143,101 @@ cdef class Viewer:
             if shown is None:
                 return None
             window = window.part(shown[4], shown[5] - shown[4])
-        mark_touched(&self.log.state, digest)
+        mark_touched(&self.log.state, look.digest)
         return PyMemoryView_FromObject(window)
 
-    cdef uint64_t digest(self, bytes key) noexcept:
-        return digest_of(&self.log.state, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key))
+    cdef bint find(self, bytes key, look_t* look) except -1:
+        """Look a key up, and copy the head of its record. False when there is none."""
+        begin_look(
+            look, &self.log.state, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key),
+            digest_of(&self.log.state, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key)),
+        )
+        look.brief = True
+        return self.log.find(look) == FOUND
 
-    cdef Window ready(self, uint64_t word, const place_t* place):
-        """The value at a place, if it is as it was encoded and found to be sound; else None."""
+    cdef Window ready(self, bytes key, look_t* look):
+        """The value that was found, if it is as it was encoded and found to be sound; else None."""
+        cdef const copy_t* found = &look.found
         cdef Window window
-        if place.record.kind == FM_POINTER:
-            return self.in_file(word, place)
-        if not lies_whole(place.record):
-            return None
-        window = self.window_at(place)
-        if window is None or window.is_vouched():
-            return window
-        if self.keyed or not body_valid(place.record, place.at):
+        while True:
+            if found.head.kind == FM_POINTER:
+                return self.in_file(found)
+            if not lies_whole(&found.head):
+                return None
+            window = self.window_at(&found.place, &found.head)
+            if window is None or window.is_vouched():
+                return window
+            if self.keyed:
+                return None
+            if self.are_there(look, window.mapping.known):
+                break
+            if not self.find(key, look):
+                return None
+        if not body_sound(&self.log.state, found):
             return None
         window.vouch()
         return window
 
-    cdef Window in_file(self, uint64_t word, const place_t* place):
+    cdef bint are_there(self, look_t* look, const uint64_t* known) except -1:
+        """False when pages of a record had to be waited for: everything may have changed."""
+        cdef const place_t* place = &look.found.place
+        cdef uint64_t offset = (place.at << FM_UNIT_SHIFT) & (place.tier.segment_bytes - 1)
+        look.length = record_units(&look.found.head, place.at) * FM_UNIT
+        if are_known(known, offset >> PAGE_BITS, (offset + look.length - 1) >> PAGE_BITS):
+            return True
+        self.log.wake(look, True)
+        return False
+
+    cdef Window in_file(self, const copy_t* found):
         """The value that a pointer leads to, if its file is mapped and it was verified."""
-        cdef const char* body = <const char*>place.record + body_offset(place.record, place.at)
-        cdef dict files = self.cold_files if place.tier.bit else self.warm_files
+        cdef dict files = self.cold_files if found.place.tier.bit else self.warm_files
         cdef MappedFile mapped
-        if place.record.flags & FM_COMPRESSED or not body_valid(place.record, place.at):
+        if found.head.flags & FM_COMPRESSED:
             return None
-        if body_bytes(place.record) < sizeof(fm_pointer):
+        pointer = body_of(&self.log.state, found)
+        if pointer is None or PyBytes_GET_SIZE(pointer) < <Py_ssize_t>sizeof(fm_pointer):
             return None
-        pointer = PyBytes_FromStringAndSize(body, body_bytes(place.record))
-        mapped = files.get((<const fm_pointer*>body).id)
-        if mapped is None or mapped.body != pointer or (self.keyed and mapped.word != word):
+        mapped = files.get((<const fm_pointer*>PyBytes_AS_STRING(pointer)).id)
+        if mapped is None or mapped.body != pointer or (self.keyed and mapped.word != found.word):
             return None
         return mapped.window()
 
-    cdef uint64_t find(self, bytes key, uint64_t digest, place_t* place) except? 1:
-        return self.log.live_word(PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key), digest, place)
-
     cdef Record read(self, bytes key, uint64_t least, bint mark):
-        cdef uint64_t digest = self.digest(key)
-        cdef place_t place
-        cdef uint64_t word = self.find(key, digest, &place)
-        if word == 0:
+        cdef look_t look
+        if not self.find(key, &look):
             return None
-        return self.read_at(key, digest, word, &place, least, mark)
+        return self.read_at(key, &look, least, mark)
 
-    cdef Record read_at(
-        self, bytes key, uint64_t digest, uint64_t word, place_t* place, uint64_t least, bint mark
-    ):
-        """The record at a place where it was found just now, nothing having run since."""
-        cdef Record record
-        cdef Window window = None
-        if has_buffers(place, least) if least else lies_whole(place.record):
-            window = self.window_at(place)
-            if window is None:  # its segment went just now, so it lies elsewhere
-                word = self.find(key, digest, place)
-                if word == 0:
-                    return None
-        if window is None:
-            record = read_record(word, place, True)
-        else:
-            record = self.read_window(word, place, window)
-        if record is None or (record.window is None and record.body is None):
-            self.log.note_corrupt(word)
+    cdef Record read_at(self, bytes key, look_t* look, uint64_t least, bint mark):
+        """The record that was found just now, nothing having run since."""
+        cdef Record record = None
+        cdef Window window
+        cdef bytes body
+        while True:
+            window = None
+            if self.is_shown(look, least):
+                window = self.window_at(&look.found.place, &look.found.head)
+                if window is None:  # its segment went just now, so it lies elsewhere
+                    least = <uint64_t>-1
+                elif window.is_vouched() or self.are_there(look, window.mapping.known):
+                    record = self.read_window(key, look, window)
+                    break
+            elif self.are_there(look, look.found.place.segment.known):
+                body = body_of(&self.log.state, &look.found)
+                if body is not None:
+                    record = record_found(look, key)
+                    record.body = body
+                break
+            if not self.find(key, look):
+                return None
+        if record is None:
+            self.log.note_corrupt(look.found.word)
             return None
         if mark:
-            record.read_before = mark_touched(&self.log.state, digest)
+            record.read_before = mark_touched(&self.log.state, look.digest)
         return record
 
-    cdef Window window_at(self, const place_t* place):
+    cdef Window window_at(self, const place_t* place, const fm_record* head):
         """The value at a place, which stays mapped from here on; None when its segment went."""
         cdef const char* start = <const char*>place.record
         cdef uint64_t number = place.at >> place.tier.shift
@@ -250,36 +250,45 @@ cdef class Viewer:
             if mapping is None or not covers(mapping, start):
                 return None
             self.recent[slot] = mapping
-        return window_over(mapping, start + body_offset(place.record, place.at), place.record.vlen)
+        return window_over(mapping, start + body_offset(head, place.at), head.vlen)
 
-    cdef Record read_window(self, uint64_t word, const place_t* place, Window window):
+    cdef Record read_window(self, bytes key, const look_t* look, Window window):
         """The record of a window; None when its body is damaged."""
-        cdef Record record
-        if not (window.is_vouched() or body_valid(place.record, place.at)):
-            return None
-        record = read_record(word, place, False)
+        cdef Record record = record_found(look, key)
+        cdef uint64_t rest = body_bytes(&look.found.head) - window.size
         record.window = window
-        if not window.is_vouched():
-            if self.keyed:
-                record.body = PyBytes_FromStringAndSize(
-                    window.start + window.size, body_bytes(place.record) - window.size
-                )
-            else:
-                window.vouch()
+        if window.is_vouched():
+            return record
+        if not body_sound(&self.log.state, &look.found):
+            return None
+        if not self.keyed:
+            window.vouch()
+            return record
+        record.body = PyBytes_FromStringAndSize(NULL, rest)
+        if not copy_bytes(
+            &self.log.state, PyBytes_AS_STRING(record.body), window.start + window.size, rest
+        ):
+            return None
         return record
+
+    cdef bint is_shown(self, look_t* look, uint64_t least) noexcept:
+        """True for what is to come as a window: from `least` bytes on an array, and a pickle with
+        buffers beside it. Both begin with a number: of the bytes of the array's header, and of the
+        buffers. `least` 0: for every value that is as it was encoded.
+        """
+        cdef const fm_record* head = &look.found.head
+        cdef uint32_t number = 0
+        if not lies_whole(head) or head.vlen < least:
+            return False
+        if least == 0:
+            return True
+        return head.flags & FM_ALIGNED != 0 and copy_bytes(
+            &self.log.state, <char*>&number,
+            <const char*>look.found.place.record + body_offset(head, look.found.place.at),
+            sizeof(number),
+        ) and number != 0
 
 
 cdef bint lies_whole(const fm_record* record) noexcept nogil:
     """True when the body is the value as it was encoded."""
     return record.kind == FM_VALUE and not record.flags & FM_COMPRESSED
-
-
-cdef bint has_buffers(const place_t* place, uint64_t least) noexcept nogil:
-    """True for an array, and for a pickle with buffers beside it. Both begin with a number: of the
-    bytes of the array's header, and of the buffers.
-    """
-    cdef const fm_record* record = place.record
-    return (
-        record.flags & FM_ALIGNED != 0 and record.vlen >= least and lies_whole(record)
-        and (<const uint32_t*>(<const char*>record + body_offset(record, place.at)))[0] != 0
-    )

@@ -3,13 +3,18 @@
 A view outlives whatever becomes of the file: reclaim, deletion and replacement unlink it, close()
 closes the mapping, and the bytes stay until the last view of them is gone. Nothing ever writes to
 them, for records are never overwritten. Only who truncates the file from outside, or a device that
-fails, can take them away: that is a SIGBUS, which no Python code can catch.
+fails, can take them away: touching them is then a SIGBUS, which no Python code can catch; `digest`
+and `copy` raise OSError.
 """
 
 cimport cython
 from cpython.buffer cimport PyBuffer_FillInfo
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.errno cimport EIO
 from libc.stdint cimport uint8_t, uint64_t
 from libc.stdlib cimport calloc
+from libc.string cimport memcpy
+from fastmem._core.faults cimport guarded
 from fastmem._core.hashing cimport xxh3
 
 cdef enum:
@@ -19,6 +24,30 @@ cdef enum:
     LEAST_VOUCHED = 1 << CHECKED_SHIFT
 
 LEAST_VOUCHED_BYTES = LEAST_VOUCHED
+
+ctypedef struct sum_t:
+    const char* start
+    size_t size
+    uint64_t digest
+
+ctypedef struct part_t:
+    char* to
+    const char* start
+    size_t size
+
+
+cdef int raise_missing() except -1:
+    raise OSError(EIO, "a page of its file is gone, or cannot be had")
+
+
+cdef void take_sum(void* facts) noexcept nogil:
+    cdef sum_t* sum = <sum_t*>facts
+    sum.digest = xxh3(sum.start, sum.size)
+
+
+cdef void take_part(void* facts) noexcept nogil:
+    cdef part_t* part = <part_t*>facts
+    memcpy(part.to, part.start, part.size)
 
 
 @cython.auto_pickle(False)
@@ -59,12 +88,30 @@ cdef class Window:
         return window_over(self.mapping, self.start + offset, size)
 
     def digest(self):
-        """Return the XXH3 64-bit digest of the bytes. It lets other threads run meanwhile."""
-        cdef uint64_t digest
+        """Return the XXH3 64-bit digest of the bytes. It lets other threads run meanwhile. OSError
+        where a page of them is missing.
+        """
+        cdef sum_t sum
+        cdef uint64_t fault
         self.require()
+        sum.start = self.start
+        sum.size = self.size
         with nogil:
-            digest = xxh3(self.start, self.size)
-        return digest
+            fault = guarded(take_sum, &sum)
+        if fault:
+            raise_missing()
+        return sum.digest
+
+    def copy(self, size_t offset, size_t size):
+        """Return a copy of some of its bytes. OSError where a page of them is missing."""
+        self.require()
+        if size > <size_t>self.size or offset > self.size - size:
+            raise ValueError(f"{size} bytes at {offset} outside {self.size}")
+        cdef bytes found = PyBytes_FromStringAndSize(NULL, size)
+        cdef part_t part = part_t(PyBytes_AS_STRING(found), self.start + offset, size)
+        if guarded(take_part, &part):
+            raise_missing()
+        return found
 
     @property
     def vouched(self):
@@ -124,3 +171,23 @@ def window_of(Mapping mapping not None, size_t offset, size_t size):
     if mapping.closed or mapping.base == NULL:
         raise ValueError("the mapping is closed")
     return window_over(mapping, mapping.base + offset, size)
+
+
+@cython.final
+cdef class MappedFile:
+    """A value file that is mapped and verified, and where in it the value lies."""
+
+    def __cinit__(
+        self, Mapping mapping not None, uint64_t start, uint64_t length, bytes body not None
+    ):
+        self.mapping = mapping
+        self.start = start
+        self.length = length
+        self.body = body
+
+    def window(self):
+        """Return the value, None when the mapping was closed meanwhile."""
+        cdef const char* base = self.mapping.base
+        if not covers(self.mapping, base + self.start):
+            return None
+        return window_over(self.mapping, base + self.start, self.length)

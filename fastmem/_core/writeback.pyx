@@ -8,12 +8,12 @@ from fastmem._core.appending cimport draft_t
 from fastmem._core.coherence cimport Coherent
 from fastmem._core.direct cimport aim
 from fastmem._core.drafts cimport Draft
-from fastmem._core.index cimport cursor_t
 from fastmem._core.keys cimport encode
 from fastmem._core.l1 cimport L1Cache
 from fastmem._core.layout cimport FM_COLD, FM_TIER_BIT
 from fastmem._core.log cimport Log
-from fastmem._core.lookup cimport find_word, mark_touched
+from fastmem._core.looking cimport holds_word
+from fastmem._core.lookup cimport mark_touched
 from fastmem._core.spans cimport bytes_of, span_of, span_t
 from fastmem._core.table cimport (
     CAUSE_EXPIRED, CAUSE_SIZE, DIRTY, LIVE, Displaced, Entry, is_expired,
@@ -85,12 +85,11 @@ cdef class WriteBack(Coherent):
         While the index has the word that L1 knew, the record itself need not be looked at.
         """
         cdef span_t span
-        cdef cursor_t cursor
         try:
             holder = span_of(key, &span)
             aim(self._log, &span)
-            if not word & FM_TIER_BIT and find_word(
-                &self._log.state, span.digest, word, &cursor
+            if not word & FM_TIER_BIT and holds_word(
+                &self._log.state, span.digest, word
             ):
                 mark_touched(&self._log.state, span.digest)
             else:

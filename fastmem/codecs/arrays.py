@@ -31,6 +31,7 @@ __all__ = [
     "ALIGNMENT",
     "Body",
     "Indescribable",
+    "copied",
     "decode",
     "elements",
     "encode",
@@ -58,6 +59,14 @@ _decode_header = msgspec.msgpack.Decoder().decode
 
 class Indescribable(Exception):
     """The dtype holds objects, metadata or a type of somebody's own."""
+
+
+def copied(body: Body | memoryview, start: int, end: int) -> bytes:
+    """Bytes of a body. OSError where a page of a window is missing."""
+    if isinstance(body, (bytes, memoryview)):
+        return bytes(body[start:end])
+    end = min(end, len(body))
+    return body.copy(min(start, end), max(end - start, 0))
 
 
 def is_array(value: object) -> bool:
@@ -125,16 +134,17 @@ def decode(body: memoryview) -> np.ndarray[Any, Any]:
     return unpack(header, body[start:])
 
 
-def _split(body: memoryview) -> tuple[object, int]:
+def _split(body: Body | memoryview) -> tuple[object, int]:
     """The header of a body, and where its elements begin."""
-    (size,) = _HEADER_SIZE.unpack_from(body)
+    (size,) = _HEADER_SIZE.unpack(copied(body, 0, _HEADER_SIZE.size))
     used = _HEADER_SIZE.size + size
     start = used + -used % ALIGNMENT
     if start > len(body):
         raise ValueError(f"array header of {size:,} bytes in a body of {len(body):,}")
-    if any(body[used:start]):
+    header = copied(body, _HEADER_SIZE.size, start)
+    if any(header[size:]):
         raise ValueError("array header not padded with zeros")
-    return _decode_header(body[_HEADER_SIZE.size : used]), start
+    return _decode_header(header[:size]), start
 
 
 def view(body: Body) -> np.ndarray[Any, Any]:
@@ -159,7 +169,7 @@ def elements(body: Body) -> memoryview:
 
 def _shown_by(body: Body) -> _Shown:
     """What the header of a body says of it. ValueError when that is not its length."""
-    (front,) = _FRONT.unpack_from(body)
+    (front,) = _FRONT.unpack(copied(body, 0, ALIGNMENT))
     shown = shown_arrays.get(front)
     if shown is None:
         shown = _read_header(body, front)
@@ -173,7 +183,7 @@ def _read_header(body: Body, front: bytes) -> _Shown:
     """What the header of a body says, remembered if it ends within the body's `front`."""
     import numpy as np
 
-    header, start = _split(memoryview(body))
+    header, start = _split(body)
     dtype, shape, order, size = _parse(header)
     shown = np.ndarray, dtype, tuple(shape), order, start, start + size
     # Some bytes: else numpy may build no such array. No names: those can be set.

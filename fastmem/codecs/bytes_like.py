@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fastmem.codecs.arrays import Body, copied
 from fastmem.codecs.leaves import Kind
 
 __all__ = ["plain_bytes"]
@@ -14,20 +15,21 @@ _ARRAY_BYTES = len(_ARRAY) + 2  # the type code and the bytes of an item, below 
 _BIN_LENGTHS = {0xC4: 1, 0xC5: 2, 0xC6: 4}
 
 
-def plain_bytes(body: memoryview) -> memoryview | None:
+def plain_bytes(body: Body) -> memoryview | None:
     """The bytes of a body of codec GRAPH that is a bytearray or an array.array; None for others."""
-    front = bytes(body[:_ARRAY_BYTES])
+    front = copied(body, 0, _ARRAY_BYTES)
     if front.startswith(_BYTEARRAY):
-        return _last(body[len(_BYTEARRAY) :])
+        return _last(body, len(_BYTEARRAY))
     if front.startswith(_ARRAY) and len(front) == _ARRAY_BYTES and front[-1] < 0x80:
-        return _last(body[_ARRAY_BYTES:])
+        return _last(body, _ARRAY_BYTES)
     return None
 
 
-def _last(item: memoryview) -> memoryview | None:
-    """The content of MessagePack bytes that a body ends with."""
+def _last(body: Body, at: int) -> memoryview | None:
+    """The content of MessagePack bytes that begin at an offset of a body, and end it."""
+    item = copied(body, at, at + 1 + max(_BIN_LENGTHS.values()))
     width = _BIN_LENGTHS.get(item[0]) if item else None
     if width is None or len(item) <= width:
         return None
-    content = item[1 + width :]
+    content = memoryview(body)[at + 1 + width :]
     return content if len(content) == int.from_bytes(item[1 : 1 + width], "big") else None

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from importlib import import_module
 from struct import Struct
 
+from fastmem.codecs.arrays import Body, copied
 from fastmem.errors import SerializationError
 
 __all__ = ["decode", "encode", "view"]
@@ -50,7 +51,7 @@ def encode(value: object) -> bytes:
     return b"".join(parts)
 
 
-def decode(body: memoryview) -> object:
+def decode(body: Body) -> object:
     """A new value. The body must come from where only this user writes: pickle runs what it says.
 
     Raises SerializationError for a class that is gone, else whatever the value's own code raises.
@@ -60,12 +61,12 @@ def decode(body: memoryview) -> object:
     return _load(data, [bytearray(view) for view in views])
 
 
-def view(body: memoryview) -> object:
+def view(body: Body) -> object:
     """As `decode`, but its large buffers are the body's memory, read-only, which they keep."""
-    return _load(*_split(body.toreadonly()))
+    return _load(*_split(body))
 
 
-def _load(data: memoryview, buffers: Sequence[bytearray | memoryview]) -> object:
+def _load(data: bytes, buffers: Sequence[bytearray | memoryview]) -> object:
     try:
         return pickle.loads(data, buffers=buffers)  # noqa: S301 - only while allow_pickle=True
     except (ImportError, AttributeError) as error:
@@ -75,33 +76,34 @@ def _load(data: memoryview, buffers: Sequence[bytearray | memoryview]) -> object
         raise SerializationError(f"{gone} no longer exists") from error
 
 
-def _split(body: memoryview) -> tuple[memoryview, list[memoryview]]:
+def _split(body: Body) -> tuple[bytes, list[memoryview]]:
     """The pickle and the buffers of a body; every byte accounted for before one is used."""
-    count, size = _HEAD.unpack_from(body)
+    memory = memoryview(body).toreadonly()
+    count, size = _HEAD.unpack(copied(body, 0, _HEAD.size))
     used: int = _HEAD.size + count * _LENGTH_BYTES
     if used + size > len(body):
         raise ValueError(f"{count:,} buffers and a pickle of {size:,} bytes in {len(body):,}")
-    lengths = Struct(f"<{count}Q").unpack_from(body, _HEAD.size)
-    data = body[used : used + size]
+    lengths = Struct(f"<{count}Q").unpack(copied(body, _HEAD.size, used))
+    data = copied(body, used, used + size)
     used += size
     # pickle.loads would ignore what follows the pickle's STOP, such as the zeros before a buffer.
-    if bytes(data[-1:]) != pickle.STOP:
+    if data[-1:] != pickle.STOP:
         raise ValueError(f"a pickle of {size:,} bytes that does not end in STOP")
     buffers = []
     for length in lengths:
         start = used + -used % ALIGNMENT
-        if any(body[used:start]):
+        if any(copied(body, used, start)):
             raise ValueError(f"a buffer not padded with zeros at offset {used}")
         used = start + length
         if used > len(body):
             raise ValueError(f"a buffer of {length:,} bytes at offset {start} of {len(body):,}")
-        buffers.append(body[start:used])
+        buffers.append(memory[start:used])
     if used != len(body):
         raise ValueError(f"{len(body) - used:,} bytes left over at offset {used}")
     return data, buffers
 
 
-def _first_gone(data: memoryview) -> str | None:
+def _first_gone(data: bytes) -> str | None:
     """The first global that a pickle names and that cannot be found; None if all can."""
     for module, name in _globals(data):
         try:
@@ -113,7 +115,7 @@ def _first_gone(data: memoryview) -> str | None:
     return None
 
 
-def _globals(data: memoryview) -> Iterator[tuple[str, str]]:
+def _globals(data: bytes) -> Iterator[tuple[str, str]]:
     """What a pickle of protocol 5 loads by name: module and qualified name, in order."""
     import pickletools  # only to explain a failure, and slow to import
 
@@ -121,7 +123,7 @@ def _globals(data: memoryview) -> Iterator[tuple[str, str]]:
     memo: dict[int, str] = {}
     memoized = 0
     latest: str | None = None
-    for opcode, argument, _offset in pickletools.genops(bytes(data)):
+    for opcode, argument, _offset in pickletools.genops(data):
         if opcode.name == "MEMOIZE":
             if latest is not None:
                 memo[memoized] = latest

@@ -189,19 +189,22 @@ class ValueCodec(plain.PlainCodec):
         if codec_id == _ARRAY:
             try:
                 found = arrays.elements(body)
-            except (ValueError, TypeError, LookupError, struct.error) as error:
+            except (OSError, ValueError, TypeError, LookupError, struct.error) as error:
                 raise _malformed(codec_id, body, error) from error
         elif codec_id == _GRAPH:
-            found = bytes_like.plain_bytes(memoryview(body))
+            try:
+                found = bytes_like.plain_bytes(body)
+            except OSError as error:
+                raise _malformed(codec_id, body, error) from error
         if found is None:
             shown = _SHOWN_AS.get(codec_id, f"what codec {codec_id} made")
             raise SerializationError(f"{shown} has no bytes to view; get() returns it")
         return found
 
-    def _decode_pickle(self, body: bytes | memoryview) -> object:
+    def _decode_pickle(self, body: Body) -> object:
         if not self._allow_pickle:
             raise PickleRefusedError("a pickle, which allow_pickle=False refuses to load")
-        return self._load_pickle(memoryview(body))
+        return self._load_pickle(body)
 
     def _decode_custom(self, body: bytes | memoryview) -> object:
         if self._serializer is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,8 @@ class Contents:
         self._reported: set[int] = set()  # words, which never come back
         self._places_seen = 0
 
-    def read(self, key: bytes, *, mark: bool = True) -> tuple[Record, bytes] | None:
+    # `mark` is not for keywords alone: that would cost each call 300 instructions.
+    def read(self, key: bytes, mark: bool = True) -> tuple[Record, bytes] | None:
         """Return a key's record and its content (the encoded value), or None.
 
         None is also what a corrupt record gives: counted, and logged once for each place. Without
@@ -75,32 +77,54 @@ class Contents:
                 self.note_lost(record.word, error)
                 return None
 
-    def content(self, record: Record) -> bytes:
+    def read_resident(self, key: bytes) -> tuple[Record, bytes] | None:
+        """As `read`, but it waits for no device: BlockingIOError when not all is in memory."""
+        record = self._log.get_resident(key)
+        if record is None:
+            self.note_damage()
+            return None
+        if record is False:
+            raise BlockingIOError(errno.EAGAIN, "not in memory")
+        try:
+            return record, self.content(record, wait=False)
+        except FileNotFoundError:  # replaced between the two steps, surely: the newer one is read
+            return self.read(key)
+        except CorruptRecordError as error:
+            self.note_lost(record.word, error)
+            return None
+
+    def content(self, record: Record, *, wait: bool = True) -> bytes:
         """The encoded value of a record: fetched, decompressed, authenticated.
 
-        CorruptRecordError, of the record or of its value file, or FileNotFoundError.
+        CorruptRecordError, of the record or of its value file, or FileNotFoundError; without `wait`
+        BlockingIOError too, when its value file is not in memory.
         """
-        body, mac = self.unsealed(record)
+        body, mac = self.unsealed(record, wait=wait)
         self.authenticate(record, mac, body)
         return body
 
     def authenticate(self, record: Record, mac: bytes, content: bytes | Window) -> None:
         """CorruptRecordError unless the MAC of a record is valid, where there is a secret key."""
-        if self._authenticator is not None and not (
-            record.mac_key == self._authenticator.key_id
-            and self._authenticator.verify(
-                mac, record.codec, record.deadline_ns, record.written_ms, record.key, content
-            )
-        ):
-            raise self.corrupt(record.word, "record without a valid MAC")
+        try:
+            if self._authenticator is not None and not (
+                record.mac_key == self._authenticator.key_id
+                and self._authenticator.verify(
+                    mac, record.codec, record.deadline_ns, record.written_ms, record.key, content
+                )
+            ):
+                raise self.corrupt(record.word, "record without a valid MAC")
+        except OSError as error:
+            if isinstance(error, CorruptRecordError):
+                raise
+            raise self.corrupt(record.word, f"record of which {error.strerror}") from error
 
-    def unsealed(self, record: Record) -> tuple[bytes, bytes]:
+    def unsealed(self, record: Record, *, wait: bool = True) -> tuple[bytes, bytes]:
         """The encoded value of a record, and its MAC, which nobody has looked at; b"" for none."""
         body, mac = record.body, b""
         if record.mac_key:
             body, mac = body[:-MAC_BYTES], body[-MAC_BYTES:]
         if record.kind == POINTER:
-            body = self._values(record).read(record.key, Pointer.unpack(body))
+            body = self._values(record).read(record.key, Pointer.unpack(body), wait=wait)
         if record.flags & COMPRESSED:
             try:
                 body = self._frames.decompress(body, record.dictionary, record.raw_len)

@@ -23,6 +23,7 @@ _NO_SPACE = frozenset((errno.ENOSPC, errno.EDQUOT))
 class TierCounters(Counts):
     """Plain counts. `evictions` are by cause, `errors` by kind; every cause and kind is there."""
 
+    not_resident: int = 0
     demotions: int = 0
     expirations: int = 0
     evictions: dict[str, int] = field(default_factory=lambda: {"size": 0})
@@ -39,6 +40,7 @@ class TierCounters(Counts):
         return {
             "hits": self.hits,
             "misses": self.misses,
+            "not_resident": self.not_resident,
             "promotions": self.promotions,
             "demotions": self.demotions,
             "expirations": self.expirations,

@@ -324,7 +324,7 @@ class Engine(Membership):
         """Unmap and unlock. Everything appended stays readable by the next opener. Idempotent."""
         if self.files.closed:
             return
-        if self.log.orphaned:
+        if self.log.orphaned or self.files.super.is_lost():
             self.abandon()
             return
         if self.cold is not None and not self.section.depth:

@@ -42,6 +42,8 @@ def _store_figures(engine: Engine) -> dict[str, object]:
     return {
         "format": FORMAT,
         "unsynced_bytes": engine.syncer.unsynced_bytes,
+        "cold_reads": engine.log.cold_reads,
+        "faults": engine.log.faults,
         "redone_records": files.redone_records,
         "dropped_records": files.dropped_records,
         "rebuilt": files.rebuilt,

@@ -12,10 +12,12 @@ import itertools
 import logging
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from fastmem._core.descriptor import Descriptor
-from fastmem._core.mapping import Mapping, fallocate, filesystem_type, rename_new
+from fastmem._core.filesystems import fallocate, filesystem_type, rename_new
+from fastmem._core.mapping import Mapping
 from fastmem.errors import ClosedError, DirectoryRefusedError, StoreNotFoundError
 from fastmem.storage.descriptors import NO_FILE, Placed, require_file
 from fastmem.storage.overlays import REASON, is_lower
@@ -82,6 +84,18 @@ def allocate(fd: int, start: int, end: int) -> None:
     except BaseException:
         os.ftruncate(fd, size)
         raise
+
+
+def pread_resident(fd: int, length: int, offset: int) -> bytes:
+    """As os.pread, of what is in memory. BlockingIOError where nothing is, or nobody can tell."""
+    data = bytearray(length)
+    try:
+        count = os.preadv(fd, [data], offset, os.RWF_NOWAIT)
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
+        raise BlockingIOError(errno.EAGAIN, error.strerror) from None
+    return bytes(data[:count])
 
 
 def _write_zeros(fd: int, start: int, end: int) -> None:
@@ -283,13 +297,22 @@ class Directory:
 
         Never allocates more than the file holds, whatever `limit` says.
         """
+        return self._read(name, limit, offset, os.pread)
+
+    def read_resident(self, name: str, limit: int, offset: int) -> bytes:
+        """As `read`, but BlockingIOError rather than waiting for the device."""
+        return self._read(name, limit, offset, pread_resident)
+
+    def _read(
+        self, name: str, limit: int, offset: int, pread: Callable[[int, int, int], bytes]
+    ) -> bytes:
         fd = self.open(name, os.O_RDONLY)
         try:
             with self._placed(name):
                 length = min(limit, max(os.fstat(fd).st_size - offset, 0))
-                data = os.pread(fd, length, offset)
+                data = pread(fd, length, offset)
                 while len(data) < length and (
-                    more := os.pread(fd, length - len(data), offset + len(data))
+                    more := pread(fd, length - len(data), offset + len(data))
                 ):
                     data += more
                 return data

@@ -7,7 +7,7 @@ import struct
 from fastmem._core.hashing import digest
 from fastmem._core.layout import PAGE_BYTES, form, offset
 
-__all__ = ["blank_lines", "page_problems"]
+__all__ = ["blanks", "page_problems"]
 
 _U64 = struct.Struct("<Q")
 # (first and last field that a check covers, where it stands, what it is about, what damage costs)
@@ -37,12 +37,15 @@ def page_problems(page: bytes) -> list[tuple[int, int, str, str]]:
     return found
 
 
-def blank_lines(view: memoryview) -> None:
-    """Make lines that do not match their check as if they were never written, but the identity."""
-    bad = {start for start, *_told in page_problems(bytes(view))}
+def blanks(page: bytes) -> list[tuple[int, bytes]]:
+    """(offset, bytes) that make lines which do not match their check as if they were never written,
+    but the identity.
+    """
+    bad = {start for start, *_told in page_problems(page)}
+    found = []
     for first, last, check, *_told in _LINES[1:]:
         start = offset("super", first)
         if start in bad:
             size = struct.calcsize(form("super", first, last))
-            view[start : start + size] = bytes(size)
-            _U64.pack_into(view, offset("super", check), 0)
+            found += [(start, bytes(size)), (offset("super", check), bytes(_U64.size))]
+    return found

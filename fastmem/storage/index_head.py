@@ -41,12 +41,13 @@ def overflow_head(uuid: bytes) -> bytes:
 def belongs(index: Mapping, overflow: Mapping, uuid: bytes, opens: int) -> bool:
     """True for the index that the last opener of store `uuid` left, both heads undamaged."""
     wanted = overflow_head(uuid)
-    with memoryview(overflow) as view:
-        if view[: len(wanted)] != wanted:
+    try:
+        if overflow.fetch(0, len(wanted)) != wanted:
             return False
-    with memoryview(index) as view:
-        head = bytes(view[: _HEAD.size])
-        check, counted = _SEAL.unpack_from(view, _HEAD.size)
+        head = index.fetch(0, _HEAD.size)
+        check, counted = _SEAL.unpack(index.fetch(_HEAD.size, _SEAL.size))
+    except OSError:  # a page is missing
+        return False
     magic, number, level, owner = _HEAD.unpack(head)
     if (magic, number, owner) != (INDEX_MAGIC, FORMAT, uuid) or level > MOST_LEVEL:
         return False
@@ -56,26 +57,22 @@ def belongs(index: Mapping, overflow: Mapping, uuid: bytes, opens: int) -> bool:
 
 def seal(index: Mapping, opens: int) -> None:
     """Note the number of the opening."""
-    with memoryview(index) as view:
-        _SEAL.pack_into(view, _HEAD.size, digest(view[: _HEAD.size]), opens)
+    index.store(_HEAD.size, _SEAL.pack(digest(index.fetch(0, _HEAD.size)), opens))
 
 
 def archive_opens(index: Mapping) -> int:
     """How often the archive had been opened when this index was in use last."""
-    with memoryview(index) as view:
-        return int(_ARCHIVE.unpack_from(view, _ARCHIVE_AT)[0])
+    return int(_ARCHIVE.unpack(index.fetch(_ARCHIVE_AT, _ARCHIVE.size))[0])
 
 
 def note_archive_opens(index: Mapping, opens: int) -> None:
     """Note how often the archive has been opened by now."""
-    with memoryview(index) as view:
-        _ARCHIVE.pack_into(view, _ARCHIVE_AT, opens)
+    index.store(_ARCHIVE_AT, _ARCHIVE.pack(opens))
 
 
 def digests_at_close(index: Mapping) -> tuple[int, int]:
     """What `note_digests` noted."""
-    with memoryview(index) as view:
-        noted, heads = _CLOSED.unpack_from(view, _CLOSED_AT)
+    noted, heads = _CLOSED.unpack(index.fetch(_CLOSED_AT, _CLOSED.size))
     return noted, heads
 
 
@@ -86,5 +83,4 @@ def heads_digest(head: int, cold_head: int, seed: int) -> int:
 
 def note_digests(index: Mapping, noted: int, heads: int) -> None:
     """Note what the index holds and where the log's heads are, for the next opening to compare."""
-    with memoryview(index) as view:
-        _CLOSED.pack_into(view, _CLOSED_AT, noted, heads)
+    index.store(_CLOSED_AT, _CLOSED.pack(noted, heads))

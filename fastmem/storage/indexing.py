@@ -212,6 +212,14 @@ class IndexFiles:
         digest = recovery.index_digest(self.log)
         index_head.note_digests(self._index, digest, self._heads_digest(digest))
 
+    def _note_clean(self) -> None:
+        """Before a close: the next opening need not look for what is unfinished."""
+        try:
+            self._digest_index()
+            self.super.clean = not self.log.shared or self.log.tails_agree
+        except OSError as error:  # a page is missing: the next opening has to look
+            log_to.warning("%s: not closed cleanly: %s", self.directory.path, error)
+
     def add_segments(self, segments: Segments) -> list[tuple[Segments, int]]:
         """Map the segments that are linked. Return those that are foreign."""
         foreign: list[tuple[Segments, int]] = []
@@ -293,6 +301,14 @@ class IndexFiles:
     def growth_bytes(self, name: str) -> int:
         """Bytes that `grow` of "index" or "overflow" would add."""
         return BUCKET_BYTES * self._growth(name)
+
+    def index_in_use(self) -> list[tuple[Mapping, int]]:
+        """The mappings of the index, and how many bytes of each are in use."""
+        buckets, _, overflow, _ = self.log.buckets
+        return [
+            (self._index, PAGE_BYTES + buckets * BUCKET_BYTES),
+            (self._overflow, overflow * BUCKET_BYTES),
+        ]
 
     @property
     def index_bytes(self) -> int:

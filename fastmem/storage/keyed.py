@@ -24,6 +24,7 @@ from fastmem.storage.clearing import clear_rest
 from fastmem.storage.engine import LEAST_BUDGET_BYTES, Engine
 from fastmem.storage.progress import OnProgress, callback
 from fastmem.storage.verification import OnCorrupt, verify
+from fastmem.storage.warming import prewarm
 from fastmem.views import PresentItems, PresentValues
 
 Durability = Literal["process", "disk"]
@@ -108,6 +109,34 @@ class KeyedStore(
 
     def _remove(self, encoded: bytes) -> bool:
         return self._engine.delete(encoded)
+
+    def _get_resident(self, key: TierKey) -> Any:
+        """The value of whatever record a key has, as far as it is in memory; MISSING. Counted."""
+        try:
+            found = self._engine.contents.read_resident(encode_key(key))
+        except BlockingIOError:
+            self._counters.not_resident += 1
+            return MISSING
+        if found is None:
+            self._counters.misses += 1
+            return MISSING
+        value = self._decode(*found)
+        self._counters.hits += 1
+        return value
+
+    def prewarm(self, limit_bytes: int | None = None) -> int:
+        """Read the index and the segments, newest first, into memory, and map them, so that what
+        is got next waits for no device. Return how many bytes that was, those that were there
+        already included.
+
+        At most `limit_bytes`, in whole pages. Other threads go on meanwhile; about 0.1 s a GiB, and
+        what the device takes. Values over 256 KiB, which have files of their own, are left out. The
+        system may take the memory back at any time. 0 before Linux 5.14.
+        """
+        if limit_bytes is not None:
+            whole("limit_bytes", limit_bytes, 0)
+        self._engine.files.require_open()
+        return prewarm(self._engine, limit_bytes)
 
     def peek(self, key: TierKey, default: Any = None) -> Any:
         """As `get`, but it counts neither as a hit or a miss nor, for reclaim, as a read."""

@@ -370,8 +370,7 @@ class StoreFiles(OrphanFiles):
         log: Log | None = getattr(self, "log", None)
         if log is not None:
             if clean and not self.read_only and not log.closed and self._is_last():
-                self._digest_index()
-                self.super.clean = not log.shared or log.tails_agree
+                self._note_clean()
             if not self.read_only and not log.closed and log.shared and not log.orphaned:
                 self.super.set("section", 0)  # a close is no death at work
             log.close()

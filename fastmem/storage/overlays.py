@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from fastmem._core.mapping import filesystem_type, overlay_upper
+from fastmem._core.filesystems import filesystem_type, overlay_upper
 
 __all__ = ["REASON", "is_lower"]
 

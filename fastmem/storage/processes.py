@@ -50,7 +50,7 @@ _HEAD = struct.Struct(form("processes", "magic", "touched_bits"))
 _CHECK = struct.Struct(form("processes", "check", "check"))
 _FIRST_LINE = offset("processes", "process")
 _LINE = struct.Struct(form("process", "incarnation", "open"))
-_OPEN_BYTE = slice(_FIRST_LINE + 8, _FIRST_LINE + PROCESS_SLOTS * PROCESS_BYTES, PROCESS_BYTES)
+_OPEN_AT = _FIRST_LINE + offset("process", "open")
 _NAPS_S = (0.0002, 0.02)  # between two tries for OPENING: the first, the longest
 
 
@@ -171,17 +171,16 @@ class Processes:
             directory.extend(LOCK_FILE, 0, PROCESSES_FILE_BYTES)
         if self.mapping is None:
             self.mapping = directory.map(LOCK_FILE, PROCESSES_FILE_BYTES)
-        with memoryview(self.mapping) as view:
-            sizes = PROCESS_SLOTS, PROCESS_BYTES, TOUCHED_BITS
-            head = _HEAD.pack(PROCESSES_MAGIC, FORMAT, *sizes)
-            view[: _HEAD.size + _CHECK.size] = head + _CHECK.pack(digest(head))
-            at = _FIRST_LINE + self.slot * PROCESS_BYTES
-            incarnation, still_open = _LINE.unpack_from(view, at)
-            self.heir = still_open != 0
-            if not incarnation:  # a new file: no number from before a lost one may come again
-                incarnation = int.from_bytes(os.urandom(5), "little")
-            self.incarnation = incarnation + 1
-            _LINE.pack_into(view, at, self.incarnation, 1)
+        sizes = PROCESS_SLOTS, PROCESS_BYTES, TOUCHED_BITS
+        head = _HEAD.pack(PROCESSES_MAGIC, FORMAT, *sizes)
+        self.mapping.store(0, head + _CHECK.pack(digest(head)))
+        at = _FIRST_LINE + self.slot * PROCESS_BYTES
+        incarnation, still_open = _LINE.unpack(self.mapping.fetch(at, _LINE.size))
+        self.heir = still_open != 0
+        if not incarnation:  # a new file: no number from before a lost one may come again
+            incarnation = int.from_bytes(os.urandom(5), "little")
+        self.incarnation = incarnation + 1
+        self.mapping.store(at, _LINE.pack(self.incarnation, 1))
         return self.mapping
 
     def lives(self, slot: int, incarnation: int) -> bool:
@@ -190,8 +189,11 @@ class Processes:
         """
         if self.mapping is None or self.procs is None or held_byte(self._fd(), slot, 1) is None:
             return False
-        with memoryview(self.mapping) as view:
-            now, _open = _LINE.unpack_from(view, _FIRST_LINE + slot * PROCESS_BYTES)
+        at = _FIRST_LINE + slot * PROCESS_BYTES
+        try:
+            now, _open = _LINE.unpack(self.mapping.fetch(at, _LINE.size))
+        except OSError:  # its page is missing: nobody can tell
+            return True
         return bool(now & INCARNATION_MASK == incarnation)
 
     def dead(self) -> list[int]:
@@ -199,13 +201,16 @@ class Processes:
         if self.mapping is None or self.procs is None:
             return []
         found, slot = [], -1
-        with memoryview(self.mapping) as view:
-            still_open = bytes(view[_OPEN_BYTE])
+        try:
+            lines = self.mapping.fetch(_OPEN_AT, (PROCESS_SLOTS - 1) * PROCESS_BYTES + 1)
+            still_open = lines[::PROCESS_BYTES]
             while (slot := still_open.find(1, slot + 1)) >= 0:
                 held = slot == self.slot or held_byte(self._fd(), slot, 1) is not None
                 # Or was it closed since? That is noted before the byte is free.
-                if not held and view[_OPEN_BYTE][slot]:
+                if not held and self.mapping.fetch(_OPEN_AT + slot * PROCESS_BYTES, 1) != b"\0":
                     found.append(slot)
+        except OSError:  # a page is missing: nobody can tell
+            return []
         return found
 
     def forget(self, slots: list[int]) -> None:
@@ -216,8 +221,8 @@ class Processes:
         self.heir = False
         for slot in slots:
             if self._lock(slot, exclusive=True):
-                with memoryview(self.mapping) as view:
-                    view[_OPEN_BYTE][slot] = 0
+                with contextlib.suppress(OSError):  # its page is missing
+                    self.mapping.store(_OPEN_AT + slot * PROCESS_BYTES, b"\0")
                 unlock_bytes(self._fd(), slot, 1)
 
     def withdraw(self) -> None:
@@ -233,9 +238,10 @@ class Processes:
 
     def _note_end(self) -> None:
         if self.mapping is not None:
-            with contextlib.suppress(ValueError), memoryview(self.mapping) as view:
+            with contextlib.suppress(ValueError, OSError):
                 at = _FIRST_LINE + self.slot * PROCESS_BYTES
-                _LINE.pack_into(view, at, self.incarnation, self.heir)  # else the next one is
+                # else the next one is
+                self.mapping.store(at, _LINE.pack(self.incarnation, self.heir))
 
     def leave(self, *, forked: bool = False, clean: bool = True) -> None:
         """Give up every lock. `forked`: they are the parent's, and only the file is closed. Not

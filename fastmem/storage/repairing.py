@@ -16,7 +16,6 @@ from typing import Any
 
 from fastmem._core import rebuild, scan
 from fastmem._core.damage import stretches
-from fastmem._core.layout import SEGMENT_HEADER_BYTES
 from fastmem.errors import CorruptRecordError, StoreLockedError
 from fastmem.storage.checking import (
     Check,
@@ -29,7 +28,6 @@ from fastmem.storage.clearing import bury
 from fastmem.storage.engine import Engine
 from fastmem.storage.files import Directory
 from fastmem.storage.findings import Findings
-from fastmem.storage.first_pages import blank_lines
 from fastmem.storage.opening import StoreFiles
 from fastmem.storage.progress import OnProgress
 from fastmem.storage.quarantine import KeepingDirectory, Kept
@@ -141,8 +139,7 @@ class Repair:
             assert mapping is not None
             engine.log.add_segment(which, number, mapping)
         if headless:
-            with memoryview(mapping) as view:
-                view[:SEGMENT_HEADER_BYTES] = segments.head(number)
+            mapping.store(0, segments.head(number))
         _records, damaged = stretches(engine.log, which, number, tail)
         damaged = [one for one in damaged if not is_all_of_a_segment(segments, one)]
         if damaged:
@@ -158,8 +155,7 @@ class Repair:
         for page in (engine.files.super, engine.files.archive):
             if page is None:
                 continue
-            with memoryview(page.mapping) as view:
-                blank_lines(view)
+            page.blank_lines()
             page.sync()
 
     def _move_strays(self, engine: Engine) -> None:

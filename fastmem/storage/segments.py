@@ -222,13 +222,15 @@ class Segments:
 
 
 def read_head(mapping: Mapping, which: int, path: Path) -> tuple[int, bytes, int, int] | None:
-    """Return (segment_bytes, uuid, number, salt) of a segment's header, None when unsound.
-
-    FormatError when it is sound and of a format that this version does not read.
+    """Return (segment_bytes, uuid, number, salt) of a segment's header, None when unsound, or when
+    its page is missing. FormatError when it is sound and of a format that this version does not
+    read.
     """
-    with memoryview(mapping) as view:
-        head = bytes(view[: _HEAD.size])
-        (check,) = _CHECK.unpack_from(view, _HEAD.size)
+    try:
+        head = mapping.fetch(0, _HEAD.size)
+        (check,) = _CHECK.unpack(mapping.fetch(_HEAD.size, _CHECK.size))
+    except OSError:
+        return None
     magic, form, segment_bytes, uuid, number, salt, _spare = _HEAD.unpack(head)
     if magic != SEGMENT_MAGIC[which] or check != digest(head):
         return None

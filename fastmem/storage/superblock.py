@@ -11,7 +11,8 @@ from pathlib import Path
 from fastmem._core.hashing import digest
 from fastmem._core.layout import FORMAT, PAGE_BYTES, form, offset
 from fastmem._core.mapping import Mapping
-from fastmem.errors import ClosedError, FormatError
+from fastmem.errors import ClosedError, FormatError, StoreError
+from fastmem.storage.first_pages import blanks
 from fastmem.storage.numbers import refuse_unread
 
 STORE_MAGIC = b"FASTMEM\0"
@@ -19,6 +20,7 @@ ARCHIVE_MAGIC = b"FMARCHIV"
 _IDENTITY = struct.Struct(form("super", "magic", "created_ns"))
 _TRUST = struct.Struct(form("super", "boot_id", "archive_uuid"))
 _U64 = struct.Struct("<Q")
+_PAGE = struct.Struct(f"{PAGE_BYTES}s")
 _CLOCK = struct.Struct(form("super", "anchor_wall_ns", "latest_wall_ns"))
 _ANCHOR = struct.Struct(form("super", "anchor_wall_ns", "anchor_boot_ns"))
 _LATEST_LIMIT_NS = 1 << 62  # the year 2116
@@ -87,20 +89,35 @@ class Superblock:
     def __init__(self, mapping: Mapping, place: Path) -> None:
         self.mapping = mapping
         self._place = place  # the directory, for errors
-        self._view = memoryview(mapping)
-        _magic, _format, self.segment_bytes, self.uuid, self.salt, _created_ns = (
-            _IDENTITY.unpack_from(self._view)
+        identity = self._read(0, _IDENTITY)
+        _magic, _format, self.segment_bytes, self.uuid, self.salt, _created_ns = _IDENTITY.unpack(
+            identity
         )
-        (check,) = _U64.unpack_from(self._view, _CHECK_AT)
-        self.sound = check == digest(self._view[:_CHECK_AT])
+        (check,) = _U64.unpack(self._read(_CHECK_AT, _U64))
+        self.sound = check == digest(identity)
 
     def release(self) -> None:
-        """Let go of the view, so that the mapping can be unmapped."""
-        self._view.release()
+        """Unmap the page. Whoever asks from then on gets ClosedError."""
+        self.mapping.close()
+
+    def is_lost(self) -> bool:
+        """True when the page is missing: its file was cut, or the device failed."""
+        try:
+            self._read(0, _U64)
+        except StoreError:
+            return True
+        except ClosedError:
+            return False
+        return False
 
     def sync(self) -> None:
         """Make what is written here survive power loss. OSError when the device refuses."""
         self.mapping.sync(0, PAGE_BYTES)
+
+    def blank_lines(self) -> None:
+        """Make lines that do not match their check as if they were never written."""
+        for at, line in blanks(self._read(0, _PAGE)):
+            self._write(at, line)
 
     def check(self) -> list[str]:
         """Return what is wrong with the bounds of the log, as sentences."""
@@ -112,25 +129,29 @@ class Superblock:
         return problems
 
     def get(self, field: str) -> int:
-        try:
-            return int(_U64.unpack_from(self._view, _FIELDS[field])[0])
-        except ValueError:  # the view was released, by another thread just now
-            raise self._closed() from None
+        return int.from_bytes(self._read(_FIELDS[field], _U64), "little")
 
     def set(self, field: str, value: int) -> None:
         self._write(_FIELDS[field], _U64.pack(value))
 
     def _read(self, at: int, layout: struct.Struct) -> bytes:
         try:
-            return bytes(self._view[at : at + layout.size])
-        except ValueError:
+            return self.mapping.fetch(at, layout.size)
+        except ValueError:  # closed, by another thread just now
             raise self._closed() from None
+        except OSError as error:
+            raise self._missing(error) from None
 
     def _write(self, at: int, line: bytes) -> None:
         try:
-            self._view[at : at + len(line)] = line
+            self.mapping.store(at, line)
         except ValueError:
             raise self._closed() from None
+        except OSError as error:
+            raise self._missing(error) from None
+
+    def _missing(self, error: OSError) -> StoreError:
+        return StoreError(f"the first page is missing: {error.strerror}", self._place)
 
     def _closed(self) -> ClosedError:
         return ClosedError(f"the store is closed: {str(self._place)!r}")

@@ -233,15 +233,17 @@ class ValueFiles:
         """Bytes on disk of a counted file, 0 when there is none."""
         return self._tally.bytes_of(number)
 
-    def read(self, key: bytes, pointer: Pointer) -> bytes:
-        """Return a value, its checksum verified.
+    def read(self, key: bytes, pointer: Pointer, *, wait: bool = True) -> bytes:
+        """Return a value, its checksum verified. Without `wait` BlockingIOError for one that is not
+        all in memory.
 
         CorruptRecordError, also for what the device cannot read; FileNotFoundError. Other errors
         (too many open files, say) tell nothing of the value.
         """
         start = self._start(key)
         try:
-            content = self.directory.read(self._name(pointer.number), pointer.length, start)
+            read = self.directory.read if wait else self.directory.read_resident
+            content = read(self._name(pointer.number), pointer.length, start)
         except OSError as error:
             if error.errno not in UNREADABLE:
                 raise

@@ -67,6 +67,9 @@ def _errors(engine: Engine) -> Iterator[CorruptRecordError | None]:
 
 def error_of(engine: Engine, record: Record) -> CorruptRecordError | None:
     """What is wrong with an entry that `scan.wholes` met, its value read to the last byte."""
+    if record.word == 0:
+        path = engine.files.directory.path / "index"
+        return CorruptRecordError("a page of the index is missing", path, record.version)
     if record.body is None:
         return engine.contents.corrupt(record.word)
     try:

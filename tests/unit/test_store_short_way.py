@@ -149,8 +149,8 @@ def test_a_sizer_hook_that_comes_back_finds_a_whole_store(private_tmp: Path) -> 
 
 def test_a_subclass_may_change_a_verb(private_tmp: Path) -> None:
     class Upper(SegmentStore):
-        def get(self, key: Any, default: Any = None) -> Any:
-            return super().get(key.upper(), default)
+        def get(self, key: Any, default: Any = None, *, resident_only: bool = False) -> Any:
+            return super().get(key.upper(), default, resident_only=resident_only)
 
     with Upper(private_tmp, budget_bytes=16 << 20) as store:
         store.put("K", 1)

@@ -194,10 +194,12 @@ def test_a_value_file_that_goes_with_its_record_is_no_damage(
     with opener(private_tmp) as store:
         fill(store)
 
-        def delete_and_read(values: ValueFiles, key: bytes, pointer: Pointer) -> bytes:
+        def delete_and_read(
+            values: ValueFiles, key: bytes, pointer: Pointer, *, wait: bool
+        ) -> bytes:
             store.delete("large")
             store.flush()  # now nothing needs the file any more
-            return real(values, key, pointer)
+            return real(values, key, pointer, wait=wait)
 
         monkeypatch.setattr(ValueFiles, "read", delete_and_read)
         assert errors_of(store) == []
