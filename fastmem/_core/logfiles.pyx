@@ -4,7 +4,7 @@ from libc.stdint cimport uint64_t
 from libc.stdlib cimport free
 from fastmem._core.descriptor cimport remember_in_children
 from fastmem._core.faults cimport guarded, peek
-from fastmem._core.index cimport index_t, level_in, split_in
+from fastmem._core.index cimport buckets_in, index_t
 from fastmem._core.layout cimport (
     FM_GONE, FM_PAGE, FM_TIER_BIT, fm_bucket, fm_index, fm_store_release, fm_super,
 )
@@ -93,7 +93,7 @@ cdef class LogFiles:
     cdef bint has_room(self) except -1:
         """Whether there are as many buckets as the directory tells of."""
         cdef uint64_t directory = self.word_at(&self.state.index.head.directory)
-        return (1ULL << level_in(directory)) + split_in(directory) <= self.state.index.bucket_room
+        return buckets_in(directory) <= self.state.index.bucket_room
 
     def require_room(self):
         """StoreError when the directory tells of more buckets than there are."""

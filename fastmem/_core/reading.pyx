@@ -3,7 +3,7 @@
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint64_t
 from fastmem._core.faults cimport peek
-from fastmem._core.index cimport SLOTS, level_in, split_in
+from fastmem._core.index cimport SLOTS, buckets_in
 from fastmem._core.layout cimport FM_POINTER, FM_TIER_BIT
 from fastmem._core.looking cimport (
     ASLEEP, FOUND, begin_look, holds_word, look_up,
@@ -207,7 +207,7 @@ cdef class LogReader(JoinedFiles):
         """(buckets in use, buckets the file holds, overflow buckets in use, held)."""
         cdef uint64_t directory = self.word_at(&self.state.index.head.directory)
         return (
-            (1 << level_in(directory)) + split_in(directory), self.state.index.bucket_room,
+            buckets_in(directory), self.state.index.bucket_room,
             self.word_at(&self.state.index.head.overflow_next), self.state.index.overflow_room,
         )
 

@@ -3,7 +3,7 @@
 from libc.stdint cimport uint64_t
 from fastmem._core.appending cimport draft_t
 from fastmem._core.faults cimport guarded
-from fastmem._core.index cimport home_of, level_in, split_in, tag_of
+from fastmem._core.index cimport buckets_in, home_of, level_in, tag_of
 from fastmem._core.layout cimport (
     FM_LOCATION_MASK, FM_PAGE, FM_POINTER, FM_TAG_MASK, FM_TIER_BIT, FM_VALUE, fm_bucket,
 )
@@ -199,7 +199,7 @@ def _walk(Log log, uint64_t groups_a_step, int which):
     log.require_room()
     directory = log.word_at(&log.state.index.head.directory)
     level = level_in(directory)
-    groups = (1ULL << level) + split_in(directory)
+    groups = buckets_in(directory)
     for first in range(0, groups, groups_a_step):
         yield from records_of(log, groups, level, first, groups_a_step, which)
 

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint64_t
 from fastmem._core.faults cimport guarded
-from fastmem._core.index cimport first_slot, home_of, level_in, next_slot, split_in, tag_of
+from fastmem._core.index cimport buckets_in, first_slot, home_of, next_slot, tag_of
 from fastmem._core.index cimport reachable as reachable_in
 from fastmem._core.layout cimport (
     FM_LINK_BIT, FM_PAGE, FM_SEAL, FM_TAG_MASK, FM_TOMBSTONE, FM_UNIT, fm_load_acquire,
@@ -170,6 +170,11 @@ cdef int meet(Log log, visit_t* visit, uint64_t directory) except -1:
 
 
 cdef uint64_t reachable(Log log) except 0:
-    """As that of the index. StoreError where its first page is missing."""
+    """As that of the index, with what other processes have made of it until now. StoreError where
+    its first page is missing.
+    """
     cdef uint64_t directory = directory_of(log)
-    return min((1ULL << level_in(directory)) + split_in(directory), log.state.index.bucket_room)
+    if buckets_in(directory) > log.state.index.bucket_room and log.keeper is not None:
+        log.keeper.learn_room()  # a bucket that was split just now has lost keys to one beyond
+        log.require_open()
+    return min(buckets_in(directory), log.state.index.bucket_room)
