@@ -28,7 +28,7 @@ cdef bint touch_init(log_t* log) noexcept nogil:
     return log.touched != NULL
 
 
-cdef inline bint is_marked(const log_t* log, uint64_t digest) noexcept nogil:
+cdef bint is_touched(const log_t* log, uint64_t digest) noexcept nogil:
     """Whatever it says where the page is missing: marks are hints."""
     cdef const uint64_t* word = <const uint64_t*>log.touched
     return peek(word + ((digest & (FM_TOUCHED_BITS - 1)) >> 6)) >> (digest & 63) & 1
@@ -50,21 +50,17 @@ cdef void clear_mark(void* facts) noexcept nogil:
 cdef bint mark_touched(log_t* log, uint64_t digest) noexcept nogil:
     """Mark a key as read lately. True when it was marked already: then nothing is written."""
     cdef mark_t mark
-    if is_marked(log, digest):
+    if is_touched(log, digest):
         return True
     aim_at(&mark, log, digest)
     guarded(set_mark, &mark)
     return False
 
 
-cdef bint is_touched(const log_t* log, uint64_t digest) noexcept nogil:
-    return fm_load_byte(&log.touched[(digest & (FM_TOUCHED_BITS - 1)) >> 3]) >> (digest & 7) & 1
-
-
 cdef bint take_touched(log_t* log, uint64_t digest) noexcept nogil:
     """Clear a key's mark. True when there was one."""
     cdef mark_t mark
-    if not is_marked(log, digest):
+    if not is_touched(log, digest):
         return False
     aim_at(&mark, log, digest)
     guarded(clear_mark, &mark)
