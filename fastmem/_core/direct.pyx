@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from fastmem._core.ahead cimport LIKELY_BYTES, ask_for_record
+from fastmem._core.ahead cimport ask_for_record
 from fastmem._core.clock cimport wall_now_ms
 from fastmem._core.faults cimport guarded
 from fastmem._core.hashing cimport xxh3
@@ -62,7 +62,7 @@ cdef void ask_for_all(void* facts) noexcept nogil:
     cdef asked_t* asked = <asked_t*>facts
     cdef int i
     for i in range(asked.count):
-        ask_for_record(asked.log, asked.digests[i], LIKELY_BYTES)
+        ask_for_record(asked.log, asked.digests[i])
 
 
 cdef inline int64_t wall_deadline(LogReader log, int64_t deadline_ns) noexcept:

@@ -4,9 +4,11 @@ Nothing of a record is used that was not copied out first: what lies in a file m
 """
 
 from libc.stdint cimport uint64_t
+from fastmem._core.faults cimport guarded
 from fastmem._core.index cimport NO_STAMP, cursor_t
-from fastmem._core.layout cimport fm_cold, fm_record
+from fastmem._core.layout cimport FM_COLD, fm_cold, fm_record
 from fastmem._core.lookup cimport log_t
+from fastmem._core.record cimport cold_of, plausible
 from fastmem._core.tiers cimport place_t
 
 cdef enum:  # how a look ends
@@ -26,7 +28,6 @@ ctypedef struct look_t:
     const char* key
     uint64_t klen
     uint64_t digest
-    bint wary           # touch only what is in memory
     bint bare           # the word is all that is wanted
     bint brief          # no more than the head of the record is to be in memory
     bint missing        # a segment on the way was asked for, and is not there
@@ -45,17 +46,46 @@ cdef inline void begin_look(
     look.key = key
     look.klen = klen
     look.digest = digest
-    look.wary = look.bare = look.brief = look.missing = False
+    look.bare = look.brief = look.missing = False
     look.home = 0
     look.stamp = NO_STAMP
 
 
-cdef int look_up(look_t* look) noexcept nogil
-# Its parts, for a look that does more under its guard: the work, and what comes after a fault.
+# The parts of `look_up`: the work, and what comes after a fault.
 cdef void look_at_once(void* facts) noexcept nogil
 cdef void look_again(look_t* look) noexcept nogil
-cdef int outcome_of(const look_t* look) noexcept nogil
-cdef bint copy_head(copy_t* copy) noexcept nogil
+
+
+cdef inline int outcome_of(const look_t* look) noexcept nogil:
+    if look.found.word:
+        return FOUND
+    if look.log.unmapped:
+        return UNMAPPED
+    return ASLEEP if look.log.asleep else ABSENT
+
+
+cdef inline int look_up(look_t* look) noexcept nogil:
+    """Find the key's record, and copy its head: FOUND. Expired ones and tombstones are ABSENT."""
+    cdef log_t* log = look.log
+    cdef uint64_t fault
+    log.asleep = 0
+    log.wary = True
+    fault = guarded(look_at_once, look)
+    log.wary = False
+    if fault:
+        log.faults += 1
+        look_again(look)
+    return outcome_of(look)
+
+
+cdef inline bint copy_head(copy_t* copy) noexcept nogil:
+    """Copy the head of a record that was found valid. False: it has changed since."""
+    copy.head = copy.place.record[0]
+    if copy.head.flags & FM_COLD:
+        copy.cold = cold_of(copy.place.record)[0]
+    return plausible(&copy.head, copy.place.at, copy.place.room)
+
+
 cdef uint64_t copy_version(const copy_t* copy) noexcept nogil
 # Copies key and body out; either may be NULL. False where a page is missing.
 cdef bint copy_out(log_t* log, const copy_t* copy, char* key, char* body) noexcept nogil

@@ -10,12 +10,10 @@ from fastmem._core.faults cimport guarded
 from fastmem._core.hashing cimport xxh3
 from fastmem._core.index cimport NO_STAMP, first_slot, home_of, next_slot, stamp_of, tag_of
 from fastmem._core.layout cimport (
-    FM_COLD, FM_COLD_EXTENSION, FM_RECORD_HEADER, FM_TAG_MASK, FM_TOMBSTONE, FM_UNIT, fm_record,
+    FM_COLD, FM_COLD_EXTENSION, FM_RECORD_HEADER, FM_TAG_MASK, FM_UNIT, fm_record,
 )
-from fastmem._core.lookup cimport expired, find_live, find_word, note_damaged
-from fastmem._core.record cimport (
-    body_bytes, body_offset, cold_of, key_of, plausible, record_units,
-)
+from fastmem._core.lookup cimport find, find_word, is_live, note_damaged
+from fastmem._core.record cimport body_bytes, body_offset, key_of, record_units
 from fastmem._core.tiers cimport in_memory, is_unmapped, locate, valid
 
 cdef enum:
@@ -48,35 +46,23 @@ ctypedef struct slot_t:   # what `holds_word` looks for
     bint there
 
 
-cdef int look_up(look_t* look) noexcept nogil:
-    """Find the key's record, and copy its head: FOUND. Expired ones and tombstones are ABSENT."""
-    cdef log_t* log = look.log
-    cdef uint64_t fault
-    log.asleep = 0
-    log.wary = look.wary
-    fault = guarded(look_at_once, look)
-    log.wary = False
-    if fault:
-        log.faults += 1
-        look_again(look)
-    return outcome_of(look)
-
-
-cdef int outcome_of(const look_t* look) noexcept nogil:
-    if look.found.word:
-        return FOUND
-    if look.log.unmapped:
-        return UNMAPPED
-    return ASLEEP if look.log.asleep else ABSENT
-
-
 cdef void look_at_once(void* facts) noexcept nogil:
     cdef look_t* look = <look_t*>facts
     look.length = MOST_BEFORE_KEY + look.klen
     if not look.bare:
         look.stamp = stamp_of(&look.log.index, look.digest, &look.home)  # before the slot
-    look.found.word = find_live(look.log, look.key, look.klen, look.digest, &look.found.place)
-    if look.found.word and not look.bare:
+    look.found.word = find(
+        look.log, look.key, look.klen, look.digest, &look.cursor, &look.found.place
+    )
+    if look.found.word:
+        see(look)
+
+
+cdef inline void see(look_t* look) noexcept nogil:
+    """Take what was found, if a reader may see it."""
+    if not is_live(look.log, &look.found.place):
+        look.found.word = 0
+    elif not look.bare:
         take(look)
 
 
@@ -86,19 +72,11 @@ cdef inline void take(look_t* look) noexcept nogil:
     if not copy_head(found):
         note_damaged(look.log, found.word)
         found.word = 0
-    elif look.wary and not look.brief:
+    elif not look.brief:
         look.length = record_units(&found.head, found.place.at) * FM_UNIT
         if not in_memory(&found.place, look.length):
             look.log.asleep = found.word
             found.word = 0
-
-
-cdef bint copy_head(copy_t* copy) noexcept nogil:
-    """Copy the head of a record that was found valid. False: it has changed since."""
-    copy.head = copy.place.record[0]
-    if copy.head.flags & FM_COLD:
-        copy.cold = cold_of(copy.place.record)[0]
-    return plausible(&copy.head, copy.place.at, copy.place.room)
 
 
 cdef uint64_t copy_version(const copy_t* copy) noexcept nogil:
@@ -158,7 +136,7 @@ cdef void try_candidate(void* facts) noexcept nogil:
         else:
             note_damaged(look.log, found.word)
         return
-    if look.wary and not in_memory(&found.place, look.length):
+    if not in_memory(&found.place, look.length):
         look.log.asleep = found.word
         found.word = 0
         look.over = True
@@ -171,10 +149,7 @@ cdef void try_candidate(void* facts) noexcept nogil:
     ) != 0:
         return
     look.over = True
-    if found.place.record.kind == FM_TOMBSTONE or expired(look.log, found.place.record):
-        found.word = 0
-    elif not look.bare:
-        take(look)
+    see(look)
 
 
 # -- copying out ---------------------------------------------------------------------------------

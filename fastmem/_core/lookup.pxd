@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from fastmem._core.hashing cimport xxh3_seeded
 from fastmem._core.index cimport cursor_t, index_t
-from fastmem._core.layout cimport fm_record, fm_super
+from fastmem._core.layout cimport FM_TOMBSTONE, fm_record, fm_super
 from fastmem._core.lease cimport lease_t
 from fastmem._core.tiers cimport place_t, tier_t
 
@@ -34,6 +34,7 @@ ctypedef struct log_t:
     # Of the pages that all this lies on.
     bint wary             # touch no record that is not known to be in memory: it goes to `asleep`
     uint64_t asleep
+    bint eager            # ask for a record's memory as soon as it is known where it lies
     uint64_t looks
     uint64_t faults       # pages that a file lacked, or the device
     uint64_t cold_reads   # ... and those that were waited for, while other threads went on
@@ -70,4 +71,13 @@ cdef bint find_word(
     const log_t* log, uint64_t digest, uint64_t word, cursor_t* cursor
 ) noexcept nogil
 cdef void note_damaged(log_t* log, uint64_t word) noexcept nogil
-cdef bint expired(log_t* log, const fm_record* record) noexcept nogil
+cdef bint has_expired(log_t* log, const fm_record* record) noexcept nogil
+
+
+cdef inline bint expired(log_t* log, const fm_record* record) noexcept nogil:
+    return record.deadline_ns != 0 and has_expired(log, record)
+
+
+cdef inline bint is_live(log_t* log, const place_t* place) noexcept nogil:
+    """Whether a reader may see what was found."""
+    return place.record.kind != FM_TOMBSTONE and not expired(log, place.record)

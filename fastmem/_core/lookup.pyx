@@ -3,11 +3,12 @@
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc
 from libc.string cimport memcmp
+from fastmem._core.ahead cimport ask_for_place
 from fastmem._core.clock cimport coarse_now_ns
 from fastmem._core.faults cimport guarded, peek
 from fastmem._core.index cimport cursor_t, first_slot, home_in, next_slot, tag_of
 from fastmem._core.layout cimport (
-    FM_COLD_EXTENSION, FM_RECORD_HEADER, FM_TAG_MASK, FM_TOMBSTONE, FM_TOUCHED_BITS,
+    FM_COLD_EXTENSION, FM_RECORD_HEADER, FM_TAG_MASK, FM_TOUCHED_BITS,
     fm_clear_bits, fm_load_acquire, fm_load_relaxed, fm_record, fm_set_bits,
     fm_store_relaxed,
 )
@@ -109,14 +110,17 @@ cdef inline bint look(
             if log.shared and is_unmapped(log.tier, word):
                 log.unmapped = word
                 return True
-        elif log.wary and not in_memory(place, MOST_BEFORE_KEY + klen):
-            log.asleep = word
-            return True
-        elif valid(place):
-            if place.record.klen == klen and memcmp(key_of(place.record), key, klen) == 0:
-                found[0] = word
+        else:
+            if log.eager:
+                ask_for_place(place)
+            if log.wary and not in_memory(place, MOST_BEFORE_KEY + klen):
+                log.asleep = word
                 return True
-            continue
+            if valid(place):
+                if place.record.klen == klen and memcmp(key_of(place.record), key, klen) == 0:
+                    found[0] = word
+                    return True
+                continue
         if fm_load_acquire(&cursor.bucket.slot[cursor.slot]) != word:
             return False  # what it led to has been moved, and its segment dropped
         note_damaged(log, word)
@@ -139,9 +143,7 @@ cdef uint64_t find_live(
     """As find, for what a reader may see: 0 too when the record has expired or is a tombstone."""
     cdef cursor_t cursor
     cdef uint64_t word = find(log, key, klen, digest, &cursor, place)
-    if word == 0 or place.record.kind == FM_TOMBSTONE or expired(log, place.record):
-        return 0
-    return word
+    return word if word and is_live(log, place) else 0
 
 
 cdef bint find_word(
@@ -159,11 +161,9 @@ cdef bint find_word(
     return False
 
 
-cdef bint expired(log_t* log, const fm_record* record) noexcept nogil:
+cdef bint has_expired(log_t* log, const fm_record* record) noexcept nogil:
     cdef int64_t now
     cdef uint64_t* latest
-    if record.deadline_ns == 0:
-        return False
     now = coarse_now_ns() + log.wall_offset_ns
     if record.deadline_ns > now:
         return False

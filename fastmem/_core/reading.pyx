@@ -27,7 +27,9 @@ cdef inline void begin(LogReader self, bytes key, look_t* look) noexcept:
 
 cdef inline int attend_first(LogReader self) except -1:
     """`attend`, without a call where there is nothing to attend to."""
-    if self.closed or self.state.poisoned or self.state.shared:
+    if self.closed or self.state.poisoned or (
+        self.state.shared and peek(&self.state.sup.changes) != self.seen
+    ):
         self.attend()
     return 0
 
@@ -99,7 +101,6 @@ cdef class LogReader(JoinedFiles):
 
     cdef int find(self, look_t* look) except -1:
         cdef int outcome
-        look.wary = True
         attend_first(self)
         while True:
             outcome = look_up(look)
@@ -111,7 +112,6 @@ cdef class LogReader(JoinedFiles):
         self.state.looks += 1
         if self.state.looks & (LOOKS_A_TICK - 1) == 0:
             check_pages(&self.state)
-        read.look.wary = True
         attend_first(self)
         while True:
             outcome = read_up(read)

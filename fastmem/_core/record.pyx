@@ -2,36 +2,10 @@
 
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
-from fastmem._core.hashing cimport xxh3, xxh3_seeded
+from fastmem._core.hashing cimport xxh3
 from fastmem._core.layout cimport (
-    FM_COLD, FM_COLD_EXTENSION, FM_INLINE_LIMIT, FM_KEY_LIMIT, FM_KNOWN_FLAGS, FM_POINTER,
-    FM_RECORD_HEADER, FM_UNIT, FM_VALUE, fm_cold, fm_record,
+    FM_COLD, FM_COLD_EXTENSION, FM_RECORD_HEADER, fm_cold, fm_record,
 )
-
-
-cdef bint plausible(const fm_record* record, uint64_t at, uint64_t room) noexcept nogil:
-    """True when every length of the header is within limits and within `room` bytes.
-
-    Comes before any hashing: no byte past `room` is read whatever the header says.
-    """
-    if room < FM_RECORD_HEADER or record.kind < FM_VALUE or record.kind > FM_POINTER:
-        return False
-    if record.flags & ~FM_KNOWN_FLAGS:
-        return False
-    if record.klen > FM_KEY_LIMIT or record.vlen > FM_INLINE_LIMIT:
-        return False
-    return record_units(record, at) * FM_UNIT <= room
-
-
-cdef inline uint64_t header_digest(const fm_record* record, uint64_t seed) noexcept nogil:
-    return xxh3_seeded(<const char*>record + 8, head_bytes(record) - 8, seed)
-
-
-cdef bint header_valid(
-    const fm_record* record, uint64_t at, uint64_t room, uint64_t salt
-) noexcept nogil:
-    """True for a header and key written at exactly this address of this store."""
-    return plausible(record, at, room) and header_digest(record, salt ^ at) == record.hcheck
 
 
 cdef bint body_valid(const fm_record* record, uint64_t at) noexcept nogil:

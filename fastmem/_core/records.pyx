@@ -4,7 +4,6 @@ cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
-from fastmem._core.ahead cimport LIKELY_BYTES, ask_for_record
 from fastmem._core.faults cimport guarded_pair
 from fastmem._core.hashing cimport xxh3
 from fastmem._core.layout cimport FM_COLD, FM_COMPRESSED, FM_TIER_BIT, FM_VALUE, fm_record
@@ -36,20 +35,14 @@ cdef int read_up(read_t* read) except -1:
     cdef uint64_t fault
     read.body = NULL
     look.log.asleep = 0
-    look.log.wary = look.wary
-    fault = guarded_pair(ask_and_look, make_room, copy_body, read)
-    look.log.wary = False
+    look.log.wary = look.log.eager = True
+    fault = guarded_pair(look_at_once, make_room, copy_body, read)
+    look.log.wary = look.log.eager = False
     if fault:
         read_again(read)
     elif read.body == NULL and is_wanted(read):
         raise MemoryError()
     return outcome_of(look)
-
-
-cdef void ask_and_look(void* facts) noexcept nogil:
-    cdef look_t* look = &(<read_t*>facts).look
-    ask_for_record(look.log, look.digest, LIKELY_BYTES)
-    look_at_once(look)
 
 
 cdef inline bint is_wanted(const read_t* read) noexcept nogil:

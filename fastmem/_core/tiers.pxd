@@ -1,7 +1,9 @@
 """The mapped segments of a tier, and the places in them that words lead to."""
 
 from libc.stdint cimport uint64_t
-from fastmem._core.layout cimport fm_record, fm_store_release
+from fastmem._core.layout cimport (
+    FM_LOCATION_MASK, FM_RECORD_HEADER, FM_TIER_BIT, FM_UNIT_SHIFT, fm_record, fm_store_release,
+)
 from fastmem._core.record cimport body_valid, cold_of, header_valid
 from fastmem._core.residency cimport PAGE_BITS, are_known
 
@@ -73,6 +75,30 @@ cdef inline bint is_mapped(const tier_t* tier, uint64_t at) noexcept nogil:
     )
 
 
+cdef inline bint locate_at(const tier_t* tier, uint64_t at, place_t* place) noexcept nogil:
+    """The place of an address of a tier. Room for a header is all that is promised there."""
+    cdef uint64_t number = at >> tier.shift
+    cdef uint64_t offset
+    cdef const segment_t* segment
+    if number < tier.first or number - tier.first >= tier.count:
+        return False
+    segment = &tier.segments[number - tier.first]
+    offset = (at << FM_UNIT_SHIFT) & (tier.segment_bytes - 1)
+    if offset + FM_RECORD_HEADER > segment.size:
+        return False
+    place.record = <const fm_record*>(segment.base + offset)
+    place.tier = tier
+    place.segment = segment
+    place.at = at
+    place.room = segment.size - offset
+    return True
+
+
+cdef inline bint locate(const tier_t* tiers, uint64_t word, place_t* place) noexcept nogil:
+    """Where a word leads, bounds checked; False when no mapped segment holds it."""
+    return locate_at(&tiers[1 if word & FM_TIER_BIT else 0], word & FM_LOCATION_MASK, place)
+
+
 cdef inline bint valid(const place_t* place) noexcept nogil:
     """True when a header and key that validate stand at a place."""
     return header_valid(place.record, place.at, place.room, place.tier.salt)
@@ -106,5 +132,3 @@ cdef int tier_map(
 ) noexcept nogil
 cdef void tier_unmap(tier_t* tier, uint64_t number) noexcept nogil
 cdef bint is_unmapped(const tier_t* tiers, uint64_t word) noexcept nogil
-cdef bint locate(const tier_t* tiers, uint64_t word, place_t* place) noexcept nogil
-cdef bint locate_at(const tier_t* tier, uint64_t at, place_t* place) noexcept nogil

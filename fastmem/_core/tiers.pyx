@@ -4,9 +4,7 @@ from libc.stdint cimport uint64_t
 from libc.stdlib cimport realloc
 from libc.string cimport memmove, memset
 from fastmem._core.faults cimport peek
-from fastmem._core.layout cimport (
-    FM_LOCATION_MASK, FM_RECORD_HEADER, FM_TIER_BIT, FM_UNIT, FM_UNIT_SHIFT, fm_record,
-)
+from fastmem._core.layout cimport FM_LOCATION_MASK, FM_TIER_BIT, FM_UNIT
 
 
 cdef void tier_init(
@@ -73,27 +71,3 @@ cdef bint is_unmapped(const tier_t* tiers, uint64_t word) noexcept nogil:
     if number < peek(tier.head) >> tier.shift or tier.count and number < tier.first:
         return False
     return number - tier.first >= tier.count or tier.segments[number - tier.first].size == 0
-
-
-cdef bint locate(const tier_t* tiers, uint64_t word, place_t* place) noexcept nogil:
-    """Where a word leads, bounds checked; False when no mapped segment holds it."""
-    return locate_at(&tiers[1 if word & FM_TIER_BIT else 0], word & FM_LOCATION_MASK, place)
-
-
-cdef bint locate_at(const tier_t* tier, uint64_t at, place_t* place) noexcept nogil:
-    """The place of an address of a tier. Room for a header is all that is promised there."""
-    cdef uint64_t number = at >> tier.shift
-    cdef uint64_t offset
-    cdef const segment_t* segment
-    if number < tier.first or number - tier.first >= tier.count:
-        return False
-    segment = &tier.segments[number - tier.first]
-    offset = (at << FM_UNIT_SHIFT) & (tier.segment_bytes - 1)
-    if offset + FM_RECORD_HEADER > segment.size:
-        return False
-    place.record = <const fm_record*>(segment.base + offset)
-    place.tier = tier
-    place.segment = segment
-    place.at = at
-    place.room = segment.size - offset
-    return True
