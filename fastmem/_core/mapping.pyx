@@ -65,6 +65,18 @@ cdef void move(void* facts) noexcept nogil:
     memcpy(bytes_to_move.to, bytes_to_move.origin, bytes_to_move.length)
 
 
+ctypedef struct scan_t:  # for a byte that is not 0
+    const char* at
+    const char* end
+    size_t stride
+
+
+cdef void scan(void* facts) noexcept nogil:
+    cdef scan_t* way = <scan_t*>facts
+    while way.at < way.end and way.at[0] == 0:
+        way.at += way.stride
+
+
 cdef void change_nothing(void* facts) noexcept nogil:
     cdef move_t* span = <move_t*>facts
     cdef size_t at
@@ -225,6 +237,23 @@ cdef class Mapping:
         self.move_guarded(
             offset, NULL, PyBytes_AS_STRING(content), PyBytes_GET_SIZE(content)
         )
+
+    def marked(self, size_t offset, size_t stride, size_t count):
+        """Return which are not 0 of `count` bytes, the first at `offset` and each `stride` after
+        the one before. OSError where the file has one of them no more. Some microseconds for 4,096.
+        """
+        found = []
+        cdef const char* first = self.base + offset
+        cdef scan_t way = scan_t(first, first + stride * count, stride)
+        if self.closed or self.base == NULL or offset + stride * count > self.size:
+            raise ValueError(f"{count} bytes {stride} apart at {offset}: closed, or outside")
+        while True:
+            if guarded(scan, &way):
+                raise missing(way.at - self.base)
+            if way.at >= way.end:
+                return found
+            found.append((way.at - first) // stride)
+            way.at += stride
 
     cdef int move_guarded(
         self, size_t offset, char* to, const char* origin, size_t length

@@ -200,14 +200,12 @@ class Processes:
         """The slots of those that died and left what they were at work on. Some microseconds."""
         if self.mapping is None or self.procs is None:
             return []
-        found, slot = [], -1
+        found: list[int] = []
         try:
-            lines = self.mapping.fetch(_OPEN_AT, (PROCESS_SLOTS - 1) * PROCESS_BYTES + 1)
-            still_open = lines[::PROCESS_BYTES]
-            while (slot := still_open.find(1, slot + 1)) >= 0:
+            for slot in self.mapping.marked(_OPEN_AT, PROCESS_BYTES, PROCESS_SLOTS):
                 held = slot == self.slot or held_byte(self._fd(), slot, 1) is not None
                 # Or was it closed since? That is noted before the byte is free.
-                if not held and self.mapping.fetch(_OPEN_AT + slot * PROCESS_BYTES, 1) != b"\0":
+                if not held and self.mapping.fetch(_OPEN_AT + slot * PROCESS_BYTES, 1) == b"\1":
                     found.append(slot)
         except OSError:  # a page is missing: nobody can tell
             return []
