@@ -44,3 +44,15 @@ class Placed:
         if isinstance(error, OSError):
             error.filename = str(self._path)
             del error.filename2
+
+
+def pread_resident(fd: int, length: int, offset: int) -> bytes:
+    """As os.pread, of what is in memory. BlockingIOError where nothing is, or nobody can tell."""
+    data = bytearray(length)
+    try:
+        count = os.preadv(fd, [data], offset, os.RWF_NOWAIT)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+        raise BlockingIOError(errno.EAGAIN, error.strerror) from None
+    return bytes(data[:count])

@@ -19,7 +19,7 @@ from fastmem._core.descriptor import Descriptor
 from fastmem._core.filesystems import fallocate, filesystem_type, rename_new
 from fastmem._core.mapping import Mapping
 from fastmem.errors import ClosedError, DirectoryRefusedError, StoreNotFoundError
-from fastmem.storage.descriptors import NO_FILE, Placed, require_file
+from fastmem.storage.descriptors import NO_FILE, Placed, pread_resident, require_file
 from fastmem.storage.overlays import REASON, is_lower
 from fastmem.storage.parents import make_directory, refuse_path
 
@@ -84,18 +84,6 @@ def allocate(fd: int, start: int, end: int) -> None:
     except BaseException:
         os.ftruncate(fd, size)
         raise
-
-
-def pread_resident(fd: int, length: int, offset: int) -> bytes:
-    """As os.pread, of what is in memory. BlockingIOError where nothing is, or nobody can tell."""
-    data = bytearray(length)
-    try:
-        count = os.preadv(fd, [data], offset, os.RWF_NOWAIT)
-    except OSError as error:
-        if error.errno not in _UNSUPPORTED:
-            raise
-        raise BlockingIOError(errno.EAGAIN, error.strerror) from None
-    return bytes(data[:count])
 
 
 def _write_zeros(fd: int, start: int, end: int) -> None:

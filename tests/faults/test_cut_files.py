@@ -137,6 +137,7 @@ def test_reclaim_passes_dead_records_up_to_the_missing_page(private_tmp: Path, n
 from fastmem._core.keys import encode_key
 from fastmem._core.layout import HEADER_UNITS, UNIT_BYTES
 from fastmem._core.passing import KeyFilter, pass_dead
+from fastmem._core.settling import Credit, settle_plain
 log = store._engine.log
 for i in range(500):
     store.put("one", os.urandom(1000))
@@ -145,6 +146,9 @@ assert pass_dead(log, HEADER_UNITS, end, KeyFilter(log)) == end
 cut({name!r}, 4096)
 after = pass_dead(log, HEADER_UNITS, end, KeyFilter(log))
 assert HEADER_UNITS <= after <= 5200 // UNIT_BYTES and store.stats()["faults"]
+before = log.faults
+settled = settle_plain(log, HEADER_UNITS, end, Credit(0), KeyFilter(log), [])
+assert settled == (after, 0) and log.faults > before
 """
     done = run(private_tmp, program)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
