@@ -18,6 +18,8 @@ ctypedef struct gather_t:
     uint64_t dropped    # runs of bytes that are not zero and no record, or are missing
     uint64_t holes      # places where a record may be lost
     uint64_t after      # where the last skip ends, 0: there was none
+    int asked           # records ahead whose buckets were asked for, up to
+    uint64_t ask_at
     bint in_run
     uint64_t gap
     bint there

@@ -11,7 +11,7 @@ from fastmem._core.index cimport (
     wants_growth,
 )
 from fastmem._core.layout cimport (
-    FM_HEADER_UNITS, FM_POINTER, FM_SEAL, FM_TOMBSTONE, fm_record,
+    FM_HEADER_UNITS, FM_POINTER, FM_SEAL, FM_TOMBSTONE, FM_VALUE, fm_record,
 )
 from fastmem._core.log cimport Log
 from fastmem._core.looking cimport begin_look, copy_head, copy_t, copy_version, look_t
@@ -46,11 +46,13 @@ cdef class Survey:
     """What reading a segment's records has shown: `records`, whole ones; `dropped`, runs of bytes
     that are not zero and no record, and damaged bodies; `end` of the last record or skip, 0 when
     there is none; `newest`, a version; `holes`, places where one may be lost that is not known to
-    have been synced; `passed`, (address, units) of records that count for nothing, for `pass_over`.
+    have been synced; `passed`, (address, units) of records that count for nothing, for `pass_over`;
+    `to_sweep`, whether anything was indexed that `sweep` looks for.
     """
 
     cdef readonly uint64_t records, dropped, end, newest, holes
     cdef readonly list passed
+    cdef readonly bint to_sweep
 
     def __cinit__(self):
         self.passed = []
@@ -101,6 +103,7 @@ def absorb(
             if (at >= settled or tier.bit) and not adopt_guarded(log, &gather.found):
                 log.need = NEED_OVERFLOW
                 return at
+            survey.to_sweep |= head.kind != FM_VALUE or tier.bit != 0
             survey.records += 1
             survey.newest = max(survey.newest, copy_version(&gather.found))
         survey.dropped += not gather.intact

@@ -58,6 +58,7 @@ class Rebuild:
         self._log = files.log
         self._vouching = Vouching()
         self._torn = False  # not all is there that was appended
+        self._to_sweep = False
         self._passed: list[tuple[int, int, list[tuple[int, int]]]] = []  # tier, segment, records
 
     def run(self) -> bool:
@@ -91,7 +92,7 @@ class Rebuild:
         if lost := self._vouching.lost(self._log):
             files.dropped_records += lost
             log_to.warning("%s: %d records lost with their value files", files.directory.path, lost)
-        pointers = rebuild.sweep(self._log, heads.get(COLD, 0))
+        pointers = self._to_sweep and rebuild.sweep(self._log, heads.get(COLD, 0))
         if not files.read_only:
             self._mend()
             if files.bounds_unknown:
@@ -187,6 +188,7 @@ class Rebuild:
             if log.chores & CHORE_BUCKETS:
                 files.grow("index")
             if at == 0:
+                self._to_sweep |= survey.to_sweep
                 self._passed.append((which, number, survey.passed))
                 return survey
 
