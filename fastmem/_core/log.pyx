@@ -112,7 +112,7 @@ cdef class Log(LogChores):
             digest_of(&self.state, PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key)),
         )
         look.bare = True
-        if look_up(&look) == UNMAPPED:
+        if look_up(&look, False) == UNMAPPED:
             raise LogNeeds(needs.NEED_MAPPING)
         return look.found.word
 

@@ -64,17 +64,20 @@ cdef inline int outcome_of(const look_t* look) noexcept nogil:
     return ASLEEP if look.log.asleep else ABSENT
 
 
-cdef inline int look_up(look_t* look) noexcept nogil:
-    """Find the key's record, and copy its head: FOUND. Expired ones and tombstones are ABSENT."""
+cdef inline int look_up(look_t* look, bint wary) noexcept nogil:
+    """Find the key's record, and copy its head: FOUND. Expired ones and tombstones are ABSENT.
+
+    `wary`: touch only what is in memory, or it is ASLEEP.
+    """
     cdef log_t* log = look.log
     cdef uint64_t fault
     log.asleep = 0
-    log.wary = True
+    log.wary = wary
     fault = guarded(look_at_once, look)
-    log.wary = False
     if fault:
         log.faults += 1
         look_again(look)
+    log.wary = False
     return outcome_of(look)
 
 

@@ -72,7 +72,7 @@ cdef inline void take(look_t* look) noexcept nogil:
     if not copy_head(found):
         note_damaged(look.log, found.word)
         found.word = 0
-    elif not look.brief:
+    elif look.log.wary and not look.brief:
         look.length = record_units(&found.head, found.place.at) * FM_UNIT
         if not in_memory(&found.place, look.length):
             look.log.asleep = found.word
@@ -136,7 +136,7 @@ cdef void try_candidate(void* facts) noexcept nogil:
         else:
             note_damaged(look.log, found.word)
         return
-    if not in_memory(&found.place, look.length):
+    if look.log.wary and not in_memory(&found.place, look.length):
         look.log.asleep = found.word
         found.word = 0
         look.over = True

@@ -103,7 +103,7 @@ cdef class LogReader(JoinedFiles):
         cdef int outcome
         attend_first(self)
         while True:
-            outcome = look_up(look)
+            outcome = look_up(look, True)
             if outcome <= FOUND or not self.prepare(look, outcome, True):
                 return outcome
 
@@ -165,7 +165,7 @@ cdef class LogReader(JoinedFiles):
         cdef look_t look
         begin(self, key, &look)
         look.bare = True
-        if look_up(&look) == FOUND and not look.found.word & FM_TIER_BIT:
+        if look_up(&look, True) == FOUND and not look.found.word & FM_TIER_BIT:
             mark_touched(&self.state, look.digest)
         self.state.unmapped = 0  # what another process has written it may mark itself
 

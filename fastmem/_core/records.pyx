@@ -79,7 +79,9 @@ cdef int read_again(read_t* read) except -1:
     cdef look_t* look = &read.look
     look.log.faults += 1
     if read.body == NULL:
+        look.log.wary = True
         look_again(look)
+        look.log.wary = False
         if not make_room(read):
             if is_wanted(read):
                 raise MemoryError()
