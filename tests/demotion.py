@@ -7,6 +7,7 @@ from unittest import mock
 
 from fastmem import TieredMemorySystem
 from fastmem._core.log import WARM
+from fastmem._core.settling import Credit
 from fastmem.storage.engine import Engine
 
 SEGMENT_BYTES = 1 << 20
@@ -36,4 +37,5 @@ def reclaim(engine: Engine, amount_bytes: int, *, forward: bool = True) -> None:
         stack.enter_context(engine.lock)
         if not forward:
             stack.enter_context(mock.patch.object(engine.reclaimer, "_wanted", return_value=False))
+            stack.enter_context(mock.patch.object(engine.reclaimer, "_credit", Credit(0)))
         engine.reclaimer.step(amount_bytes)
