@@ -3,7 +3,7 @@
 from libc.stdint cimport uint64_t
 from fastmem._core.ahead cimport ask_for_bucket
 from fastmem._core.faults cimport guarded
-from fastmem._core.layout cimport FM_PAGE, FM_SEAL, FM_SEAL_UNITS, FM_UNIT
+from fastmem._core.layout cimport FM_PAGE, FM_RECORD_HEADER, FM_SEAL, FM_SEAL_UNITS, FM_UNIT
 from fastmem._core.looking cimport copy_head
 from fastmem._core.lookup cimport digest_of
 from fastmem._core.record cimport body_valid, key_of, plausible, record_units
@@ -39,7 +39,7 @@ cdef void come_to_record(void* facts) noexcept nogil:
     cdef uint64_t skipped
     gather.there = False
     while gather.at < gather.end and locate_at(gather.tier, gather.at, place):
-        if pass_zeros(gather, <const uint64_t*>place.record, place.room // FM_UNIT):
+        if pass_zeros(gather, <const uint64_t*>place.record, place.room):
             continue
         if valid(place) and copy_head(&gather.found):
             gather.intact = gather.found.head.kind == FM_SEAL or body_valid(
@@ -83,10 +83,13 @@ cdef void ask_ahead(void* facts) noexcept nogil:
 
 cdef inline bint pass_zeros(gather_t* gather, const uint64_t* unit, uint64_t room) noexcept nogil:
     """Go past units of zeros, of which most of a segment that is not full consists: to the end of
-    the page at most, since the next one may be missing. False when there is none.
+    the page at most, since the next one may be missing, and to where no header has room. False when
+    there is none.
     """
     cdef uint64_t count = 0
-    cdef uint64_t most = min(room, (FM_PAGE - (<uint64_t>unit & (FM_PAGE - 1))) // FM_UNIT)
+    cdef uint64_t most = min(
+        room - FM_RECORD_HEADER + FM_UNIT, FM_PAGE - (<uint64_t>unit & (FM_PAGE - 1))
+    ) // FM_UNIT
     cdef uint64_t first, last
     while count < most and unit[2 * count] == 0 and unit[2 * count + 1] == 0:
         count += 1

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from fastmem._core import rebuild
 from fastmem._core.keys import encode_key
 from fastmem._core.layout import LOCATION_MASK, TIER_BIT
 from fastmem.storage import opening
+from fastmem.storage.indexing import IndexFiles
 from fastmem.storage.rebuilding import Rebuild
 from fastmem.storage.superblock import Superblock
 from tests.crash.directories import copy, engine_of, open_segments, open_tiers, patch
@@ -45,7 +45,7 @@ def cut_at(place: object, name: str, nth: int = 0) -> Callable[[pytest.MonkeyPat
 CUTS = {
     "before the second pass": cut_at(Rebuild, "_absorb_settled"),
     "before the skips": cut_at(Rebuild, "_mend"),
-    "after the skips": cut_at(rebuild, "sweep"),
+    "after the skips": cut_at(IndexFiles, "set_bounds"),
     "between the bounds": cut_at(Superblock, "set", 2),
     "before the tail": cut_at(Rebuild, "_place_tail"),
 }
