@@ -120,11 +120,17 @@ class Processes:
 
     def count(self) -> int:
         """How many processes have the directory open for writing. One system call each."""
-        if self.procs is None:
+        procs, found = self.procs, int(self.slot >= 0)
+        if procs is None:
             return 0
-        found, slot = int(self.slot >= 0), -1
+        if procs.fd < 0:  # a forked child that is none of them
+            try:
+                procs, found = Descriptor(self._directory.open(LOCK_FILE, os.O_RDONLY)), 0
+            except FileNotFoundError:
+                return 0
+        slot = -1
         while slot + 1 < PROCESS_SLOTS:
-            held = held_byte(self._fd(), slot + 1, PROCESS_SLOTS - slot - 1)
+            held = held_byte(procs.fd, slot + 1, PROCESS_SLOTS - slot - 1)
             if held is None:
                 break
             found, slot = found + 1, held

@@ -11,7 +11,7 @@ import pytest
 from fastmem import StoreLockedError
 from fastmem.storage.processes import Processes
 from tests.children import forked
-from tests.crash.directories import contents, open_segments, open_tiers
+from tests.crash.directories import Opener, contents, open_segments, open_tiers
 from tests.processes.test_creating import at_once
 
 LARGE = 400_000
@@ -100,3 +100,15 @@ def test_a_child_that_may_not_join_holds_up_nobody(private_tmp: Path) -> None:
         os.waitpid(child, 0)
         for descriptor in (wait, go, done, told):
             os.close(descriptor)
+
+
+@pytest.mark.parametrize("opener", [open_segments, open_tiers])
+def test_figures_in_a_child_that_has_changed_nothing(opener: Opener, private_tmp: Path) -> None:
+    with opener(private_tmp) as store:
+        store.put("k", 1)
+
+        def work() -> object:
+            figures = store.stats()
+            return figures.get("l2", figures)["processes"]
+
+        assert forked(work) == "1"  # its parent
