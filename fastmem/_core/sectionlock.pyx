@@ -110,6 +110,12 @@ cdef class SectionLock:
         finally:
             self.let_go()
 
+    def apart(self):
+        """A context in which a forked child has the lock without being one of the processes: it
+        yields True; or False, and it has not, when it is one by now.
+        """
+        return Apart(self)
+
     def __enter__(self):
         self.acquire()
 
@@ -170,3 +176,25 @@ cdef class SectionLock:
         self.depth -= 1
         self.inner.release()
         return 0
+
+
+cdef class Apart:
+    """See `SectionLock.apart`."""
+
+    cdef SectionLock lock
+    cdef bint taken
+
+    def __cinit__(self, SectionLock lock not None):
+        self.lock = lock
+
+    def __enter__(self):
+        self.lock.inner.acquire()
+        self.lock.depth += 1
+        self.taken = self.lock.orphaned
+        if not self.taken:
+            self.lock.let_go()
+        return self.taken
+
+    def __exit__(self, *_):
+        if self.taken:
+            self.lock.let_go()

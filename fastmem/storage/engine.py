@@ -324,7 +324,9 @@ class Engine(Membership):
         """Unmap and unlock. Everything appended stays readable by the next opener. Idempotent."""
         if self.files.closed:
             return
-        if self.log.orphaned or self.files.super.is_lost():
+        if self.leave_parent():
+            return
+        if self.files.super.is_lost():
             self.abandon()
             return
         if self.cold is not None and not self.section.depth:
@@ -342,7 +344,7 @@ class Engine(Membership):
     def _close(self) -> None:
         if self.files.closed:
             return
-        self.section.refuse_nested("close")
+        self.section.refuse_nested("close()")
         if not self.read_only and not self.log.closed:
             self._clear_up()
         # A closed log: this is a second call, after an interrupt in the first.

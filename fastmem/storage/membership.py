@@ -49,14 +49,31 @@ class Membership:
     def rejoin(self) -> None:
         """In a forked child: be a process of one's own."""
         if self.log.orphaned:
-            self.files.rejoin()
-            self._share_section()
+            self.section.depth += 1
+            try:
+                self.files.rejoin()
+                self._share_section()
+            finally:
+                self.section.depth -= 1
 
     def be_member(self) -> None:
-        """In a forked child: be a process of one's own, if it is none yet."""
+        """In a forked child: be a process of one's own, if it is none yet. FastmemError in the
+        middle of just that.
+        """
         if self.log.orphaned:
             with self.lock:  # which begins with that
-                pass
+                if self.log.orphaned:
+                    self.section.refuse_nested("the first change of a forked child")
+
+    def leave_parent(self) -> bool:
+        """In a forked child: close. False, and nothing is done, when it is a process of its own."""
+        if not self.log.orphaned:
+            return False
+        with self.lock.apart() as apart:  # another thread may be about to become one
+            if apart:
+                self.section.refuse_nested("close()")
+                self.abandon()
+        return apart
 
     def wait_for_lock(self) -> None:
         """Wait until the write lock may be had. StoreTimeoutError, and nothing has changed."""

@@ -28,10 +28,10 @@ class Section:
         self.lock = SectionLock()
         self.depth = 0
 
-    def refuse_nested(self, verb: str) -> None:
+    def refuse_nested(self, what: str) -> None:
         """FastmemError for what cannot be done in the middle of another call. Under the lock."""
         if self.depth:
             raise FastmemError(
-                f"{verb}() called by a finalizer or signal handler in the middle of a call of the "
+                f"{what} called by a finalizer or signal handler in the middle of a call of the "
                 f"same store; call it again later"
             )

@@ -56,7 +56,8 @@ class Syncer:
         self._files.require_open()
         if self._log.orphaned:
             with self._section.lock:  # which begins with being a process of one's own
-                pass
+                if self._log.orphaned:
+                    self._section.refuse_nested("flush()")
         end, cold_end = self._files.ends
         with self.lead.turn(end, cold_end, self._timeout_ns, not self._found) as turn:
             if turn.leads and not (self._found and self._is_synced(end, cold_end)):

@@ -43,7 +43,7 @@ def file_problems(engine: Engine) -> list[str]:
     engine.log.seek(b"")
     problems: list[str] = []
     with engine.lock:
-        engine.section.refuse_nested("check")
+        engine.section.refuse_nested("check()")
         for tier in (WARM, COLD):
             segments, values = engine.files.segments(tier), engine.files.values(tier)
             problems += segments.check() if segments else []
