@@ -83,12 +83,16 @@ class Dictionaries:
             self.look_for_others()
 
     def _load(self, name: str, number: int) -> None:
-        self._last = max(self._last, number)
-        self.linked_bytes += self._directory.allocated_bytes(name)
-        body = self._read(name, number)
+        body, linked_bytes = self._read(name, number), self._directory.allocated_bytes(name)
         if body is not None:
             self._frames.add_dictionary(number, body)
-            self.current = max(self.current, number)
+        if number <= self._last:  # a nested call was at it too
+            return
+        # Last: who sees it looks no further, and what failed on the way is to be tried again.
+        self._last = number
+        self.linked_bytes += linked_bytes
+        if body is not None:
+            self.current = number
         else:
             self.damaged += 1
             log_to.warning(

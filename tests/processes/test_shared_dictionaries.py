@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -71,3 +72,48 @@ def test_two_that_train_at_once_keep_one(
     with open_archive(private_tmp) as again:
         assert missed(again, rows) == []
         assert again.stats()["dictionaries"] == [1]
+
+
+def test_a_thread_waits_for_the_one_that_loads(
+    private_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_archive(private_tmp) as one, open_archive(private_tmp) as two:
+        rows = wait_for_dictionary(two, 0)
+        newest = max(rows)
+        amid, asked = threading.Event(), threading.Event()
+        read = Dictionaries._read
+
+        def slow(self: Dictionaries, name: str, number: int) -> bytes | None:
+            amid.set()
+            asked.wait(0.2)  # as long as a busy device takes
+            return read(self, name, number)
+
+        monkeypatch.setattr(Dictionaries, "_read", slow)
+        loading = threading.Thread(target=one.get, args=(newest,))
+        loading.start()
+        assert amid.wait(10)
+        assert one.get(newest) == rows[newest]
+        asked.set()
+        loading.join()
+        assert one.stats()["errors"]["corrupt"] == 0
+        one.check()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, OSError(24, "too many files")])
+def test_one_that_could_not_be_loaded_is_tried_again(
+    error: BaseException, private_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_archive(private_tmp) as one, open_archive(private_tmp) as two:
+        rows = wait_for_dictionary(two, 0)
+        newest = max(rows)
+
+        def refused(self: Dictionaries, name: str, number: int) -> bytes | None:
+            raise error
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Dictionaries, "_read", refused)
+            with pytest.raises((KeyboardInterrupt, MemoryError, OSError)):
+                one.get(newest)
+        assert one.get(newest) == rows[newest]
+        assert one.stats()["errors"]["corrupt"] == 0
+        one.check()
