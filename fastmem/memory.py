@@ -348,6 +348,7 @@ class TieredMemorySystem(TieredVerbs):
     def __del__(self) -> None:
         # _engine is missing when the constructor failed.
         if getattr(self, "_engine", None) is not None and not self.closed:
+            self._engine.hurry()
             self.close()
 
     def __delitem__(self, key: Any) -> None:

@@ -8,6 +8,7 @@ class _Keeper(Protocol):
     def rejoin(self) -> None: ...
 
 class SectionLock:
+    timeout_ns: int
     def share(
         self,
         procs: Descriptor,

@@ -33,7 +33,7 @@ cdef class SectionLock:
     cdef Descriptor procs
     cdef int64_t byte
     cdef int64_t line
-    cdef int64_t timeout_ns
+    cdef public int64_t timeout_ns  # how long to wait for other processes
     cdef str path
     cdef int depth
     cdef bint held     # the byte, too

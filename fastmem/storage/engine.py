@@ -360,6 +360,7 @@ class Engine(Membership):
         # log is missing when the constructor failed, closed after a close and in a forked child.
         log = getattr(self, "log", None)
         if log is not None and not self.files.closed:
+            self.hurry()
             self.close()
 
 

@@ -17,6 +17,8 @@ from fastmem.storage.viewing import Views
 
 __all__ = ["Membership"]
 
+_HURRY_MS = 10  # many steps of whoever is at work on files
+
 
 class Membership:
     """The part of Engine that knows of other processes."""
@@ -85,6 +87,13 @@ class Membership:
         if self.log.steals != steals:
             self.files.redone_records += redone
             self.files.note_death()
+
+    def hurry(self) -> None:
+        """Hardly wait for anybody from here on. For a finalizer: what it would wait for may be the
+        call that the collector runs in, of another store on the same directory.
+        """
+        self._timeout_ns = self.lock.timeout_ns = self.syncer.timeout_ns = _HURRY_MS * 1_000_000
+        self.files.timeout_s = _HURRY_MS / 1e3
 
     def _clear_up(self) -> None:
         """Before a close: what dead processes left goes. Where that fails, no close is clean."""

@@ -32,7 +32,7 @@ class Syncer:
         self._log = files.log
         self._section = section
         self.lead = SyncLead(files.super.mapping, str(files.directory.path))
-        self._timeout_ns = int(files.timeout_s * 1e9)
+        self.timeout_ns = int(files.timeout_s * 1e9)
         self._failed = False
         self._again = False  # the device is asked for what it may have refused before
 
@@ -59,7 +59,7 @@ class Syncer:
                 if self._log.orphaned:
                     self._section.refuse_nested("flush()")
         end, cold_end = self._files.ends
-        with self.lead.turn(end, cold_end, self._timeout_ns, not self._found) as turn:
+        with self.lead.turn(end, cold_end, self.timeout_ns, not self._found) as turn:
             if turn.leads and not (self._found and self._is_synced(end, cold_end)):
                 if self._refused:
                     self.refuse()
@@ -130,7 +130,7 @@ class Syncer:
 
     def last_turn(self) -> SyncTurn:
         """What a close waits by until this process syncs no more."""
-        return self.lead.turn(0, 0, self._timeout_ns, needed=True)
+        return self.lead.turn(0, 0, self.timeout_ns, needed=True)
 
     def _sync_files(self, tier: int, end: int, *, again: bool) -> None:
         """Sync value files, dictionaries and names of a tier that are new to this process."""
