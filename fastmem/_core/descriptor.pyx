@@ -35,5 +35,11 @@ cdef class Descriptor:
         if not inherited and fm_do_not_inherit(&self.fd, NULL):
             raise MemoryError()
 
+    def detach(self):
+        """Return `fd`, which is the caller's to close from here on. Of an inherited one only."""
+        fd = self.fd
+        self.fd = -1
+        return fd
+
     def __dealloc__(self):
         fm_close_own(&self.fd)

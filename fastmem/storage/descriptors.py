@@ -5,23 +5,32 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from functools import partial
 from pathlib import Path
 
 from fastmem._core.descriptor import Descriptor
 
-__all__ = ["NO_FILE", "Placed", "require_file"]
+__all__ = ["NO_FILE", "Placed", "opened", "require_file"]
 
 # What opening something else than a file answers, where a file is asked for.
 NO_FILE = frozenset((errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENODEV))
 
 
+def opened(name: str | Path, flags: int, folder: int | None) -> Descriptor:
+    """As os.open, but an interrupt that came while the system was at it leaves nothing open: there
+    is nothing of Python between the number and who closes it.
+    """
+    opening = partial(os.open, dir_fd=folder)
+    [descriptor] = list(map(Descriptor, map(opening, (name,), (flags,), (0o600,))))
+    return descriptor
+
+
 def require_file(fd: int, *, made: bool) -> None:
-    """Close a descriptor of anything but a regular file, and raise what opening it should have. Of
-    one that may have been `made` just now the owner gets what the umask took.
+    """Raise what opening anything but a regular file should have. Of one that may have been `made`
+    just now the owner gets what the umask took.
     """
     mode = os.fstat(fd).st_mode
     if not stat.S_ISREG(mode):
-        os.close(fd)
         code = errno.EISDIR if stat.S_ISDIR(mode) else errno.ENXIO
         raise OSError(code, "is no regular file")
     if made and mode & 0o600 != 0o600:

@@ -19,7 +19,7 @@ from fastmem._core.descriptor import Descriptor
 from fastmem._core.filesystems import fallocate, filesystem_type, rename_new
 from fastmem._core.mapping import Mapping
 from fastmem.errors import ClosedError, DirectoryRefusedError, StoreNotFoundError
-from fastmem.storage.descriptors import NO_FILE, Placed, pread_resident, require_file
+from fastmem.storage.descriptors import NO_FILE, Placed, opened, pread_resident, require_file
 from fastmem.storage.overlays import REASON, is_lower
 from fastmem.storage.parents import make_directory, refuse_path
 
@@ -109,7 +109,7 @@ class Directory:
         if not read_only:
             make_directory(self.path)
         try:
-            self._held = Descriptor(self._open(self.path, os.O_RDONLY | os.O_DIRECTORY, None))
+            self._held = self._open(self.path, os.O_RDONLY | os.O_DIRECTORY, None)
         except FileNotFoundError:
             raise StoreNotFoundError("there is no such directory", self.path) from None
         try:
@@ -151,9 +151,13 @@ class Directory:
         """Open a regular file. OSError (a code of NO_FILE) for whatever else bears the name."""
         with self._placed(name) as folder:
             # A pipe would wait for ever; for a file the flag means nothing.
-            fd = self._open(name, flags | os.O_NONBLOCK, folder)
-            require_file(fd, made=bool(flags & os.O_CREAT))
-        return fd
+            file = self._open(name, flags | os.O_NONBLOCK, folder)
+            try:
+                require_file(file.fd, made=bool(flags & os.O_CREAT))
+            except BaseException:
+                del file  # the traceback would keep it
+                raise
+        return file.detach()
 
     def _placed(self, name: str = "") -> Placed:
         held = self._held
@@ -161,22 +165,19 @@ class Directory:
             raise ClosedError(f"the store is closed: {str(self.path)!r}")
         return Placed(held, self.path / name)
 
-    def _open(self, name: str | Path, flags: int, folder: int | None) -> int:
+    def _open(self, name: str | Path, flags: int, folder: int | None) -> Descriptor:
         flags |= os.O_CLOEXEC | os.O_NOFOLLOW
         if self.read_only:  # what is only looked at keeps the time that it was read last
             with contextlib.suppress(PermissionError):  # another's file
-                return os.open(name, flags | os.O_NOATIME, dir_fd=folder)
-        return os.open(name, flags, 0o600, dir_fd=folder)
+                return opened(name, flags | os.O_NOATIME, folder)
+        return opened(name, flags, folder)
 
     def names(self) -> list[str]:
         """All names in the directory."""
         with self._placed() as folder:
             # Not of `folder` itself: threads that list at once would share its offset.
-            fd = self._open(".", os.O_RDONLY | os.O_DIRECTORY, folder)
-            try:
-                return os.listdir(fd)
-            finally:
-                os.close(fd)
+            listed = self._open(".", os.O_RDONLY | os.O_DIRECTORY, folder)
+            return os.listdir(listed.fd)
 
     def stat(self, name: str) -> os.stat_result:
         with self._placed(name) as folder:
