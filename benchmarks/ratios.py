@@ -28,7 +28,6 @@ from benchmarks import (
     rows_l1,
     rows_l2,
     rows_l3,
-    rows_log,
     rows_memoize,
     rows_open,
     rows_shared,
@@ -46,7 +45,6 @@ ROWS: Final = (
     *rows_shared.ROWS,
     *rows_values.ROWS,
     *rows_open.ROWS,
-    *rows_log.ROWS,
     *rows_tiered.ROWS,
     *rows_l3.ROWS,
 )

@@ -65,7 +65,6 @@ class Scale:
     budget_bytes: int  # that values of all kinds fill several times
     stores: Mapping[str, tuple[int, int, int]]  # size name: entries, reads and writes per pass
     opened_entries: int
-    filled_entries: int
     records: int  # session-like records for L3
 
 
@@ -83,7 +82,6 @@ FULL: Final = Scale(
         "1MB": (64, 100, 20),
     },
     opened_entries=1_000_000,
-    filled_entries=10_000_000,
     records=20_000,
 )
 QUICK: Final = Scale(
@@ -100,7 +98,6 @@ QUICK: Final = Scale(
         "1MB": (16, 20, 8),
     },
     opened_entries=100_000,
-    filled_entries=300_000,
     records=5000,
 )
 

@@ -21,7 +21,6 @@ TINY = Scale(
     budget_bytes=4 << 20,
     stores={"100B": (50, 20, 20), "1KB": (2500, 20, 20), "64KB": (4, 4, 2), "1MB": (2, 2, 1)},
     opened_entries=200,
-    filled_entries=2000,
     records=200,
 )
 
