@@ -21,9 +21,10 @@ from benchmarks import child, peers, timing, workloads
 
 ARCHIVED: Final = "fastmem, archive below"
 BUDGET_BYTES: Final = 16 << 20  # the smallest that a store accepts
-RESIDENT: Final = BUDGET_BYTES // 1100
 HEAD_START_NS: Final = 20_000_000  # from a question to the beginning of the work
 BATCH: Final = 500
+RESIDENT: Final = BUDGET_BYTES // 1100 // BATCH * BATCH
+CYCLE: Final = 100 * BATCH
 STORES: Final = {p.name: p for p in (peers.STORE_OURS, peers.LMDB, peers.DISKCACHE)}
 # Bounded: lmdb's user deletes the oldest himself.
 BOUNDED: Final = {
@@ -83,11 +84,15 @@ def _read_keys(peer: peers.Peer, count: int) -> Iterator[list[Any]]:
 
 
 def _new_items(peer: peers.Peer, number: int) -> Iterator[list[tuple[Any, Any, Any]]]:
-    """Batches of (key, value, the key that was put RESIDENT puts ago)."""
+    """Batches of (key, value, the key that was put RESIDENT puts ago). A key comes again when all
+    others of a CYCLE have: no store has it then, but the index of an archive stays as it is.
+    """
     values = workloads.blobs(64, workloads.SIZES["1KB"])
-    for start in itertools.count(100_000_000 * (1 + number), BATCH):
-        keys = [peer.key(k) for k in workloads.session_keys(BATCH, start + RESIDENT)]
-        old = [peer.key(k) for k in workloads.session_keys(BATCH, start)]
+    first = 100_000_000 * (1 + number)
+    for at in itertools.cycle(range(0, CYCLE, BATCH)):
+        new = first + (at + RESIDENT) % CYCLE
+        keys = [peer.key(k) for k in workloads.session_keys(BATCH, new)]
+        old = [peer.key(k) for k in workloads.session_keys(BATCH, first + at)]
         yield list(zip(keys, itertools.cycle(values), old, strict=False))
 
 

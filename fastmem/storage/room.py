@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 log_to = logging.getLogger("fastmem.storage")
 
+SILENCE_S = 10.0  # for the same failure
 STEP_BYTES = 64 << 10  # of the log that are reclaimed at a time when room is needed
 T = TypeVar("T")
 
@@ -57,6 +59,8 @@ class Room:
         self._budgets = (warm_budget_bytes, cold_budget_bytes)
         self.unpaid = False  # the device refused the last payment
         self._again = self._began_cold = False  # a nested put left chores; a cold segment was begun
+        self._told_kind: int | None = -1  # the errno that was logged last
+        self._told_at = 0.0
         self.ahead = Ahead(engine, self)
 
     # -- how much there is -------------------------------------------------------------------
@@ -367,10 +371,15 @@ class Room:
         self.ahead.set_pace()
 
     def note_failure(self, error: OSError | MemoryError) -> None:
-        """Count and log what the system refused after a commit."""
+        """Count what the system refused after a commit, and log it: each kind once in a while, for
+        it may be refused again with every put.
+        """
         try:
             self._engine.counters[self._files.first_tier].note_failure(error)
-            log_to.warning("%s: %s", self._files.directory.path, error)
+            kind, now = getattr(error, "errno", None), time.monotonic()
+            if kind != self._told_kind or now > self._told_at + SILENCE_S:
+                self._told_kind, self._told_at = kind, now
+                log_to.warning("%s: %s", self._files.directory.path, error)
         except MemoryError:
             return  # there is none for that either: it goes uncounted
 
