@@ -16,7 +16,7 @@ import pytest
 
 from fastmem import StoreError
 from fastmem._core.mapping import Mapping
-from fastmem.storage import files
+from fastmem.storage import descriptors, files
 from tests.conftest import PROFILE
 from tests.crash.directories import contents, engine_of, open_archive, open_segments, open_tiers
 from tests.fuzz.hostile import Remote, build
@@ -28,7 +28,7 @@ SYNCING = CODES if PROFILE == "nightly" else (errno.EIO,)
 CALLS = frozenset(
     ("open", "fstat", "stat", "listdir", "pread", "write", "unlink", "rename", "fsync", "fdatasync")
 )
-MOST_CALLS = 120
+MOST_CALLS = 200
 EVERY = 1 if PROFILE == "nightly" else 4  # of the calls of one operation
 KINDS: dict[str, Callable[..., Any]] = {
     "segments": open_segments,
@@ -45,7 +45,8 @@ class System:
         self.left = 0
         self.code = 0
         self.failed = ""
-        monkeypatch.setattr(files, "os", self)
+        for door in (files, descriptors):
+            monkeypatch.setattr(door, "os", self)
         for name in ("fallocate", "rename_new"):
             monkeypatch.setattr(files, name, self.faulty(name, getattr(files, name)))
         system = self
