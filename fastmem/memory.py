@@ -64,9 +64,10 @@ class TieredMemorySystem(TieredVerbs):
 
     L2 takes at most `l2_size_mb` (None: four times L1, at least 64, and at least 8 segments of a
     directory that is there) and demotes its oldest entries to L3, which is unbounded unless
-    `l3_size_mb` is given. Any number of processes have both directories open at once, unless one
-    wants ``"cache"``, which is alone with them. Safe to use from any thread, and in a forked child,
-    where ``"cache"`` is closed.
+    `l3_size_mb` is given. The index of both lies in L2, 20 to 40 bytes an entry, and goes slower
+    where its budget has no room for it to grow. Any number of processes have both directories open
+    at once, unless one wants ``"cache"``, which is alone with them. Safe to use from any thread,
+    and in a forked child, where ``"cache"`` is closed.
 
     What a method does in L1, and to the entry below it::
 
