@@ -153,9 +153,12 @@ class Room:
         """
         self.require(tier, wanted_bytes * spare)
         self.owe()
-        if self._section.depth > 1 or (not self.unpaid and self._evicts(tier)):
-            return
         segments, cold = self._files.segments(tier), self._files.cold
+        budget = self.budget(tier)
+        # More than a segment is owed where every put is interrupted before it pays.
+        deep = segments and budget and self.used(tier) > budget + segments.segment_bytes
+        if self._section.depth > 1 or (not self.unpaid and not deep and self._evicts(tier)):
+            return
         try:
             self._drop_dead()
             if self.unpaid and tier == WARM and cold is not None:
@@ -164,7 +167,6 @@ class Room:
                 wanted_bytes += segments.segment_bytes
             self.make_room(tier, wanted_bytes)
         except (OSError, MemoryError):
-            budget = self.budget(tier)
             self.unpaid |= budget is not None and self.used(tier) > budget  # the one moved on to
             raise
 
