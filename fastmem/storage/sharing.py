@@ -247,6 +247,8 @@ class SharedFiles(IndexFiles):
         self.super.set("section", 1 + self.processes[0].slot)
         if died:
             self.note_death()
+            self.log.note_change()  # all others look too: of its last change it may not have told
+            self.log.note_value_change()
         listed = self.changes
         if died or listed[0] != self._listed[0]:
             self.learn_room()

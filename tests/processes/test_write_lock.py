@@ -28,9 +28,15 @@ OWN_PIDS = ("unshare", "--pid", "--fork", "--kill-child")
 
 
 def check_at_rest(store: SegmentStore) -> None:
-    """Check a store whose last writer was killed, with the lock perhaps: a put succeeds it."""
+    """Check a store whose last writer was killed, with the lock perhaps: a put succeeds it.
+
+    One that was killed with a value file in place, and had told nobody, is found by who joins.
+    """
+    with open_segments(engine_of(store).files.directory.path.parent) as joined:
+        joined.put("at rest", bytes(LARGE))
     store.put("at rest", 1)
-    store.check()
+    with engine_of(store).lock:  # it looks at what the others have done to the files
+        store.check()
 
 
 def test_a_stopped_holder_delays_writers_and_no_reader(private_tmp: Path) -> None:
