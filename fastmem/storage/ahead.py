@@ -27,7 +27,7 @@ PACE_BYTES = 64 << 10  # of the log that are appended between two slices
 POPULATE_BYTES = 512 << 10  # of pages with any one put
 _PIECE_UNITS = POPULATE_BYTES // UNIT_BYTES
 LAG_PARTS = 8  # of a segment: that much may be appended without a turn
-NEAR_SEGMENTS = 3  # so many free, or fewer, and reclaim begins
+NEAR_SEGMENTS = 2  # so many free, or fewer, and reclaim begins
 
 
 class Ahead:
